@@ -1,0 +1,118 @@
+"""Which captures exist and which short exposure belongs to which long one: one DataFrame, a row a pair."""
+
+import logging
+import re
+
+import numpy as np
+import pandas as pd
+
+from sidlib import paths
+from sidlib.raw import RawError, read_exposure
+
+SPLITS = {"0": "train", "1": "test", "2": "val"}  # by a scene number's first digit
+MAX_RATIO = 300  # the paper's code amplifies by no more
+
+_NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
+_log = logging.getLogger(__name__)
+
+
+def load_index():
+    """Return the real data set's index: SID's 2697 Sony pairs, whether its files are here or not.
+
+    Returns:
+        DataFrame, a row a short exposure: split, scene (str), frame, short_s, long_s, ratio (at most 300), iso,
+        f_number, wb_red, wb_blue (white-balance gains, green 1).
+    Source: data/sid_sony.csv, see data/README.md.
+    """
+    groups = pd.read_csv(paths.DATA / "sid_sony.csv", dtype={"scene": str})
+    index = groups.loc[groups.index.repeat(groups.frames)].copy()
+    index["frame"] = index.first_frame + index.groupby(level=0).cumcount()
+    index["ratio"] = exposure_ratio(index.short_s, index.long_s)
+    columns = ["split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "wb_red", "wb_blue"]
+    return index[columns].reset_index(drop=True)
+
+
+def exposure_ratio(short_s, long_s):
+    """Return by how much a short exposure has to be amplified to be as bright as its long one, at most 300."""
+    return np.minimum(long_s / short_s, MAX_RATIO)
+
+
+def load_pairs(dataset="sample"):
+    """Return the pairs of a data set that are on disk.
+
+    Args:
+        dataset: "sample", "Sony", or any folder of SID's shape: short/ and long/ with files named like
+            00001_00_0.1s.ARW (scene, frame, exposure time), in any RAW format.
+    Returns:
+        DataFrame, a row a pair, sorted by scene: dataset, split, scene, frame, short_s, long_s, ratio (at most 300),
+        iso, f_number, short, long (paths). Times, ISO and f-number are the files' own. What is in the folder but in no
+        pair is logged and kept in `.attrs["problems"]`, a list of {"file", "reason"}.
+    Raises:
+        FileNotFoundError: there is no such data set. ValueError: it holds no pair.
+    """
+    folder = paths.find_dataset(dataset)
+    problems = []
+    shorts = _list_captures(folder / "short", problems)
+    longs = _list_captures(folder / "long", problems)
+
+    twice = longs.scene.duplicated(keep=False)
+    _note(problems, longs.path[twice], "its scene has more than one long exposure: none is used")
+    longs = longs[~twice]
+    _note(problems, shorts.path[~shorts.scene.isin(longs.scene)], "a short exposure without its long one")
+    _note(problems, longs.path[~longs.scene.isin(shorts.scene)], "a long exposure without a short one")
+
+    shorts, longs = _read_exposures(shorts, problems), _read_exposures(longs, problems)
+    pairs = shorts.merge(longs[["scene", "path", "exposure_s"]], on="scene", suffixes=("", "_long"))
+    pairs = pairs.rename(
+        columns={"exposure_s": "short_s", "exposure_s_long": "long_s", "path": "short", "path_long": "long"}
+    )
+    pairs = pairs.assign(
+        dataset=folder.name,
+        split=pairs.scene.str[0].map(SPLITS),
+        ratio=exposure_ratio(pairs.short_s, pairs.long_s),
+        iso=pairs.iso.astype(int),
+    )
+    columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "short", "long"]
+    pairs = pairs.sort_values(["scene", "short_s", "frame"])[columns].reset_index(drop=True)
+    report_problems(pairs, problems)
+    if pairs.empty:
+        raise ValueError(f"{folder} holds no pair of a short and a long exposure; {len(problems)} files have a problem")
+    return pairs
+
+
+def take_scenes(pairs, count):
+    """Return the pairs of the first `count` scenes of each split: a small set that has every split."""
+    first = pairs.drop_duplicates("scene").groupby("split").scene.head(count)
+    return pairs[pairs.scene.isin(first)].reset_index(drop=True)
+
+
+def report_problems(pairs, problems):
+    """Log files with a problem as a table and add them to `pairs.attrs["problems"]`."""
+    if problems:
+        table = pd.DataFrame(problems).to_string(index=False, justify="left", max_colwidth=None)
+        _log.warning("%d files are left out:\n%s", len(problems), table)
+    pairs.attrs["problems"] = pairs.attrs.get("problems", []) + problems
+
+
+def _list_captures(folder, problems):
+    """The files of a folder whose names say scene and frame: a DataFrame of scene, frame, path."""
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    names = {path: _NAME.fullmatch(path.name) for path in files}
+    _note(problems, [path for path, name in names.items() if not name], "its name is not of the form 00001_00_0.1s.ARW")
+    rows = [(name["scene"], int(name["frame"]), path) for path, name in names.items() if name]
+    return pd.DataFrame(rows, columns=["scene", "frame", "path"])
+
+
+def _read_exposures(captures, problems):
+    """Add what each file says of its exposure; files that cannot be read become problems."""
+    rows = []
+    for capture in captures.itertuples(index=False):
+        try:
+            rows.append({**capture._asdict(), **read_exposure(capture.path)})
+        except RawError as error:
+            _note(problems, [capture.path], str(error).removeprefix(f"{capture.path}: "))
+    return pd.DataFrame(rows, columns=[*captures.columns, "exposure_s", "iso", "f_number"])
+
+
+def _note(problems, files, reason):
+    problems.extend({"file": str(file), "reason": reason} for file in files)
