@@ -1,7 +1,8 @@
 """PNG pairs to a tf.data pipeline that reads a picture when it is needed; the four flips."""
 
 import numpy as np
-import tensorflow as tf
+
+from sidlib.backend import tf
 
 
 def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1)):

@@ -9,9 +9,8 @@ from sidlib.dataset import make_dataset
 from sidlib.training import COURSE_EXPERIMENTS, train
 
 # The deck's figures, in the order of COURSE_EXPERIMENTS: test MAE and MSE on the real SID Sony.
-COURSE_RESULTS = {
-    experiment: figures
-    for experiment, figures in zip(
+COURSE_RESULTS = dict(
+    zip(
         COURSE_EXPERIMENTS,
         [
             (34.754, 2057.030),
@@ -21,8 +20,9 @@ COURSE_RESULTS = {
             (35.793, 2102.753),
             (36.911, 2179.050),
         ],
+        strict=True,
     )
-}
+)
 
 
 def show_input(pictures):
@@ -90,8 +90,8 @@ def summarize(experiments, pairs, folder=None):
         pairs: DataFrame of preprocess.develop_pairs.
         folder: results folder of the data set; None for results/<data set>.
     Returns:
-        DataFrame, first the input as it is, then a row an experiment: experiment, dataset, split, pictures, epochs, mae,
-        mse, psnr_db (the mean of the pictures' PSNR), ssim, course_mae, course_mse (the deck's, on the real SID).
+        DataFrame, first the input as it is, then a row an experiment: experiment, dataset, split, pictures, epochs,
+        mae, mse, psnr_db (the mean of the pictures' PSNR), ssim, course_mae, course_mse (the deck's, on the real SID).
     """
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     test = pairs[pairs.split == "test"]

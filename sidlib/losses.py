@@ -1,8 +1,10 @@
 """The course's losses: MAE and MSE are Keras's own; SSIM is written here so that it stays finite."""
 
-import keras
 import numpy as np
-from keras import ops
+
+from sidlib.backend import keras
+
+ops = keras.ops
 
 RANGE = 255.0
 WINDOW_PX, SIGMA_PX = 11, 1.5

@@ -3,8 +3,13 @@
 Input and output: RGB in 0…255, float32 (batch, height, width, 3), any height and width from 8 up.
 """
 
-import keras
-from keras import layers, ops
+import math
+
+import pandas as pd
+
+from sidlib.backend import keras
+
+layers, ops = keras.layers, keras.ops
 
 CNN_FILTERS = (32, 64, 128)
 UNET_FILTERS = (16, 64, 256)
@@ -69,6 +74,23 @@ def finish(x):
     return ClipPixels(name="clip")(convolve(3, None, "output_conv")(x))
 
 
+def describe_layers(model, height, width):
+    """Return what each layer of a model makes of one picture: a DataFrame, a row a layer.
+
+    Columns: layer, height, width, channels (of its output), parameters, multiply_accumulates (of convolutions; the cost
+    of the others is small).
+    """
+    outputs = keras.Model(model.input, [layer.output for layer in model.layers])(ops.zeros((1, height, width, 3)))
+    rows = []
+    for layer, output in zip(model.layers, outputs, strict=True):
+        _, height, width, channels = output.shape
+        kernel = layer.kernel.shape if isinstance(layer, layers.Conv2D) else (0,)
+        cost = height * width * math.prod(kernel)
+        rows.append((layer.name, height, width, channels, layer.count_params(), cost))
+    columns = ["layer", "height", "width", "channels", "parameters", "multiply_accumulates"]
+    return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
 @keras.saving.register_keras_serializable("sidlib")
 class ClipPixels(layers.Layer):
     """Holds pixel values in 0…255: what is below becomes 0, what is above 255, infinities included; fractions stay.
@@ -82,11 +104,17 @@ class ClipPixels(layers.Layer):
 
 @keras.saving.register_keras_serializable("sidlib")
 class ResizeLike(layers.Layer):
-    """Resizes feature maps (batch, h, w, channels) to the height and width of others, for pixels lost in pooling."""
+    """Resizes feature maps (batch, h, w, channels) to the height and width of others, by nearest neighbours.
+
+    Keras's own resize needs sizes that are known when the model is built; here they come with each picture.
+    """
 
     def call(self, features, reference):
-        _, height, width, _ = ops.shape(reference)
-        return ops.image.resize(features, (height, width), interpolation="bilinear")
+        for axis in (1, 2):
+            size, target = ops.shape(features)[axis], ops.shape(reference)[axis]
+            nearest = (2 * ops.arange(target) + 1) * size // (2 * target)
+            features = ops.take(features, nearest, axis=axis)
+        return features
 
     def compute_output_shape(self, features_shape, reference_shape):
         return (features_shape[0], *reference_shape[1:3], features_shape[3])

@@ -22,13 +22,15 @@ def develop_pairs(pairs):
         OSError: a PNG cannot be written (a full disk). What was written stays and is whole; call again to go on.
     """
     usable = pairs.assign(short_png=pairs.short.map(locate_png), long_png=pairs.long.map(locate_png))
-    captures = {**dict(zip(usable.short, usable.short_png)), **dict(zip(usable.long, usable.long_png))}
-    missing = [(capture, png) for capture, png in captures.items() if not png.is_file()]
+    captures = [*usable.short, *usable.long.unique()]
+    missing = [capture for capture in captures if not locate_png(capture).is_file()]
 
     workers = joblib.Parallel(n_jobs=-1, return_as="generator")
-    reasons = workers(joblib.delayed(develop_file)(*job) for job in missing)
+    reasons = workers(joblib.delayed(develop_file)(capture) for capture in missing)
     progress = tqdm(reasons, "Developing", len(missing), unit="file", file=sys.stdout, disable=not missing)
-    problems = [{"file": str(capture), "reason": reason} for (capture, _), reason in zip(missing, progress) if reason]
+    problems = [
+        {"file": str(capture), "reason": reason} for capture, reason in zip(missing, progress, strict=True) if reason
+    ]
     catalog.report_problems(usable, problems)
     unreadable = [problem["file"] for problem in problems]
     return usable[~usable.short.map(str).isin(unreadable) & ~usable.long.map(str).isin(unreadable)].reset_index(
@@ -41,11 +43,11 @@ def locate_png(capture):
     return capture.parent.parent / "png" / capture.parent.name / f"{capture.stem}.png"
 
 
-def develop_file(capture, png):
-    """Develop one RAW file to one PNG; return None, or the reason why the file cannot be read."""
+def develop_file(capture):
+    """Develop one RAW file to its PNG; return None, or the reason why the file cannot be read."""
     try:
         picture = develop(capture)
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
-    with paths.write_whole(png) as path:
+    with paths.write_whole(locate_png(capture)) as path:
         Image.fromarray(picture).save(path)

@@ -135,6 +135,9 @@ def camera_to_srgb(xyz_to_camera):
 def bin_mosaic(counts, scale):
     """Average a mosaic over scale × scale blocks, each of the four places in the 2 × 2 pattern apart.
 
+    A block's samples of one place lie half a pixel off the block's centre, to another side for each place, which would
+    leave coloured fringes. So each plane is interpolated linearly before it is averaged; see _bin_rows.
+
     Args:
         counts: (H, W), any real type. At the lower and right edge a block averages the pixels that it has.
         scale: block side in pixels, even.
@@ -146,22 +149,31 @@ def bin_mosaic(counts, scale):
     """
     if scale < 2 or scale % 2:
         raise ValueError(f"scale must be even and at least 2, so that each block holds every colour. Received: {scale}")
-    height, width = counts.shape
     # An odd last row or column would leave a block without some colour: its neighbour but one is of the same colour.
-    counts = np.pad(counts, ((0, height % 2), (0, width % 2)), mode="reflect") if height % 2 or width % 2 else counts
-    height, width = counts.shape
-    rows, columns = np.arange(0, height, scale), np.arange(0, width, scale)
-    kind = np.uint32 if counts.dtype.kind == "u" else np.float64
-    sums = np.stack(
-        [
-            np.add.reduceat(np.add.reduceat(counts[i::2, j::2], rows // 2, axis=0, dtype=kind), columns // 2, axis=1)
-            for i in (0, 1)
-            for j in (0, 1)
-        ],
-        axis=-1,
-    )
-    row_counts, column_counts = np.diff(np.append(rows, height)) // 2, np.diff(np.append(columns, width)) // 2
-    return (sums / (row_counts[:, None, None] * column_counts[None, :, None])).astype(np.float32)
+    odd_row, odd_column = (side % 2 for side in counts.shape)
+    if odd_row or odd_column:
+        counts = np.pad(counts, ((0, odd_row), (0, odd_column)), mode="reflect")
+    planes = [_bin_rows(_bin_rows(counts, scale, row).T, scale, column).T for row in (0, 1) for column in (0, 1)]
+    return np.stack(planes, axis=-1)
+
+
+def _bin_rows(values, scale, offset):
+    """Average the rows offset, offset + 2, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
+
+    It is the mean of all rows of the block once those between are interpolated: the row between two blocks takes half
+    of each neighbour, so a quarter of the neighbour's first (or last) sample stands in for a quarter of the own one.
+    """
+    samples = values[offset::2]
+    starts = np.arange(0, len(samples), scale // 2)
+    ends = np.append(starts[1:], len(samples))
+    sums = np.add.reduceat(samples, starts, axis=0, dtype=np.float32)
+    if offset == 0:
+        firsts = samples[starts].astype(np.float32)
+        sums[:-1] += (firsts[1:] - firsts[:-1]) / 4
+    else:
+        lasts = samples[ends - 1].astype(np.float32)
+        sums[1:] += (lasts[:-1] - lasts[1:]) / 4
+    return sums / (ends - starts)[:, None].astype(np.float32)
 
 
 def reduce_mosaic(mosaic, scale):

@@ -7,12 +7,12 @@ import time
 import zlib
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from sidlib import paths
+from sidlib.backend import keras
 from sidlib.dataset import make_dataset
 from sidlib.losses import LOSSES
 from sidlib.models import build_model

@@ -1,0 +1,43 @@
+# The two commands: `make run` and `make test`. Both set everything up first.
+PYTHON ?= python3
+PY := .venv/bin/python
+export SID_DATASET ?= sample
+
+REPORT := results/$(SID_DATASET)/report
+NBCONVERT := $(PY) -m jupyter nbconvert --execute --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True
+NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
+
+.PHONY: run test lab bench lint reference clean
+
+run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
+	$(NBCONVERT) --to html --output-dir $(REPORT) $(NOTEBOOKS)
+	@$(PY) -c "import pathlib, re; [p.write_text(re.sub(r'(\"\d\d_\w+)\.ipynb', r'\1.html', p.read_text('utf-8')), 'utf-8') for p in pathlib.Path('$(REPORT)').glob('*.html')]"
+	@echo "Done. Open $(REPORT)/05_evaluation.html; the table is results/$(SID_DATASET)/summary.csv"
+
+test: .venv/ready  ## the helpers, then the notebooks in fast mode
+	$(PY) -m pytest
+
+lab: .venv/ready  ## JupyterLab
+	$(PY) -m jupyter lab notebooks
+
+bench: .venv/ready  ## speed and memory, as ratios
+	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py'
+
+lint: .venv/ready
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+reference: .venv/ready  ## run the sample anew and keep its outputs, tables and figures in git
+	rm -rf results/sample
+	SID_DATASET=sample $(NBCONVERT) --to notebook --inplace $(NOTEBOOKS)
+	rm -rf results/reference
+	mkdir -p results/reference
+	cp -r results/sample/summary.csv results/sample/figures results/reference/
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+clean:  ## everything that is computed; data sets and the environment stay
+	rm -rf $(filter-out results/reference,$(wildcard results/*)) data/*/png

@@ -1,0 +1,188 @@
+"""Every figure: arrays or a DataFrame in, a Figure out. Pictures keep the order input, outputs, truth."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sidlib import paths
+
+SPLIT_COLOURS = {"train": "#4c72b0", "val": "#dd8452", "test": "#55a868"}
+CHANNEL_COLOURS = {"red": "#c44e52", "green": "#55a868", "blue": "#4c72b0"}
+SHORT_COLOUR, LONG_COLOUR = "#30356b", "#e8a33d"
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "figure.dpi": 100,
+}
+
+
+def save(figure, file):
+    """Write a Figure to a file and return it, so that a cell can show what it saves."""
+    with paths.write_whole(file) as path:
+        figure.savefig(path, dpi=100)
+    return figure
+
+
+def show_pictures(pictures, titles, columns=None, width=3.2):
+    """Return pictures side by side, without axes.
+
+    Args:
+        pictures: arrays (height, width, 3) or (height, width), values in 0…255; their pixels are shown as they are.
+        titles: a text above each.
+        columns: pictures a row; None for all in one row.
+        width: of one picture, in inches.
+    """
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    height = width * pictures[0].shape[0] / pictures[0].shape[1] + 0.35 + 0.16 * max(t.count("\n") for t in titles)
+    figure, axes = _start(rows, columns, (width * columns, height * rows))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        axis.imshow(
+            np.clip(np.rint(picture), 0, 255).astype(np.uint8), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+        )
+        axis.set_title(title)
+    return figure
+
+
+def plot_index(pairs, title):
+    """Return how pairs were exposed: number of pairs by exposure times, ratio, ISO and f-number, a colour a split."""
+    times = pairs.apply(lambda pair: f"{_name_time(pair.short_s)}, {pair.long_s:g} s", axis=1)
+    columns = {
+        "short and long exposure": times,
+        "exposure ratio": pairs.ratio.round().astype(int),
+        "ISO": pairs.iso,
+        "f-number": pairs.f_number,
+    }
+    figure, axes = _start(2, 2, (10, 5.5))
+    for axis, (name, column) in zip(axes.flat, columns.items(), strict=True):
+        counts = (
+            pairs.groupby([column, "split"]).size().unstack(fill_value=0).reindex(columns=SPLIT_COLOURS, fill_value=0)
+        )
+        counts.plot.bar(ax=axis, stacked=True, color=SPLIT_COLOURS, width=0.85, legend=False)
+        axis.set(xlabel=name, ylabel="pairs")
+        axis.tick_params(axis="x", rotation=60 if len(counts) > 8 else 0)
+    axes[0, 0].legend(title=None, frameon=False)
+    figure.suptitle(title)
+    return figure
+
+
+def plot_light_levels(short_counts, long_counts, black, white):
+    """Return the histograms of the raw counts of a pair, on one axis from black level to saturation.
+
+    Args:
+        short_counts, long_counts: raw counts of the two captures, any shape.
+        black, white: black level and saturation in counts.
+    """
+    figure, (axis,) = _start(1, 1, (9, 3), squeeze=True)
+    bins = np.geomspace(1, white - black, 80)
+    for counts, name, colour in ((short_counts, "short", SHORT_COLOUR), (long_counts, "long", LONG_COLOUR)):
+        signal = np.clip(counts.astype(float) - black, 1, None)
+        axis.hist(
+            signal.ravel(), bins, weights=np.full(signal.size, 100 / signal.size), color=colour, alpha=0.75, label=name
+        )
+    axis.set(xscale="log", xlabel="counts above black (1 also stands for all below)", ylabel="pixels (%)")
+    axis.axvline(white - black, color="gray", linestyle=":", label="saturation")
+    axis.legend(frameon=False)
+    return figure
+
+
+def plot_grey_levels(short, long):
+    """Return the histograms of two developed 8-bit pictures: how many of 256 levels each one uses."""
+    figure, axes = _start(1, 2, (10, 2.8), sharex=True)
+    for axis, picture, name, colour in zip(
+        axes.flat, (short, long), ("short", "long"), (SHORT_COLOUR, LONG_COLOUR), strict=True
+    ):
+        counts = np.bincount(picture.ravel(), minlength=256) / picture.size * 100
+        axis.bar(np.arange(256), counts, width=1, color=colour)
+        axis.set(title=f"{name}: {np.count_nonzero(counts)} of 256 levels", xlabel="8-bit value", ylabel="pixels (%)")
+    return figure
+
+
+def plot_noise_by_scale(scales, noise):
+    """Return how the noise falls with the side of the blocks that are averaged.
+
+    Args:
+        scales: block sides in pixels.
+        noise: DataFrame indexed by scale, a column a channel: standard deviation in counts.
+    """
+    figure, (axis,) = _start(1, 1, (6, 3.4), squeeze=True)
+    for channel in noise:
+        axis.plot(scales, noise[channel], "o-", color=CHANNEL_COLOURS.get(channel), label=channel)
+    first = noise.iloc[0].mean()
+    axis.plot(scales, first * scales[0] / np.asarray(scales), "--", color="gray", label="1 / scale: pixels independent")
+    axis.set(
+        xscale="log", yscale="log", xlabel="scale (pixels)", ylabel="noise (counts)", xticks=scales, xticklabels=scales
+    )
+    axis.minorticks_off()
+    axis.legend(frameon=False)
+    return figure
+
+
+def plot_clip(values, clipped, gradient):
+    """Return the clip and its derivative over the values that go in."""
+    figure, axes = _start(1, 2, (9, 2.8))
+    for axis, result, title in zip(axes.flat, (clipped, gradient), ("output", "gradient"), strict=True):
+        axis.plot(values, result, color=SHORT_COLOUR)
+        axis.set(title=title, xlabel="value before the clip")
+    return figure
+
+
+def plot_histories(histories, columns=3):
+    """Return training and validation loss over the epochs, an experiment a panel; the best epoch is marked.
+
+    Args:
+        histories: {experiment: history}, as training.train returns them.
+    """
+    columns = min(columns, len(histories))
+    rows = -(-len(histories) // columns)
+    figure, axes = _start(rows, columns, (4 * columns, 2.6 * rows))
+    for axis in axes.flat[len(histories) :]:
+        axis.axis("off")
+    for axis, (name, history) in zip(axes.flat, histories.items(), strict=False):
+        axis.plot(history.epoch, history.loss, color=SPLIT_COLOURS["train"], label="train")
+        axis.plot(history.epoch, history.val_loss, color=SPLIT_COLOURS["val"], label="val")
+        best = history.loc[history.val_loss.idxmin()]
+        axis.plot(best.epoch, best.val_loss, "o", color=SPLIT_COLOURS["val"], label="best")
+        axis.set(title=name, xlabel="epoch", ylabel="loss", ylim=(0, 1.5 * history.loss.quantile(0.75)))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes.flat[0].legend(frameon=False)
+    return figure
+
+
+def plot_summary(summary):
+    """Return the mean absolute error of each experiment on this data beside the deck's on the real SID.
+
+    Args:
+        summary: DataFrame of evaluation.summarize, without its first row.
+    """
+    summary = summary.iloc[::-1]
+    figure, (axis,) = _start(1, 1, (8, 0.5 * len(summary) + 0.8), squeeze=True)
+    places = np.arange(len(summary))
+    dataset = summary.dataset.iloc[0]
+    axis.barh(places + 0.2, summary.mae, 0.38, color=SPLIT_COLOURS["test"], label=f"here, {dataset} test split")
+    axis.barh(places - 0.2, summary.course_mae, 0.38, color="#c7c7c7", label="deck, real SID test split")
+    axis.set(yticks=places, yticklabels=summary.experiment, xlabel="MAE (of 255)")
+    axis.grid(False, axis="y")
+    axis.grid(True, axis="x")
+    axis.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _start(rows, columns, size, squeeze=False, **options):
+    """A new figure that pyplot does not keep, and its axes: (rows, columns), or flat if squeezed."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+    plt.close(figure)
+    return figure, axes.ravel() if squeeze else axes
+
+
+def _name_time(seconds):
+    """0.1 → "1/10 s", 0.033 → "1/30 s", 10 → "10 s"."""
+    return f"1/{round(1 / seconds)} s" if seconds < 1 else f"{seconds:g} s"

@@ -1,0 +1,46 @@
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sidlib import catalog, plots
+
+
+def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel():
+    pictures = [np.full((4, 6, 3), value) for value in (0, 99.6, 300)]
+    figure = plots.show_pictures(pictures, ["input", "output", "truth"])
+    assert [axis.get_title() for axis in figure.axes] == ["input", "output", "truth"]
+    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in figure.axes] == [0, 100, 255]
+    assert all(axis.images[0].get_interpolation() == "nearest" for axis in figure.axes)
+
+
+def test_places_of_a_grid_that_hold_no_picture_have_no_axes():
+    figure = plots.show_pictures([np.zeros((2, 2, 3))] * 3, ["a", "b", "c"], columns=2)
+    assert len(figure.axes) == 4
+    assert not any(axis.axison for axis in figure.axes)
+
+
+def test_the_bars_of_the_index_add_up_to_its_pairs():
+    index = catalog.load_index()
+    figure = plots.plot_index(index, "SID")
+    for axis in figure.axes:
+        assert sum(bar.get_height() for bar in axis.patches) == len(index)
+
+
+def test_the_best_epoch_of_a_history_is_marked():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
+    (axis,) = plots.plot_histories({"cnn": history}).axes
+    best = next(line for line in axis.lines if line.get_label() == "best")
+    assert best.get_xydata().tolist() == [[2, 1.5]]
+
+
+def test_the_used_grey_levels_are_counted():
+    short, long = np.zeros((2, 2, 3), np.uint8), np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    figure = plots.plot_grey_levels(short, long)
+    assert [axis.get_title() for axis in figure.axes] == ["short: 1 of 256 levels", "long: 12 of 256 levels"]
+
+
+def test_a_saved_figure_is_whole_and_returned(tmp_path):
+    figure = plots.plot_clip(np.arange(3), np.arange(3), np.zeros(3))
+    assert plots.save(figure, tmp_path / "figures" / "clip.png") is figure
+    assert isinstance(figure, Figure)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["clip.png"]
