@@ -81,14 +81,15 @@ def plot_light_levels(short_counts, long_counts, black, white):
         black, white: black level and saturation in counts.
     """
     figure, (axis,) = _start(1, 1, (9, 3), squeeze=True)
-    bins = np.geomspace(1, white - black, 80)
+    linear = 30  # counts: bins of one count up to here, of equal width on the logarithmic axis from there
+    bins = np.append(np.arange(-linear, linear), np.geomspace(linear, white - black, 60))
     for counts, name, colour in ((short_counts, "short", SHORT_COLOUR), (long_counts, "long", LONG_COLOUR)):
-        signal = np.clip(counts.astype(float) - black, 1, None)
-        axis.hist(
-            signal.ravel(), bins, weights=np.full(signal.size, 100 / signal.size), color=colour, alpha=0.75, label=name
-        )
-    axis.set(xscale="log", xlabel="counts above black (1 also stands for all below)", ylabel="pixels (%)")
+        signal = counts.ravel().astype(float) - black
+        axis.hist(signal, bins, weights=np.full(signal.size, 100 / signal.size), color=colour, alpha=0.75, label=name)
+    axis.set_xscale("symlog", linthresh=linear)
     axis.axvline(white - black, color="gray", linestyle=":", label="saturation")
+    ticks = [-20, 0, 20, 100, 1000, 10000]
+    axis.set(xlabel="counts above black", ylabel="pixels (%)", xticks=ticks, xticklabels=ticks, xlim=(-linear, None))
     axis.legend(frameon=False)
     return figure
 
@@ -120,6 +121,10 @@ def plot_noise_by_scale(scales, noise):
     axis.set(
         xscale="log", yscale="log", xlabel="scale (pixels)", ylabel="noise (counts)", xticks=scales, xticklabels=scales
     )
+    ticks = [
+        tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if noise.min().min() < 2 * tick < 4 * noise.max().max()
+    ]
+    axis.set(yticks=ticks, yticklabels=ticks)
     axis.minorticks_off()
     axis.legend(frameon=False)
     return figure

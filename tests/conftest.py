@@ -1,0 +1,31 @@
+"""A tiny data set of SID's shape, photographed once a session with the package's own code."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+from sidlib import catalog, preprocess, sample
+
+SENSOR_PX = (320, 214)  # width, height: 32 × 22 pixels when developed
+SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china": "test", "flower": "test"}
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """Two train scenes of three shorts, one val scene, two test scenes."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "SENSOR_PX", SENSOR_PX)
+        patch.setattr(sample, "SCENES", {"train": 2, "val": 1, "test": 2})
+        patch.setattr(sample, "FRAMES", {"train": 3, "val": 2, "test": 2})
+        for scene in sample.plan_scenes(SPLITS):
+            sample.photograph_scene(scene, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tiny_folder):
+    """The developed pairs of the tiny data set: 6 train, 2 val, 4 test."""
+    return preprocess.develop_pairs(catalog.load_pairs(tiny_folder))

@@ -1,0 +1,108 @@
+import shutil
+
+import pandas as pd
+import pytest
+
+from sidlib import catalog
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny data set to damage."""
+    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png"))
+
+
+def read_problems(pairs):
+    return {problem["file"].rsplit("/", 1)[-1]: problem["reason"] for problem in pairs.attrs["problems"]}
+
+
+def test_the_index_holds_the_real_2697_pairs():
+    index = catalog.load_index()
+    assert index.split.value_counts().to_dict() == {"train": 1865, "test": 598, "val": 234}
+    assert index.groupby("split").scene.nunique().to_dict() == {"train": 161, "test": 50, "val": 20}
+    assert not index.duplicated(["scene", "short_s", "frame"]).any()
+    assert index.notna().all().all()
+
+
+def test_no_scene_of_the_index_is_in_two_splits_and_its_first_digit_says_which():
+    index = catalog.load_index()
+    assert (index.groupby("scene").split.nunique() == 1).all()
+    assert (index.scene.str[0].map(catalog.SPLITS) == index.split).all()
+
+
+def test_the_ratio_stops_at_300():
+    index = catalog.load_index()
+    assert set(index.ratio.round()) == {100, 250, 300}
+    assert catalog.exposure_ratio(pd.Series([0.033]), pd.Series([10])).tolist() == [300]
+
+
+def test_a_burst_of_the_index_that_begins_at_2_keeps_its_numbers():
+    index = catalog.load_index()
+    burst = index[(index.scene == "00207") & (index.short_s == 0.033)]
+    assert burst.frame.tolist() == [0, 1, 2]  # from two rows of the table
+
+
+def test_times_iso_and_f_number_are_the_files_own(folder):
+    before = catalog.load_pairs(folder)
+    short = before.short[0]
+    short.rename(short.with_name("00001_07_0.5s.dng"))  # a name that lies about the time
+    after = catalog.load_pairs(folder)
+    renamed = after[after.frame == 7].iloc[0]
+    assert renamed.short_s == before.short_s[0]
+    assert renamed.ratio == before.ratio[0] == min(before.long_s[0] / before.short_s[0], 300)
+    assert renamed.iso in set(catalog.load_index().iso)
+
+
+def test_pairs_share_their_scene_and_its_long_exposure(tiny_folder):
+    pairs = catalog.load_pairs(tiny_folder)
+    assert pairs.split.value_counts().to_dict() == {"train": 6, "val": 2, "test": 4}
+    assert (pairs.groupby("scene").long.nunique() == 1).all()
+    assert all(
+        short.name[:5] == long.name[:5] == scene
+        for short, long, scene in zip(*(pairs[c] for c in ("short", "long", "scene")), strict=True)
+    )
+    assert pairs.attrs["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost", "named", "reason"),
+    [
+        (lambda f: next((f / "long").glob("00001*")).unlink(), 3, "00001_00", "a short exposure without its long one"),
+        (
+            lambda f: [p.unlink() for p in (f / "short").glob("20001*")],
+            2,
+            "20001_00",
+            "a long exposure without a short one",
+        ),
+        (lambda f: (f / "short" / "IMG_1.dng").touch(), 0, "IMG_1.dng", "name"),
+        (
+            lambda f: shutil.copy(next((f / "long").glob("10001*")), f / "long" / "10001_00_99s.dng"),
+            2,
+            "10001_00_99s.dng",
+            "more than one",
+        ),
+        (lambda f: (f / "short" / "00001_09_0.1s.ARW").write_text("no RAW"), 0, "00001_09_0.1s.ARW", "not a RAW file"),
+        (lambda f: (f / "short" / "00001_09_0.1s.ARW").touch(), 0, "00001_09_0.1s.ARW", "empty"),
+    ],
+    ids=["no long", "no short", "name", "two longs", "text", "empty"],
+)
+def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
+    damage(folder)
+    pairs = catalog.load_pairs(folder)
+    problems = read_problems(pairs)
+    assert len(pairs) == 12 - lost
+    assert any(file.startswith(named) and reason in text for file, text in problems.items())
+    assert named in caplog.text and reason in caplog.text
+
+
+def test_a_folder_without_any_pair_is_refused(tmp_path):
+    (tmp_path / "short").mkdir()
+    (tmp_path / "long").mkdir()
+    with pytest.raises(ValueError, match="holds no pair"):
+        catalog.load_pairs(tmp_path)
+
+
+def test_a_few_scenes_of_each_split_are_taken_whole(tiny_pairs):
+    few = catalog.take_scenes(tiny_pairs, 1)
+    assert few.groupby("split").scene.nunique().to_dict() == {"train": 1, "val": 1, "test": 1}
+    assert len(few[few.split == "train"]) == 3

@@ -1,0 +1,66 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sidlib import catalog, preprocess, raw
+
+
+@pytest.fixture
+def pairs(tiny_folder, tmp_path):
+    """The pairs of a copy of the tiny data set that is not developed yet."""
+    return catalog.load_pairs(shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png")))
+
+
+def list_pngs(pairs):
+    folder = pairs.short[0].parent.parent / "png"
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_capture_becomes_its_png(pairs):
+    developed = preprocess.develop_pairs(pairs)
+    assert len(list_pngs(pairs)) == len(pairs) + pairs.scene.nunique()
+    for row in developed.itertuples():
+        np.testing.assert_array_equal(np.asarray(Image.open(row.short_png)), raw.develop(row.short))
+        np.testing.assert_array_equal(np.asarray(Image.open(row.long_png)), raw.develop(row.long))
+
+
+def test_a_second_call_writes_nothing(pairs):
+    preprocess.develop_pairs(pairs)
+    before = list_pngs(pairs)
+    preprocess.develop_pairs(pairs)
+    assert list_pngs(pairs) == before
+
+
+def test_an_interrupted_tree_is_completed_and_what_was_there_is_kept(pairs):
+    first = list_pngs(preprocess.develop_pairs(pairs))
+    lost = list(first)[::2]
+    contents = {path: path.read_bytes() for path in first}
+    for path in lost:
+        path.unlink()
+    again = list_pngs(preprocess.develop_pairs(pairs))
+    assert {path: path.read_bytes() for path in again} == contents
+    assert all(again[path] == first[path] for path in first if path not in lost)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_goes_on(pairs, caplog):
+    short, long = pairs.short[0], pairs[pairs.split == "val"].long.iloc[0]
+    for path in (short, long):
+        path.write_bytes(path.read_bytes()[:4000])
+    developed = preprocess.develop_pairs(pairs)
+    assert len(developed) == len(pairs) - 1 - 2  # one short, and the long of two
+    assert {problem["file"] for problem in developed.attrs["problems"]} == {str(short), str(long)}
+    assert str(short) in caplog.text and "LibRaw" in caplog.text
+    assert not preprocess.locate_png(short).exists()
+
+
+def test_a_png_that_cannot_be_written_leaves_no_half_file(pairs, monkeypatch):
+    def write_half(image, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        preprocess.develop_file(pairs.short[0])
+    assert list_pngs(pairs) == {}
