@@ -154,6 +154,7 @@ class Run:
         model.compile(
             keras.optimizers.Adam(self.experiment.learning_rate), LOSSES[self.experiment.loss], metrics=["mae"]
         )
+        model.optimizer.build(model.trainable_variables)
         self.save_last(model)
         return model, pd.DataFrame()
 

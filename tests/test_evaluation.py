@@ -1,0 +1,79 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+
+from sidlib import evaluation, training
+
+rng = np.random.default_rng(0)
+TRUTH = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+OUTPUT = np.clip(TRUTH + rng.normal(0, 20, TRUTH.shape), 0, 255)
+
+
+def test_scores_are_those_of_scikit_image_and_numpy():
+    scores = evaluation.score_picture(OUTPUT, TRUTH)
+    assert scores["mae"] == pytest.approx(np.abs(OUTPUT - TRUTH.astype(float)).mean())
+    assert scores["mse"] == pytest.approx(mean_squared_error(TRUTH.astype(float), OUTPUT))
+    assert scores["psnr_db"] == pytest.approx(peak_signal_noise_ratio(TRUTH.astype(float), OUTPUT, data_range=255))
+    assert scores["psnr_db"] == pytest.approx(10 * np.log10(255**2 / scores["mse"]))
+
+
+def test_the_ssim_is_that_of_the_loss():
+    from sidlib.losses import ssim_loss
+
+    loss = ssim_loss(TRUTH[None].astype("float32"), OUTPUT[None].astype("float32"))
+    assert evaluation.score_picture(OUTPUT, TRUTH)["ssim"] == pytest.approx(1 - float(loss[0]), abs=1e-4)
+
+
+def test_integers_do_not_wrap_around():
+    black, white = np.zeros((12, 12, 3), np.uint8), np.full((12, 12, 3), 255, np.uint8)
+    assert evaluation.score_picture(black, white)["mae"] == 255
+    assert evaluation.score_picture(white, black)["psnr_db"] == 0
+
+
+def test_identical_pictures_have_no_error():
+    assert evaluation.score_picture(TRUTH, TRUTH) == {"mae": 0, "mse": 0, "psnr_db": np.inf, "ssim": pytest.approx(1)}
+
+
+def test_each_picture_has_its_row(tiny_pairs):
+    test = tiny_pairs[tiny_pairs.split == "test"]
+    scores = evaluation.score_model(evaluation.show_input, test)
+    assert scores.index.equals(test.index)
+    assert scores[["scene", "frame", "ratio", "iso"]].equals(test[["scene", "frame", "ratio", "iso"]])
+    for place, pair in test.iterrows():
+        short, long = (np.asarray(Image.open(path), float) for path in (pair.short_png, pair.long_png))
+        assert scores.mae[place] == pytest.approx(np.abs(short - long).mean())
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_pairs, tmp_path_factory):
+    """The folder and the summary of two short trainings."""
+    folder = tmp_path_factory.mktemp("results")
+    experiments = [training.Experiment("cnn", "relu", loss, augment=False, epochs=1, seed=7) for loss in ("mae", "mse")]
+    return folder, experiments, evaluation.summarize(experiments, tiny_pairs, folder)
+
+
+def test_the_summary_begins_with_the_input_and_has_a_row_an_experiment(trained, tiny_pairs):
+    folder, experiments, summary = trained
+    assert summary.experiment.tolist() == ["input as it is", *(e.name for e in experiments)]
+    test = tiny_pairs[tiny_pairs.split == "test"]
+    scores = evaluation.score_model(evaluation.show_input, test)
+    assert summary.mae[0] == pytest.approx(scores.mae.mean())
+    assert summary.psnr_db[0] == pytest.approx(scores.psnr_db.mean())  # the mean of the PSNRs
+    assert set(summary.dataset) == {"tiny"} and set(summary.split) == {"test"} and set(summary.pictures) == {4}
+    assert pd.read_csv(folder / "summary.csv").mae.tolist() == pytest.approx(summary.mae.tolist(), abs=1e-3)
+
+
+def test_scores_are_kept_and_read_again(trained, tiny_pairs, monkeypatch):
+    folder, (experiment, _), summary = trained
+    monkeypatch.setattr(evaluation, "score_model", lambda *_: pytest.fail("it was scored again"))
+    scores = evaluation.score_experiment(experiment, tiny_pairs, folder)
+    assert scores.mae.mean() == pytest.approx(summary.mae[1])
+    assert scores.scene.str.len().eq(5).all()
+
+
+def test_the_decks_figures_stand_beside_its_own_experiments():
+    best = min(evaluation.COURSE_RESULTS, key=lambda experiment: evaluation.COURSE_RESULTS[experiment])
+    assert (best.model, best.loss) == ("dense_cnn", "mse")
+    assert evaluation.COURSE_RESULTS[best] == (34.337, 1921.527)

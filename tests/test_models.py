@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from sidlib import models
+from sidlib.backend import keras, tf
+
+DARK = np.random.default_rng(0).uniform(0, 10, (1, 13, 17, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("size", [(8, 8), (9, 11), (13, 17), (43, 64)])
+def test_the_output_has_the_inputs_size_and_range(name, size):
+    model = models.build_model(name, "relu")
+    output = model(np.full((2, *size, 3), 200, "float32")).numpy()
+    assert output.shape == (2, *size, 3)
+    assert output.min() >= 0 and output.max() <= 255
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+def test_a_saved_model_is_loaded_in_safe_mode_and_gives_the_same(name, activation, tmp_path):
+    model = models.build_model(name, activation)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(DARK), model(DARK))
+
+
+def test_the_cnn_doubles_its_filters_and_keeps_the_size():
+    table = models.describe_layers(models.build_model("cnn", "relu"), 10, 12)
+    assert table.channels.tolist() == [3, 32, 64, 128, 3, 3]
+    assert (table.height == 10).all() and (table.width == 12).all()
+    assert table.parameters.sum() == sum(9 * i * o + o for i, o in ((3, 32), (32, 64), (64, 128), (128, 3)))
+
+
+def test_the_dense_cnn_joins_the_picture_and_all_levels():
+    table = models.describe_layers(models.build_model("dense_cnn", "relu"), 10, 12)
+    assert table.channels[[f"level{level}_join" for level in (1, 2, 3)]].tolist() == [35, 99, 227]
+
+
+def test_the_unet_quadruples_its_filters_over_three_levels_and_returns():
+    table = models.describe_layers(models.build_model("unet", "relu"), 86, 128)
+    assert table.channels[[f"encoder{level}_conv" for level in (1, 2, 3)]].tolist() == [16, 64, 256]
+    assert table.channels[[f"decoder{level}_conv" for level in (3, 2, 1)]].tolist() == [256, 64, 16]
+    assert table.height[["encoder3_conv", "encoder3_pool", "decoder3_up", "decoder3_resize"]].tolist() == [
+        21,
+        10,
+        20,
+        21,
+    ]
+
+
+def test_the_cost_of_a_convolution_is_counted():
+    table = models.describe_layers(models.build_model("cnn", "relu"), 10, 12)
+    assert table.multiply_accumulates["level2_conv"] == 10 * 12 * 9 * 32 * 64
+
+
+def test_a_resize_to_the_same_size_changes_nothing_and_an_odd_one_adds_neighbours():
+    features = tf.reshape(tf.range(8.0), (1, 2, 4, 1))
+    resize = models.ResizeLike()
+    np.testing.assert_array_equal(resize(features, tf.zeros((1, 2, 4, 9))), features)
+    wider = resize(features, tf.zeros((1, 3, 5, 9))).numpy()[0, :, :, 0]
+    assert wider.shape == (3, 5)
+    assert set(wider.ravel()) == set(range(8))
+    assert (np.diff(wider, axis=0) >= 0).all() and (np.diff(wider, axis=1) >= 0).all()
+
+
+def test_the_clip_does_the_decks_example():
+    values = np.array([-1, 2, 256, np.inf, -1000, 1e38, 99.5, -np.inf], "float32")
+    np.testing.assert_array_equal(models.ClipPixels()(values), [0, 2, 255, 255, 0, 255, 99.5, 0])
+
+
+def test_the_clip_has_no_gradient_where_it_clips():
+    values = tf.Variable([-1.0, 100.0, 256.0])
+    with tf.GradientTape() as tape:
+        clipped = models.ClipPixels()(values)
+    np.testing.assert_array_equal(tape.gradient(clipped, values), [0, 1, 0])
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
+    model = models.build_model(name, "leaky_relu")
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    for layer in convolutions[:-1]:
+        np.testing.assert_allclose(layer.activation(tf.constant([-1.0, 1.0])), [-0.2, 1])
+    assert convolutions[-1].activation is keras.activations.linear
+
+
+def test_unknown_models_and_activations_are_refused():
+    with pytest.raises(ValueError, match="cnn, dense_cnn, unet. Received: 'gan'"):
+        models.build_model("gan", "relu")
+    with pytest.raises(ValueError, match="Received: 'swish'"):
+        models.build_model("cnn", "swish")

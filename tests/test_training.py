@@ -1,0 +1,186 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidlib import paths, training
+from sidlib.backend import keras
+from sidlib.dataset import make_dataset
+
+EXPERIMENT = training.Experiment("cnn", "relu", "mae", augment=True, epochs=4, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_pairs, tmp_path_factory):
+    """The folder and the history of a training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    _, history = training.train(EXPERIMENT, tiny_pairs, folder)
+    return folder / EXPERIMENT.name, history
+
+
+def assert_same_training(folder, undisturbed):
+    """The run in folder ended as if nothing had happened."""
+    expected_folder, expected = undisturbed
+    history = pd.read_csv(folder / EXPERIMENT.name / "history.csv")
+    assert history.epoch.tolist() == expected.epoch.tolist()
+    losses = ["loss", "val_loss"]
+    np.testing.assert_allclose(history[losses], expected[losses], rtol=1e-3)
+    best, expected_best = (
+        keras.saving.load_model(of / "best.keras").get_weights() for of in (folder / EXPERIMENT.name, expected_folder)
+    )
+    for weights, expected_weights in zip(best, expected_best, strict=True):
+        np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
+    assert not (folder / EXPERIMENT.name / "last.keras").exists()
+
+
+def test_the_courses_experiments_are_those_of_the_table():
+    settings = [(e.model, e.activation, e.loss, e.augment) for e in training.COURSE_EXPERIMENTS]
+    assert settings == [
+        ("cnn", "relu", "mae", True),
+        ("cnn", "leaky_relu", "mae", True),
+        ("dense_cnn", "leaky_relu", "mae", True),
+        ("dense_cnn", "leaky_relu", "mse", True),
+        ("unet", "leaky_relu", "mse", True),
+        ("unet", "leaky_relu", "mse", False),
+    ]
+    fixed = {(e.epochs, e.batch_size, e.learning_rate, e.patience) for e in training.COURSE_EXPERIMENTS}
+    assert fixed == {(20, 10, 0.001, 5)}
+    seventh = training.LONG_EXPERIMENT
+    assert (seventh.model, seventh.loss, seventh.augment, seventh.epochs) == ("unet", "mae", False, 50)
+
+
+def test_a_name_is_made_of_what_differs():
+    first = training.COURSE_EXPERIMENTS[0]
+    assert first.name == "cnn-relu-mae-flips"
+    assert replace(first, seed=1, learning_rate=3e-4).name == "cnn-relu-mae-flips-learning_rate0.0003-seed1"
+    assert training.LONG_EXPERIMENT.name == "unet-leaky_relu-mae-noflips-epochs50"
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="Received: 'psnr'"):
+        replace(EXPERIMENT, loss="psnr")
+
+
+def test_a_run_leaves_its_settings_its_history_and_its_best_weights(undisturbed):
+    folder, history = undisturbed
+    assert sorted(path.name for path in folder.iterdir()) == ["best.keras", "config.json", "history.csv"]
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    assert list(history.columns) == ["epoch", "loss", "mae", "val_loss", "val_mae", "seconds"]
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(undisturbed, tiny_pairs):
+    folder, history = undisturbed
+    model = keras.saving.load_model(folder / "best.keras")
+    validation = make_dataset(tiny_pairs[tiny_pairs.split == "val"], batch_size=4)
+    assert model.evaluate(validation, verbose=0)[0] == pytest.approx(history.val_loss.min(), rel=1e-4)
+
+
+def test_training_learns_something(undisturbed):
+    _, history = undisturbed
+    assert history.loss.iloc[-1] < 0.95 * history.loss.iloc[0]
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(undisturbed, tiny_pairs, monkeypatch):
+    folder, history = undisturbed
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("it was trained again"))
+    _, again = training.train(EXPERIMENT, tiny_pairs, folder.parent)
+    pd.testing.assert_frame_equal(again, history)
+
+
+@pytest.mark.parametrize("write", range(2, 14))
+def test_an_interruption_at_any_write_changes_nothing(write, undisturbed, tiny_pairs, tmp_path, monkeypatch):
+    whole, count = paths.write_whole, iter(range(1, 100))
+
+    def write_or_die(path):
+        if next(count) == write:
+            raise KeyboardInterrupt
+        return whole(path)
+
+    monkeypatch.setattr(paths, "write_whole", write_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(EXPERIMENT, tiny_pairs, tmp_path)
+    monkeypatch.setattr(paths, "write_whole", whole)
+    training.train(EXPERIMENT, tiny_pairs, tmp_path)
+    assert_same_training(tmp_path, undisturbed)
+
+
+def test_a_killed_training_goes_on(undisturbed, tiny_pairs, tmp_path):
+    (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(tiny_pairs))
+    script = (
+        "import pathlib, pickle, time; from sidlib import training; from tests.test_training import EXPERIMENT;"
+        f"folder = pathlib.Path({str(tmp_path)!r}); pairs = pickle.loads((folder / 'pairs.pickle').read_bytes());"
+        "training.train(EXPERIMENT, pairs, folder, on_epoch=lambda history: time.sleep(2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=paths.ROOT, stdout=subprocess.DEVNULL)
+    history = tmp_path / EXPERIMENT.name / "history.csv"
+    deadline = time.monotonic() + 60
+    while not (history.exists() and len(pd.read_csv(history)) >= 2) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(pd.read_csv(history)) < EXPERIMENT.epochs
+    training.train(EXPERIMENT, tiny_pairs, tmp_path)
+    assert_same_training(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("losses", "stalled"),
+    [
+        ([3, 2, 1], False),
+        ([1, 2], False),
+        ([1, 2, 2, 2], True),
+        ([3, 1, 1, 1], False),
+        ([3, 1, 1, 1, 1], True),
+        ([], False),
+    ],
+)
+def test_a_training_has_stalled_after_three_epochs_without_a_lower_loss(losses, stalled):
+    assert training.has_stalled(pd.DataFrame({"loss": losses}), patience=3) == stalled
+
+
+def test_early_stopping_counts_across_an_interruption(tiny_pairs, tmp_path):
+    still = replace(EXPERIMENT, learning_rate=0.0, augment=False, epochs=9, patience=2)
+
+    def interrupt(history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(still, tiny_pairs, tmp_path, on_epoch=interrupt)
+    _, history = training.train(still, tiny_pairs, tmp_path)
+    # Rounding makes equal epochs differ in the last digit, so the best is not always the first.
+    assert len(history) - 1 - history.loss.argmin() == 2
+    assert len(history) < 9
+
+
+def test_a_loss_that_is_not_a_number_names_experiment_and_epoch(tiny_pairs, tmp_path):
+    wild = replace(EXPERIMENT, learning_rate=float("inf"))
+    with pytest.raises(FloatingPointError, match=f"{wild.name}.*nan in epoch"):
+        training.train(wild, tiny_pairs, tmp_path)
+    assert all(np.isfinite(pd.read_csv(file).loss).all() for file in tmp_path.rglob("history.csv"))
+
+
+def test_a_run_on_other_pairs_is_not_taken_for_this_one(undisturbed, tiny_pairs):
+    folder, _ = undisturbed
+    with pytest.raises(ValueError, match="other pairs"):
+        training.train(EXPERIMENT, tiny_pairs[1:], folder.parent)
+
+
+def test_a_missing_split_is_named(tiny_pairs, tmp_path):
+    with pytest.raises(ValueError, match="train and val"):
+        training.train(EXPERIMENT, tiny_pairs[tiny_pairs.split != "val"], tmp_path)
+
+
+def test_the_history_is_shown_after_each_epoch(tiny_pairs, tmp_path):
+    lengths = []
+    training.train(
+        replace(EXPERIMENT, epochs=2), tiny_pairs, tmp_path, on_epoch=lambda history: lengths.append(len(history))
+    )
+    assert lengths == [1, 2]
