@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export SID_DATASET ?= sample
 
 REPORT := results/$(SID_DATASET)/report
-NBCONVERT := $(PY) -m jupyter nbconvert --execute --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True
+NBCONVERT := $(PY) -m jupyter nbconvert --execute --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 
 .PHONY: run test lab bench lint reference clean

@@ -47,7 +47,7 @@ def compare(models, pairs, number=0):
     """
     pictures = collect_pictures(models, choose_pair(pairs, number))
     titles = [f"{name}\n{describe_scores(picture, pictures['truth'])}" for name, picture in pictures.items()]
-    return plots.show_pictures(list(pictures.values()), titles, columns=min(4, len(pictures)))
+    return plots.show_pictures(list(pictures.values()), titles)
 
 
 def describe_scores(picture, truth):

@@ -1,5 +1,7 @@
 """Every figure: arrays or a DataFrame in, a Figure out. Pictures keep the order input, outputs, truth."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -34,10 +36,10 @@ def show_pictures(pictures, titles, columns=None, width=3.2):
     Args:
         pictures: arrays (height, width, 3) or (height, width), values in 0…255; their pixels are shown as they are.
         titles: a text above each.
-        columns: pictures a row; None for all in one row.
+        columns: pictures a row; None for one row of up to four, or else for as many rows as columns.
         width: of one picture, in inches.
     """
-    columns = columns or len(pictures)
+    columns = columns or (len(pictures) if len(pictures) <= 4 else math.ceil(math.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     height = width * pictures[0].shape[0] / pictures[0].shape[1] + 0.35 + 0.16 * max(t.count("\n") for t in titles)
     figure, axes = _start(rows, columns, (width * columns, height * rows))
@@ -106,25 +108,21 @@ def plot_grey_levels(short, long):
     return figure
 
 
-def plot_noise_by_scale(scales, noise):
-    """Return how the noise falls with the side of the blocks that are averaged.
+def plot_noise_by_scale(noise):
+    """Return how the noise falls with the side of the blocks that are averaged, beside what independent pixels give.
 
     Args:
-        scales: block sides in pixels.
-        noise: DataFrame indexed by scale, a column a channel: standard deviation in counts.
+        noise: DataFrame indexed by block side in pixels, columns red, green, blue: as parts of one pixel's noise.
     """
     figure, (axis,) = _start(1, 1, (6, 3.4), squeeze=True)
+    scales = noise.index.to_numpy()
     for channel in noise:
-        axis.plot(scales, noise[channel], "o-", color=CHANNEL_COLOURS.get(channel), label=channel)
-    first = noise.iloc[0].mean()
-    axis.plot(scales, first * scales[0] / np.asarray(scales), "--", color="gray", label="1 / scale: pixels independent")
-    axis.set(
-        xscale="log", yscale="log", xlabel="scale (pixels)", ylabel="noise (counts)", xticks=scales, xticklabels=scales
-    )
-    ticks = [
-        tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if noise.min().min() < 2 * tick < 4 * noise.max().max()
-    ]
-    axis.set(yticks=ticks, yticklabels=ticks)
+        axis.plot(scales, noise[channel], "o-", color=CHANNEL_COLOURS[channel], label=channel)
+    axis.plot(scales, 2 / scales, "--", color="gray", label="a quarter of the pixels, independent")
+    axis.plot(scales, np.sqrt(2) / scales, ":", color="gray", label="half of the pixels, independent")
+    ticks = [0.05, 0.1, 0.2, 0.5]
+    axis.set(xscale="log", yscale="log", xlabel="scale (pixels)", ylabel="noise / noise of a pixel")
+    axis.set(xticks=scales, xticklabels=scales, yticks=ticks, yticklabels=ticks)
     axis.minorticks_off()
     axis.legend(frameon=False)
     return figure
@@ -176,7 +174,7 @@ def plot_summary(summary):
     axis.set(yticks=places, yticklabels=summary.experiment, xlabel="MAE (of 255)")
     axis.grid(False, axis="y")
     axis.grid(True, axis="x")
-    axis.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=2)
     return figure
 
 
