@@ -4,8 +4,9 @@ Developing at a tenth of the size needs no demosaicing: every block of 10 × 10 
 their mean in linear light is what a demosaiced and then reduced picture would show.
 """
 
+import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ SRGB_TO_XYZ = np.array(
         [0.0193339, 0.1191920, 0.9503041],
     ]
 )
+MAX_PIXELS = 250_000_000  # more than any camera has: a header that says so is damaged
+
+_log = logging.getLogger(__name__)
 
 
 class RawError(ValueError):
@@ -36,7 +40,7 @@ class Mosaic:
         white: the count at which the sensor saturates.
         white_balance: float (3,), gains of R, G, B, the smallest being 1.
         to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB; rows sum to 1.
-        flip: LibRaw's orientation: 0 upright, 3 turned by 180°, 5 by 90° left, 6 by 90° right.
+        flip: LibRaw's orientation, see turn.
     """
 
     counts: np.ndarray
@@ -52,12 +56,17 @@ class Mosaic:
 def open_raw(path):
     """Yield the rawpy object of a file; whatever LibRaw finds wrong with it becomes a RawError that names the file."""
     path = Path(path)
-    if not path.is_file():
-        raise RawError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-    if path.stat().st_size == 0:
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise RawError(f"{path}: {error.strerror}") from error
+    if empty:
         raise RawError(f"{path}: the file is empty")
     try:
         with rawpy.imread(str(path)) as raw:
+            if raw.sizes.raw_width * raw.sizes.raw_height > MAX_PIXELS:
+                raise RawError(f"{path}: its header says {raw.sizes.raw_width} × {raw.sizes.raw_height} pixels")
             yield raw
     except rawpy.LibRawError as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
@@ -94,29 +103,38 @@ def read_mosaic(path):
     with open_raw(path) as raw:
         if not _is_bayer(raw):
             raise RawError(f"{path}: its sensor has no 2 × 2 Bayer pattern")
-        sizes = raw.sizes
-        places = [
-            raw.raw_color(sizes.top_margin + row, sizes.left_margin + column) for row in (0, 1) for column in (0, 1)
-        ]
-        return Mosaic(
-            counts=raw.raw_image_visible.copy(),
-            pattern="".join(chr(raw.color_desc[place]) for place in places),
-            black=np.array([raw.black_level_per_channel[place] for place in places], float),
-            white=float(raw.white_level),
-            white_balance=_white_balance(raw),
-            to_srgb=camera_to_srgb(raw.rgb_xyz_matrix[:3]),
-            flip=sizes.flip,
-        )
+        mosaic = _interpret(path, raw)
+        return replace(mosaic, counts=mosaic.counts.copy())
 
 
 def _is_bayer(raw):
-    return raw.raw_type == rawpy.RawType.Flat and raw.raw_pattern is not None and raw.raw_pattern.shape == (2, 2)
+    """Whether each pixel holds one of three colours in a 2 × 2 pattern: not X-Trans, monochrome or demosaiced."""
+    pattern = raw.raw_pattern
+    return (
+        raw.raw_type == rawpy.RawType.Flat and raw.num_colors == 3 and pattern is not None and pattern.shape == (2, 2)
+    )
 
 
-def _white_balance(raw):
+def _interpret(path, raw):
+    """The Mosaic of an open Bayer file; its counts live as long as the file is open."""
+    sizes = raw.sizes
+    places = [raw.raw_color(sizes.top_margin + row, sizes.left_margin + column) for row in (0, 1) for column in (0, 1)]
+    return Mosaic(
+        counts=raw.raw_image_visible,
+        pattern="".join(chr(raw.color_desc[place]) for place in places),
+        black=np.array([raw.black_level_per_channel[place] for place in places], float),
+        white=float(raw.white_level),
+        white_balance=_white_balance(path, raw),
+        to_srgb=camera_to_srgb(raw.rgb_xyz_matrix[:3]),
+        flip=sizes.flip,
+    )
+
+
+def _white_balance(path, raw):
     """The camera's gains for R, G, B, or daylight's where the file has none, scaled so that the smallest is 1."""
     gains = np.array(raw.camera_whitebalance[:3], float)
     if not (gains > 0).all():
+        _log.warning("%s has no white balance: daylight is taken", path)
         gains = np.array(raw.daylight_whitebalance[:3], float)
     return gains / gains.min()
 
@@ -125,9 +143,12 @@ def camera_to_srgb(xyz_to_camera):
     """Return the (3, 3) matrix from white-balanced camera RGB to linear sRGB; rows sum to 1, so grey stays grey.
 
     Args:
-        xyz_to_camera: (3, 3), from CIE XYZ to camera RGB, as cameras' DNG and LibRaw state it.
+        xyz_to_camera: (3, 3), from CIE XYZ to camera RGB, as cameras' DNG and LibRaw state it. All zeros, for a camera
+            that nothing is known of, gives the identity, as LibRaw takes it.
     Source: dcraw's cam_xyz_coeff: rows of (XYZ to camera) · (sRGB to XYZ) are scaled to sum to 1, then inverted.
     """
+    if not np.any(xyz_to_camera):
+        return np.eye(3)
     srgb_to_camera = np.asarray(xyz_to_camera, float) @ SRGB_TO_XYZ
     return np.linalg.inv(srgb_to_camera / srgb_to_camera.sum(axis=1, keepdims=True))
 
@@ -136,7 +157,7 @@ def bin_mosaic(counts, scale):
     """Average a mosaic over scale × scale blocks, each of the four places in the 2 × 2 pattern apart.
 
     A block's samples of one place lie half a pixel off the block's centre, to another side for each place, which would
-    leave coloured fringes. So each plane is interpolated linearly before it is averaged; see _bin_rows.
+    leave coloured fringes. So each plane is interpolated linearly before it is averaged; see _sum_rows.
 
     Args:
         counts: (H, W), any real type. At the lower and right edge a block averages the pixels that it has.
@@ -147,33 +168,40 @@ def bin_mosaic(counts, scale):
     Raises:
         ValueError: scale is odd or below 2.
     """
-    if scale < 2 or scale % 2:
-        raise ValueError(f"scale must be even and at least 2, so that each block holds every colour. Received: {scale}")
+    _check_scale(scale)
     # An odd last row or column would leave a block without some colour: its neighbour but one is of the same colour.
     odd_row, odd_column = (side % 2 for side in counts.shape)
     if odd_row or odd_column:
         counts = np.pad(counts, ((0, odd_row), (0, odd_column)), mode="reflect")
-    planes = [_bin_rows(_bin_rows(counts, scale, row).T, scale, column).T for row in (0, 1) for column in (0, 1)]
-    return np.stack(planes, axis=-1)
+    halves = [_sum_rows(counts, scale, row) for row in (0, 1)]
+    sums = [_sum_rows(half.T, scale, column).T for half in halves for column in (0, 1)]
+    samples = [np.diff(np.append(np.arange(0, side, scale), side)) / 2 for side in counts.shape]
+    return np.stack(sums, axis=-1) / np.outer(*samples)[..., None].astype(np.float32)
 
 
-def _bin_rows(values, scale, offset):
-    """Average the rows offset, offset + 2, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
+def _check_scale(scale):
+    if scale < 2 or scale % 2:
+        raise ValueError(f"scale must be even and at least 2, so that each block holds every colour. Received: {scale}")
 
-    It is the mean of all rows of the block once those between are interpolated: the row between two blocks takes half
-    of each neighbour, so a quarter of the neighbour's first (or last) sample stands in for a quarter of the own one.
+
+def _sum_rows(values, scale, offset):
+    """Sum the rows offset, offset + 2, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
+
+    Half the sum of all rows of the block once those between are interpolated: the row between two blocks takes half of
+    each neighbour, so a quarter of the neighbour's first (or last) sample stands in for a quarter of the own one.
     """
-    samples = values[offset::2]
-    starts = np.arange(0, len(samples), scale // 2)
+    samples, half = values[offset::2], scale // 2
+    starts = np.arange(0, len(samples), half)
     ends = np.append(starts[1:], len(samples))
-    sums = np.add.reduceat(samples, starts, axis=0, dtype=np.float32)
-    if offset == 0:
-        firsts = samples[starts].astype(np.float32)
-        sums[:-1] += (firsts[1:] - firsts[:-1]) / 4
-    else:
-        lasts = samples[ends - 1].astype(np.float32)
-        sums[1:] += (lasts[:-1] - lasts[1:]) / 4
-    return sums / (ends - starts)[:, None].astype(np.float32)
+    sums = np.zeros_like(samples[::half], dtype=np.float32)  # in the memory order of values, transposed or not
+    for place in range(half):  # whole rows at a time: many times as fast as a sum over a short axis
+        part = samples[place::half]
+        sums[: len(part)] += part
+    edges = samples[starts if offset == 0 else ends - 1] * np.float32(0.25)
+    own, other = (slice(None, -1), slice(1, None)) if offset == 0 else (slice(1, None), slice(None, -1))
+    sums[own] += edges[other]
+    sums[own] -= edges[own]
+    return sums
 
 
 def reduce_mosaic(mosaic, scale):
@@ -203,9 +231,33 @@ def develop_linear(path, scale=10, gain=1.0):
     Raises:
         RawError: the file cannot be read. ValueError: scale is not even.
     """
-    mosaic = read_mosaic(path)
-    linear = render(reduce_mosaic(mosaic, scale), mosaic.white_balance, mosaic.to_srgb, gain)
-    return np.rot90(linear, {0: 0, 3: 2, 5: 1, 6: 3}[mosaic.flip])
+    _check_scale(scale)
+    with open_raw(path) as raw:
+        if not _is_bayer(raw):
+            return _develop_by_libraw(raw, scale, gain)
+        mosaic = _interpret(path, raw)
+        camera_rgb = reduce_mosaic(mosaic, scale)
+    return turn(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), mosaic.flip)
+
+
+def _develop_by_libraw(raw, scale, gain):
+    """Develop an open file that has no Bayer pattern with LibRaw at full size, then reduce it in linear light."""
+    full = raw.postprocess(gamma=(1, 1), no_auto_bright=True, use_camera_wb=True, output_bps=16, user_flip=0)
+    height, width = (-(-side // scale) * scale for side in full.shape[:2])
+    padded = np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1]), (0, 0)), mode="edge")
+    blocks = padded.reshape(height // scale, scale, width // scale, scale, full.shape[2])
+    linear = blocks.mean(axis=(1, 3), dtype=np.float32) * np.float32(gain / 65535)
+    return turn(np.broadcast_to(linear, (*linear.shape[:2], 3)), raw.sizes.flip)
+
+
+def turn(picture, flip):
+    """Return a picture (height, width, 3) in the orientation that LibRaw's flip states.
+
+    Bit 2 swaps rows and columns after bit 1 has reversed the rows and bit 0 the columns, as in dcraw's flip_index.
+    """
+    picture = picture[::-1] if flip & 2 else picture
+    picture = picture[:, ::-1] if flip & 1 else picture
+    return picture.swapaxes(0, 1) if flip & 4 else picture
 
 
 def develop(path, scale=10, gain=1.0):

@@ -119,8 +119,8 @@ def test_what_is_no_raw_file_is_named_with_the_reason(tmp_path, long_file):
         "empty.ARW": "empty",
         "text.ARW": "not a RAW",
         "cut.dng": "LibRaw",
-        "folder.ARW": "folder",
-        "none.ARW": "no such",
+        "folder.ARW": "Is a directory",
+        "none.ARW": "No such file",
     }.items():
         with pytest.raises(raw.RawError, match=f"{name}.*{reason}"):
             raw.develop(tmp_path / name)
