@@ -117,16 +117,16 @@ def _is_bayer(raw):
 
 def _interpret(path, raw):
     """The Mosaic of an open Bayer file; its counts live as long as the file is open."""
-    sizes = raw.sizes
-    places = [raw.raw_color(sizes.top_margin + row, sizes.left_margin + column) for row in (0, 1) for column in (0, 1)]
+    top, left = raw.sizes.top_margin, raw.sizes.left_margin
+    places = [raw.raw_color(top + row, left + column) for row in (0, 1) for column in (0, 1)]
     return Mosaic(
         counts=raw.raw_image_visible,
         pattern="".join(chr(raw.color_desc[place]) for place in places),
         black=np.array([raw.black_level_per_channel[place] for place in places], float),
         white=float(raw.white_level),
         white_balance=_white_balance(path, raw),
-        to_srgb=camera_to_srgb(raw.rgb_xyz_matrix[:3]),
-        flip=sizes.flip,
+        to_srgb=raw.color_matrix[:, :3].astype(float),
+        flip=raw.sizes.flip,
     )
 
 
@@ -143,12 +143,9 @@ def camera_to_srgb(xyz_to_camera):
     """Return the (3, 3) matrix from white-balanced camera RGB to linear sRGB; rows sum to 1, so grey stays grey.
 
     Args:
-        xyz_to_camera: (3, 3), from CIE XYZ to camera RGB, as cameras' DNG and LibRaw state it. All zeros, for a camera
-            that nothing is known of, gives the identity, as LibRaw takes it.
+        xyz_to_camera: (3, 3), from CIE XYZ to camera RGB, as DNG files and LibRaw's tables state it.
     Source: dcraw's cam_xyz_coeff: rows of (XYZ to camera) · (sRGB to XYZ) are scaled to sum to 1, then inverted.
     """
-    if not np.any(xyz_to_camera):
-        return np.eye(3)
     srgb_to_camera = np.asarray(xyz_to_camera, float) @ SRGB_TO_XYZ
     return np.linalg.inv(srgb_to_camera / srgb_to_camera.sum(axis=1, keepdims=True))
 
@@ -234,15 +231,16 @@ def develop_linear(path, scale=10, gain=1.0):
     _check_scale(scale)
     with open_raw(path) as raw:
         if not _is_bayer(raw):
-            return _develop_by_libraw(raw, scale, gain)
+            return _develop_by_libraw(path, raw, scale, gain)
         mosaic = _interpret(path, raw)
         camera_rgb = reduce_mosaic(mosaic, scale)
     return turn(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), mosaic.flip)
 
 
-def _develop_by_libraw(raw, scale, gain):
+def _develop_by_libraw(path, raw, scale, gain):
     """Develop an open file that has no Bayer pattern with LibRaw at full size, then reduce it in linear light."""
-    full = raw.postprocess(gamma=(1, 1), no_auto_bright=True, use_camera_wb=True, output_bps=16, user_flip=0)
+    gains = [*_white_balance(path, raw), 0]
+    full = raw.postprocess(gamma=(1, 1), no_auto_bright=True, user_wb=gains, output_bps=16, user_flip=0)
     height, width = (-(-side // scale) * scale for side in full.shape[:2])
     padded = np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1]), (0, 0)), mode="edge")
     blocks = padded.reshape(height // scale, scale, width // scale, scale, full.shape[2])
