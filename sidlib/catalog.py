@@ -13,6 +13,7 @@ SPLITS = {"0": "train", "1": "test", "2": "val"}  # by a scene number's first di
 MAX_RATIO = 300  # the paper's code amplifies by no more
 
 _NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
+_KEY, _EXPOSURE = ["file", "bytes", "changed_ns"], ["exposure_s", "iso", "f_number"]
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,8 @@ def load_pairs(dataset="sample"):
     _note(problems, shorts.path[~shorts.scene.isin(longs.scene)], "a short exposure without its long one")
     _note(problems, longs.path[~longs.scene.isin(shorts.scene)], "a long exposure without a short one")
 
-    shorts, longs = _read_exposures(shorts, problems), _read_exposures(longs, problems)
+    captures = _read_exposures(pd.concat([shorts, longs], ignore_index=True), problems, folder)
+    shorts, longs = (captures[captures.path.map(lambda path: path.parent.name) == kind] for kind in ("short", "long"))
     pairs = shorts.merge(longs[["scene", "path", "exposure_s"]], on="scene", suffixes=("", "_long"))
     pairs = pairs.rename(
         columns={"exposure_s": "short_s", "exposure_s_long": "long_s", "path": "short", "path_long": "long"}
@@ -80,6 +82,31 @@ def load_pairs(dataset="sample"):
     return pairs
 
 
+def check_dataset(dataset="Sony"):
+    """Compare a copy of the real data set with its index, before hours are spent on it.
+
+    Returns:
+        DataFrame, a row a file that is missing, unexpected or unreadable: file (short/… or long/…), reason. Empty if
+        all 2928 files are there and open. Files are compared by name without the ending; pixels are not read.
+    Raises:
+        FileNotFoundError: there is no such data set.
+    """
+    folder = paths.find_dataset(dataset)
+    index = load_index()
+    shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
+    longs = "long/" + index.scene + "_00_" + index.long_s.map("{:g}s".format)
+    expected = {*shorts, *longs}
+    files = [path for kind in ("short", "long") for path in _list_files(folder / kind)]
+    found = {f"{path.parent.name}/{path.stem}": path for path in files}
+
+    problems = []
+    _note(problems, sorted(expected - set(found)), "missing")
+    _note(problems, sorted(set(found) - expected), "not in the index")
+    captures = pd.DataFrame({"path": [path for name, path in found.items() if name in expected]})
+    _read_exposures(captures, problems, folder)
+    return pd.DataFrame(problems, columns=["file", "reason"])
+
+
 def take_scenes(pairs, count):
     """Return the pairs of the first `count` scenes of each split: a small set that has every split."""
     first = pairs.drop_duplicates("scene").groupby("split").scene.head(count)
@@ -96,22 +123,44 @@ def report_problems(pairs, problems):
 
 def _list_captures(folder, problems):
     """The files of a folder whose names say scene and frame: a DataFrame of scene, frame, path."""
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = _list_files(folder)
     names = {path: _NAME.fullmatch(path.name) for path in files}
     _note(problems, [path for path, name in names.items() if not name], "its name is not of the form 00001_00_0.1s.ARW")
     rows = [(name["scene"], int(name["frame"]), path) for path, name in names.items() if name]
     return pd.DataFrame(rows, columns=["scene", "frame", "path"])
 
 
-def _read_exposures(captures, problems):
-    """Add what each file says of its exposure; files that cannot be read become problems."""
-    rows = []
-    for capture in captures.itertuples(index=False):
+def _list_files(folder):
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _read_exposures(captures, problems, folder):
+    """Add what each file says of its exposure; files that cannot be read become problems.
+
+    What was read is kept in <data set>/exposures.csv, and read again only from a file that has changed since.
+    """
+    kept_file = folder / "exposures.csv"
+    states = [path.stat() for path in captures.path]
+    captures = captures.assign(
+        file=[f"{path.parent.name}/{path.name}" for path in captures.path],
+        bytes=[state.st_size for state in states],
+        changed_ns=[state.st_mtime_ns for state in states],
+    )
+    if kept_file.is_file():
+        captures = captures.merge(pd.read_csv(kept_file), on=_KEY, how="left")
+    else:
+        captures = captures.assign(**dict.fromkeys(_EXPOSURE, np.nan))
+    unread = captures[captures.exposure_s.isna()]
+    for row in unread.itertuples():
         try:
-            rows.append({**capture._asdict(), **read_exposure(capture.path)})
+            captures.loc[row.Index, _EXPOSURE] = read_exposure(row.path)
         except RawError as error:
-            _note(problems, [capture.path], str(error).removeprefix(f"{capture.path}: "))
-    return pd.DataFrame(rows, columns=[*captures.columns, "exposure_s", "iso", "f_number"])
+            _note(problems, [row.path], str(error).removeprefix(f"{row.path}: "))
+    readable = captures[captures.exposure_s.notna()]
+    if len(unread):
+        with paths.write_whole(kept_file) as path:
+            readable[[*_KEY, *_EXPOSURE]].to_csv(path, index=False)
+    return readable
 
 
 def _note(problems, files, reason):

@@ -4,6 +4,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
@@ -41,6 +43,9 @@ def write_whole(path):
 
     The temporary name keeps the suffix, which many writers look at, and the process number, so that two
     processes can write the same file. It starts with a dot: no catalogue lists it.
+
+    Raises:
+        OSError: of the block, naming the file where the writer did not.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,5 +53,24 @@ def write_whole(path):
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder):
+    """Remove the temporary files that write_whole left below a folder when its process was killed."""
+    for path in Path(folder).rglob(".*.*.*"):
+        process = path.suffixes[-2].removeprefix(".")
+        if process.isdigit() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -22,6 +22,8 @@ def develop_pairs(pairs):
         OSError: a PNG cannot be written (a full disk). What was written stays and is whole; call again to go on.
     """
     usable = pairs.assign(short_png=pairs.short.map(locate_png), long_png=pairs.long.map(locate_png))
+    for folder in {png.parent for png in usable.short_png} | {png.parent for png in usable.long_png}:
+        paths.clear_leftovers(folder)
     captures = [*usable.short, *usable.long.unique()]
     missing = [capture for capture in captures if not locate_png(capture).is_file()]
 

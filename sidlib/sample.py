@@ -90,6 +90,7 @@ def build_sample(photos=None, name="sample", seed=SEED):
     folder = paths.DATA / name
     splits = PHOTOGRAPHS if photos is None else _split_photographs(photos, seed)
     scenes = plan_scenes(splits, seed)
+    paths.clear_leftovers(folder)
     missing = [scene for scene in scenes if not all((folder / file).is_file() for file in scene.name_files())]
     jobs = (joblib.delayed(photograph_scene)(scene, folder, seed) for scene in missing)
     workers = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")

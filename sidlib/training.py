@@ -135,6 +135,7 @@ class Run:
         self.folder = folder / experiment.name
         self.config, self.history = self.folder / "config.json", self.folder / "history.csv"
         self.best, self.last = self.folder / "best.keras", self.folder / "last.keras"
+        paths.clear_leftovers(self.folder)
         self._keep_config(training)
 
     def is_finished(self):

@@ -1,9 +1,11 @@
+import os
 import shutil
 
 import pandas as pd
 import pytest
 
 from sidlib import catalog
+from sidlib.raw import read_exposure
 
 
 @pytest.fixture
@@ -106,3 +108,58 @@ def test_a_few_scenes_of_each_split_are_taken_whole(tiny_pairs):
     few = catalog.take_scenes(tiny_pairs, 1)
     assert few.groupby("split").scene.nunique().to_dict() == {"train": 1, "val": 1, "test": 1}
     assert len(few[few.split == "train"]) == 3
+
+
+def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, monkeypatch):
+    first = catalog.load_pairs(folder)
+    changed = first.short[3]
+    changed.write_bytes(changed.read_bytes())
+    read = []
+    monkeypatch.setattr(catalog, "read_exposure", lambda path: read.append(path) or read_exposure(path))
+    pd.testing.assert_frame_equal(catalog.load_pairs(folder), first)
+    assert read == [changed]
+    catalog.load_pairs(folder)
+    assert read == [changed]
+
+
+@pytest.fixture(scope="module")
+def sony(tiny_folder, tmp_path_factory):
+    """A tree of 2928 files with the names of the real data set, all links to one small file."""
+    folder = tmp_path_factory.mktemp("data") / "Sony"
+    capture = next((tiny_folder / "long").iterdir())
+    index = catalog.load_index()
+    names = {f"long/{row.scene}_00_{row.long_s:g}s.ARW" for row in index.itertuples()}
+    names |= {f"short/{row.scene}_{row.frame:02d}_{row.short_s:g}s.ARW" for row in index.itertuples()}
+    for kind in ("short", "long"):
+        (folder / kind).mkdir(parents=True)
+    for name in names:
+        os.link(capture, folder / name)
+    assert len(names) == 2928
+    return folder
+
+
+def test_a_complete_copy_of_the_real_data_set_has_nothing_to_report(sony):
+    assert catalog.check_dataset(sony).empty
+
+
+def test_each_file_of_the_real_data_set_is_opened_once(sony, monkeypatch):
+    (sony / "exposures.csv").unlink(missing_ok=True)
+    read = []
+    monkeypatch.setattr(catalog, "read_exposure", lambda path: read.append(path) or read_exposure(path))
+    assert len(catalog.load_pairs(sony)) == 2697
+    assert len(read) == len(set(read)) == 2928
+    catalog.load_pairs(sony)
+    assert len(read) == 2928
+
+
+def test_what_is_missing_unexpected_or_unreadable_is_named(sony):
+    lost, broken = (sony / "short" / f"10003_00_0.{time}s.ARW" for time in ("04", "1"))
+    lost.unlink()
+    broken.unlink()
+    broken.write_text("no RAW")
+    (sony / "long" / "99999_00_10s.ARW").touch()
+    found = catalog.check_dataset(sony).set_index("file").reason
+    assert found["short/10003_00_0.04s"] == "missing"
+    assert found["long/99999_00_10s"] == "not in the index"
+    assert "not a RAW file" in found[str(broken)]
+    assert len(found) == 3

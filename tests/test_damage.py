@@ -1,0 +1,124 @@
+"""Files that are damaged, disks that are full, and processes that are killed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sidlib import catalog, paths, preprocess
+
+DEVELOP_ALL = (
+    "import sys; from sidlib import catalog, preprocess; preprocess.develop_pairs(catalog.load_pairs(sys.argv[1]))"
+)
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny data set that is not developed yet."""
+    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png"))
+
+
+def run_python(script, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], cwd=paths.ROOT, text=True, capture_output=True, **options
+    )
+
+
+def damage_files(good, folder):
+    """Write every kind of damaged file into a folder; return their names."""
+    content = good.read_bytes()
+    end = len(content) - 100  # the last bytes are metadata
+    cuts = sorted(random.Random(0).sample(range(1, end), 20))
+    contents = {f"cut{cut}.ARW": content[:cut] for cut in cuts}
+    contents |= {"empty.ARW": b"", "text.ARW": b"no photograph\n" * 1000}
+    contents["header.ARW"] = content[:4] + b"\xff" * 200 + content[204:]
+    contents["absurd.ARW"] = content
+    for name, damaged in contents.items():
+        (folder / name).write_bytes(damaged)
+    with tifffile.TiffFile(folder / "absurd.ARW", mode="r+") as tiff:
+        for tag in ("ImageWidth", "ImageLength"):
+            tiff.pages[0].tags[tag].overwrite(65_000)
+    Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(folder / "jpeg.jpg")
+    (folder / "jpeg.jpg").rename(folder / "jpeg.ARW")
+    (folder / "folder.ARW").mkdir()
+    return [*contents, "jpeg.ARW", "folder.ARW", "gone.ARW"]
+
+
+def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
+    (tmp_path / "short").mkdir()
+    names = damage_files(next((tiny_folder / "long").iterdir()), tmp_path / "short")
+    script = (
+        "import json, pathlib, resource, sys, time; from sidlib import preprocess; rows = {}\n"
+        "for path in map(pathlib.Path, sys.argv[1:]):\n"
+        "    start = time.monotonic(); reason = preprocess.develop_file(path)\n"
+        "    rows[path.name] = reason, time.monotonic() - start\n"
+        "print(json.dumps([rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))"
+    )
+    run = run_python(script, *(tmp_path / "short" / name for name in names))
+    assert run.returncode == 0, run.stderr
+    rows, kilobytes = json.loads(run.stdout)
+    assert [name for name, (reason, _) in rows.items() if not reason] == []
+    assert max(seconds for _, seconds in rows.values()) < 10
+    assert kilobytes < 1_000_000
+    assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(folder):
+    pairs = catalog.load_pairs(folder)
+    pairs.short[0].chmod(0)
+    developed = preprocess.develop_pairs(pairs)
+    assert "Permission denied" in developed.attrs["problems"][0]["reason"]
+
+
+def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folder):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100)); "
+    catalog.load_pairs(folder)  # so that exposures.csv is there
+    run = run_python(limit + DEVELOP_ALL, folder)
+    assert run.returncode != 0
+    assert "OSError" in run.stderr and ".png" in run.stderr.splitlines()[-1]
+    for path in (folder / "png").rglob("*"):
+        assert path.is_dir() or Image.open(path).size == (32, 22)
+
+
+def test_a_tree_whose_making_was_killed_again_and_again_ends_as_if_undisturbed(folder):
+    captures = sorted((folder / "short").iterdir())
+    for number in range(10, 100):  # more frames, so that there is time to kill
+        shutil.copy(captures[0], captures[0].with_name(f"00001_{number}_0.1s.dng"))
+    preprocess.develop_pairs(catalog.load_pairs(folder))
+    expected = {path.relative_to(folder): path.read_bytes() for path in (folder / "png").rglob("*") if path.is_file()}
+    shutil.rmtree(folder / "png")
+    for seed in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", DEVELOP_ALL, folder],
+            cwd=paths.ROOT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline, enough = time.monotonic() + 30, 15 * (seed + 1)
+        while (
+            len(list((folder / "png").rglob("*.png"))) < enough
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        whole = [path for path in (folder / "png").rglob("[!.]*.png")]
+        assert all(path.read_bytes() == expected[path.relative_to(folder)] for path in whole)
+    assert len(whole) < len(expected)
+    (folder / "png" / "short" / f".left.{process.pid}.png").write_bytes(b"half")
+    preprocess.develop_pairs(catalog.load_pairs(folder))
+    assert {
+        path.relative_to(folder): path.read_bytes() for path in (folder / "png").rglob("*") if path.is_file()
+    } == expected
