@@ -21,17 +21,18 @@ lab: .venv/ready  ## JupyterLab
 	$(PY) -m jupyter lab notebooks
 
 bench: .venv/ready  ## speed and memory, as ratios
-	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py'
+	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q
 
 lint: .venv/ready
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
 reference: .venv/ready  ## run the sample anew and keep its outputs, tables and figures in git
-	rm -rf results/sample
-	SID_DATASET=sample $(NBCONVERT) --to notebook --inplace $(NOTEBOOKS)
-	rm -rf results/reference
+	$(MAKE) bench
+	rm -rf results/sample results/reference
 	mkdir -p results/reference
+	cp -r results/benchmarks results/reference/
+	SID_DATASET=sample $(NBCONVERT) --to notebook --inplace $(NOTEBOOKS)
 	cp -r results/sample/summary.csv results/sample/figures results/reference/
 
 .venv/ready: requirements.txt pyproject.toml

@@ -128,6 +128,20 @@ def plot_noise_by_scale(noise):
     return figure
 
 
+def plot_ways(table):
+    """Return what each way of developing a file takes, as a multiple of raw.develop's time.
+
+    Args:
+        table: DataFrame indexed by way, column times_of_develop, as tests/benchmarks writes it.
+    """
+    figure, (axis,) = _start(1, 1, (8, 0.4 * len(table) + 0.8), squeeze=True)
+    bars = axis.barh(table.index[::-1], table.times_of_develop[::-1], color=SHORT_COLOUR)
+    axis.bar_label(bars, fmt="%.1f", padding=3)
+    axis.set(xlabel="time / time of raw.develop")
+    axis.grid(False, axis="y")
+    return figure
+
+
 def plot_clip(values, clipped, gradient):
     """Return the clip and its derivative over the values that go in."""
     figure, axes = _start(1, 2, (9, 2.8))

@@ -52,4 +52,4 @@ def develop_file(capture):
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
     with paths.write_whole(locate_png(capture)) as path:
-        Image.fromarray(picture).save(path)
+        Image.fromarray(picture).save(path, compress_level=1)  # the usual 6 takes as long as developing

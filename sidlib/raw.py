@@ -190,8 +190,8 @@ def _sum_rows(values, scale, offset):
     samples, half = values[offset::2], scale // 2
     starts = np.arange(0, len(samples), half)
     ends = np.append(starts[1:], len(samples))
-    sums = np.zeros_like(samples[::half], dtype=np.float32)  # in the memory order of values, transposed or not
-    for place in range(half):  # whole rows at a time: many times as fast as a sum over a short axis
+    sums = samples[::half].astype(np.float32)  # in the memory order of values, transposed or not
+    for place in range(1, half):  # whole rows at a time: many times as fast as a sum over a short axis
         part = samples[place::half]
         sums[: len(part)] += part
     edges = samples[starts if offset == 0 else ends - 1] * np.float32(0.25)
@@ -206,9 +206,10 @@ def reduce_mosaic(mosaic, scale):
 
     Noise below black stays negative here: cutting it off before averaging would lift the shadows.
     """
-    places = (bin_mosaic(mosaic.counts, scale) - mosaic.black) / (mosaic.white - mosaic.black)  # (h, w, 4)
+    black, span = mosaic.black.astype(np.float32), (mosaic.white - mosaic.black).astype(np.float32)
+    places = (bin_mosaic(mosaic.counts, scale) - black) / span  # (h, w, 4)
     colours = [[place for place, name in enumerate(mosaic.pattern) if name == colour] for colour in "RGB"]
-    return np.stack([places[..., of].mean(axis=-1) for of in colours], axis=-1).astype(np.float32)
+    return np.stack([sum(places[..., place] for place in of) / len(of) for of in colours], axis=-1)
 
 
 def render(camera_rgb, white_balance, to_srgb, gain=1.0):
