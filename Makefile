@@ -4,14 +4,19 @@ PY := .venv/bin/python
 export SID_DATASET ?= sample
 
 REPORT := results/$(SID_DATASET)/report
-NBCONVERT := $(PY) -m jupyter nbconvert --execute --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
+NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
+EXECUTE := $(NBCONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
+COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .PHONY: run test lab bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
-	$(NBCONVERT) --to html --output-dir $(REPORT) $(NOTEBOOKS)
-	@$(PY) -c "import pathlib, re; [p.write_text(re.sub(r'(\"\d\d_\w+)\.ipynb', r'\1.html', p.read_text('utf-8')), 'utf-8') for p in pathlib.Path('$(REPORT)').glob('*.html')]"
+	@for notebook in $(NOTEBOOKS); do echo "Running $$notebook"; $(EXECUTE) --output-dir $(REPORT) $$notebook || exit 1; done
+	@$(COALESCE) $(REPORT)/*.ipynb
+	@sed -i.bak 's/\(0[0-9]_[a-z_]*\)\.ipynb/\1.html/g' $(REPORT)/*.ipynb  # links among the pages
+	@$(NBCONVERT) --to html $(REPORT)/*.ipynb
+	@rm $(REPORT)/*.ipynb $(REPORT)/*.bak
 	@echo "Done. Open $(REPORT)/05_evaluation.html; the table is results/$(SID_DATASET)/summary.csv"
 
 test: .venv/ready  ## the helpers, then the notebooks in fast mode
@@ -32,7 +37,8 @@ reference: .venv/ready  ## run the sample anew and keep its outputs, tables and 
 	rm -rf results/sample results/reference
 	mkdir -p results/reference
 	cp -r results/benchmarks results/reference/
-	SID_DATASET=sample $(NBCONVERT) --to notebook --inplace $(NOTEBOOKS)
+	SID_DATASET=sample $(EXECUTE) --inplace $(NOTEBOOKS)
+	$(COALESCE) $(NOTEBOOKS)
 	cp -r results/sample/summary.csv results/sample/figures results/reference/
 
 .venv/ready: requirements.txt pyproject.toml
