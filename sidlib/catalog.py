@@ -53,8 +53,9 @@ def load_pairs(dataset="sample"):
     """
     folder = paths.find_dataset(dataset)
     problems = []
-    shorts = _list_captures(folder / "short", problems)
-    longs = _list_captures(folder / "long", problems)
+    captures = pd.concat([_list_captures(folder / kind, problems) for kind in ("short", "long")], ignore_index=True)
+    captures = _read_exposures(captures, problems, folder)
+    shorts, longs = (captures[captures.path.map(lambda path: path.parent.name) == kind] for kind in ("short", "long"))
 
     twice = longs.scene.duplicated(keep=False)
     _note(problems, longs.path[twice], "its scene has more than one long exposure: none is used")
@@ -62,8 +63,6 @@ def load_pairs(dataset="sample"):
     _note(problems, shorts.path[~shorts.scene.isin(longs.scene)], "a short exposure without its long one")
     _note(problems, longs.path[~longs.scene.isin(shorts.scene)], "a long exposure without a short one")
 
-    captures = _read_exposures(pd.concat([shorts, longs], ignore_index=True), problems, folder)
-    shorts, longs = (captures[captures.path.map(lambda path: path.parent.name) == kind] for kind in ("short", "long"))
     pairs = shorts.merge(longs[["scene", "path", "exposure_s"]], on="scene", suffixes=("", "_long"))
     pairs = pairs.rename(
         columns={"exposure_s": "short_s", "exposure_s_long": "long_s", "path": "short", "path_long": "long"}
@@ -127,7 +126,10 @@ def _list_captures(folder, problems):
     names = {path: _NAME.fullmatch(path.name) for path in files}
     _note(problems, [path for path, name in names.items() if not name], "its name is not of the form 00001_00_0.1s.ARW")
     rows = [(name["scene"], int(name["frame"]), path) for path, name in names.items() if name]
-    return pd.DataFrame(rows, columns=["scene", "frame", "path"])
+    captures = pd.DataFrame(rows, columns=["scene", "frame", "path"])
+    twin = captures.path.map(lambda path: path.stem).duplicated()  # it would become the same PNG
+    _note(problems, captures.path[twin], "another file has the same name but for the ending")
+    return captures[~twin]
 
 
 def _list_files(folder):

@@ -85,8 +85,20 @@ def test_pairs_share_their_scene_and_its_long_exposure(tiny_folder):
         ),
         (lambda f: (f / "short" / "00001_09_0.1s.ARW").write_text("no RAW"), 0, "00001_09_0.1s.ARW", "not a RAW file"),
         (lambda f: (f / "short" / "00001_09_0.1s.ARW").touch(), 0, "00001_09_0.1s.ARW", "empty"),
+        (
+            lambda f: next((f / "long").glob("10001*")).write_text("no RAW"),
+            2,
+            "10001_00_0",
+            "a short exposure without its long one",
+        ),
+        (
+            lambda f: shutil.copy(p := next((f / "short").glob("00001_00*")), p.with_suffix(".zzz")),
+            0,
+            "00001_00",
+            "same name",
+        ),
     ],
-    ids=["no long", "no short", "name", "two longs", "text", "empty"],
+    ids=["no long", "no short", "name", "two longs", "text", "empty", "bad long", "twin"],
 )
 def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
     damage(folder)
