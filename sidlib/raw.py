@@ -68,7 +68,7 @@ def open_raw(path):
             if raw.sizes.raw_width * raw.sizes.raw_height > MAX_PIXELS:
                 raise RawError(f"{path}: its header says {raw.sizes.raw_width} × {raw.sizes.raw_height} pixels")
             yield raw
-    except rawpy.LibRawError as error:
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
         raise RawError(f"{path}: not a RAW file that LibRaw can read ({reason})") from error
 
@@ -119,10 +119,13 @@ def _interpret(path, raw):
     """The Mosaic of an open Bayer file; its counts live as long as the file is open."""
     top, left = raw.sizes.top_margin, raw.sizes.left_margin
     places = [raw.raw_color(top + row, left + column) for row in (0, 1) for column in (0, 1)]
+    black = np.array([raw.black_level_per_channel[place] for place in places], float)
+    if not raw.white_level > black.max():
+        raise RawError(f"{path}: its white level, {raw.white_level}, is not above its black level, {black.max():g}")
     return Mosaic(
         counts=raw.raw_image_visible,
         pattern="".join(chr(raw.color_desc[place]) for place in places),
-        black=np.array([raw.black_level_per_channel[place] for place in places], float),
+        black=black,
         white=float(raw.white_level),
         white_balance=_white_balance(path, raw),
         to_srgb=raw.color_matrix[:, :3].astype(float),

@@ -139,3 +139,9 @@ def test_a_demosaiced_file(scene, tmp_path):
     assert_agrees_with_libraw(path)
     twice = raw.develop_linear(path, gain=2)
     np.testing.assert_allclose(twice, 2 * raw.develop_linear(path), rtol=1e-5)
+
+
+def test_levels_that_cannot_be_are_named(scene, tmp_path):
+    path = write_raw(tmp_path / "a.dng", lay_mosaic(scene, "RGGB", 512, 16383), black=4000, white=4000)
+    with pytest.raises(raw.RawError, match="a.dng: its white level, 4000, is not above its black level, 4000"):
+        raw.develop(path)
