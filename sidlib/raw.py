@@ -128,7 +128,7 @@ def _interpret(path, raw):
         black=black,
         white=float(raw.white_level),
         white_balance=_white_balance(path, raw),
-        to_srgb=raw.color_matrix[:, :3].astype(float),
+        to_srgb=_to_srgb(raw),
         flip=raw.sizes.flip,
     )
 
@@ -140,6 +140,15 @@ def _white_balance(path, raw):
         _log.warning("%s has no white balance: daylight is taken", path)
         gains = np.array(raw.daylight_whitebalance[:3], float)
     return gains / gains.min()
+
+
+def _to_srgb(raw):
+    """LibRaw's matrix for an open file; it keeps one or the other, and none for a camera that it does not know."""
+    if raw.color_matrix.any():
+        return raw.color_matrix[:, :3].astype(float)
+    if raw.rgb_xyz_matrix.any():
+        return camera_to_srgb(raw.rgb_xyz_matrix[:3])
+    return np.eye(3)
 
 
 def camera_to_srgb(xyz_to_camera):

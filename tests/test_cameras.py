@@ -1,5 +1,7 @@
 """RAW files of every kind, small ones written here, held against LibRaw's own development."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import rawpy
@@ -145,3 +147,13 @@ def test_levels_that_cannot_be_are_named(scene, tmp_path):
     path = write_raw(tmp_path / "a.dng", lay_mosaic(scene, "RGGB", 512, 16383), black=4000, white=4000)
     with pytest.raises(raw.RawError, match="a.dng: its white level, 4000, is not above its black level, 4000"):
         raw.develop(path)
+
+
+def test_the_matrix_is_found_wherever_libraw_keeps_it():
+    nothing, known = np.zeros((4, 3)), np.vstack([camera.XYZ_TO_CAMERA / 1e4, np.zeros(3)])
+    from_table = raw._to_srgb(SimpleNamespace(color_matrix=nothing.T, rgb_xyz_matrix=known))
+    np.testing.assert_allclose(from_table, camera.TO_SRGB)
+    from_file = raw._to_srgb(SimpleNamespace(color_matrix=np.eye(3, 4) * 2, rgb_xyz_matrix=known))
+    np.testing.assert_allclose(from_file, np.eye(3) * 2)
+    unknown = raw._to_srgb(SimpleNamespace(color_matrix=nothing.T, rgb_xyz_matrix=nothing))
+    np.testing.assert_allclose(unknown, np.eye(3))
