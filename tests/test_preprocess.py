@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_goes_on(pairs, caplog)
 
 
 def test_a_png_that_cannot_be_written_leaves_no_half_file(pairs, monkeypatch):
-    def write_half(image, path):
+    def write_half(image, path, **options):
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
