@@ -47,4 +47,4 @@ reference: .venv/ready  ## run the sample anew and keep its outputs, tables and 
 	@touch $@
 
 clean:  ## everything that is computed; data sets and the environment stay
-	rm -rf $(filter-out results/reference,$(wildcard results/*)) data/*/png
+	rm -rf $(filter-out results/reference,$(wildcard results/*)) data/*/png data/*/signal

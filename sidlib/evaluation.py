@@ -5,7 +5,7 @@ import pandas as pd
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sidlib import paths
-from sidlib.dataset import make_dataset
+from sidlib.dataset import make_dataset, source_of
 from sidlib.training import COURSE_EXPERIMENTS, train
 
 # The deck's figures, in the order of COURSE_EXPERIMENTS: test MAE and MSE on the real SID Sony.
@@ -33,11 +33,29 @@ def show_input(pictures):
 def predict(model, pairs):
     """Yield (short, output, truth) of each pair, float32 (height, width, 3) in 0…255, in the order of pairs.
 
+    The short exposure is shown as the model was trained to see it, see dataset.source_of.
+
     Args:
         model: a Keras model, or any function from a batch of pictures to a batch of pictures.
     """
-    for short, truth in make_dataset(pairs, batch_size=1):
+    for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)):
         yield short[0].numpy(), np.asarray(model(short))[0], truth[0].numpy()
+
+
+def average_flips(model):
+    """Return a function like the model that shows it each batch in all four flips and averages what it makes of them.
+
+    Four times the cost. Source: the geometric self-ensemble of Lim et al. (EDSR, CVPR Workshops 2017).
+    """
+
+    def average(pictures):
+        outputs = []
+        for axes in ([], [1], [2], [1, 2]):
+            outputs.append(np.flip(np.asarray(model(np.flip(pictures, axes))), axes))
+        return np.mean(outputs, axis=0)
+
+    average.source = source_of(model)
+    return average
 
 
 def score_picture(output, truth):
@@ -45,9 +63,16 @@ def score_picture(output, truth):
 
     Args:
         output, truth: (height, width, 3), values in 0…255 of any type, not rounded. All scores are over all three
-            colours, with a range of 255; SSIM is that of Wang et al. (2004): 11 × 11 Gaussian window, σ 1.5.
+            colours, with a range of 255; SSIM is that of Wang et al. (2004): 11 × 11 Gaussian window, σ 1.5. The PSNR
+            of several pictures is the mean of theirs, not that of their mean MSE, which is lower.
+    Raises:
+        ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
     """
     output, truth = np.asarray(output, np.float64), np.asarray(truth, np.float64)
+    if output.shape != truth.shape:
+        raise ValueError(f"Output and truth must be of one shape. Received: {output.shape} and {truth.shape}")
+    if 0 < truth.max() <= 1:
+        raise ValueError(f"Values must be in 0…255. Received: a truth whose highest value is {truth.max():g}")
     error = output - truth
     ssim = structural_similarity(
         truth, output, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sidlib import plots
-from sidlib.evaluation import predict, score_picture
+from sidlib.evaluation import predict, score_picture, show_input
 
 
 def choose_pair(pairs, number=0):
@@ -29,11 +29,10 @@ def collect_pictures(models, pair):
     Returns:
         {name: float32 (height, width, 3) in 0…255}, first "input", last "truth".
     """
-    outputs = {}
-    for name, model in models.items():
-        ((short, outputs[name], truth),) = predict(model, pair)
-    if not outputs:
+    if not models:
         raise ValueError("A human check needs at least one model. Received: none")
+    ((short, _, truth),) = predict(show_input, pair)
+    outputs = {name: next(predict(model, pair))[1] for name, model in models.items()}
     return {"input": short, **outputs, "truth": truth}
 
 

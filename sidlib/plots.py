@@ -4,6 +4,7 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from sidlib import paths
 
@@ -64,9 +65,7 @@ def plot_index(pairs, title):
     }
     figure, axes = _start(2, 2, (10, 5.5))
     for axis, (name, column) in zip(axes.flat, columns.items(), strict=True):
-        counts = (
-            pairs.groupby([column, "split"]).size().unstack(fill_value=0).reindex(columns=SPLIT_COLOURS, fill_value=0)
-        )
+        counts = pd.crosstab(column, pairs.split).reindex(columns=SPLIT_COLOURS, fill_value=0)
         counts.plot.bar(ax=axis, stacked=True, color=SPLIT_COLOURS, width=0.85, legend=False)
         axis.set(xlabel=name, ylabel="pairs")
         axis.tick_params(axis="x", rotation=60 if len(counts) > 8 else 0)
@@ -189,6 +188,54 @@ def plot_summary(summary):
     axis.grid(False, axis="y")
     axis.grid(True, axis="x")
     figure.legend(frameon=False, loc="outside upper right", ncols=2)
+    return figure
+
+
+def plot_seeds(labels, values, xlabel, reference=None):
+    """Return a value for each label, from top to bottom: a dot a seed and a line at their mean.
+
+    Args:
+        labels: one a value; those of the same label are its seeds.
+        values: numbers.
+        xlabel: what they are, with unit and split.
+        reference: (name, value) of a vertical line to compare with.
+    """
+    rows = list(dict.fromkeys(labels))[::-1]
+    means = pd.Series(values).groupby(list(labels)).mean()
+    figure, (axis,) = _start(1, 1, (8, 0.32 * len(rows) + 0.9), squeeze=True)
+    axis.scatter(values, [rows.index(label) for label in labels], 26, SPLIT_COLOURS["test"], alpha=0.6, zorder=3)
+    for place, row in enumerate(rows):
+        axis.plot([means[row]] * 2, [place - 0.3, place + 0.3], color="#303030", lw=1.5)
+        axis.annotate(
+            f"{means[row]:.2f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
+        )
+    if reference:
+        axis.axvline(reference[1], color="gray", linestyle=":", label=reference[0])
+        figure.legend(frameon=False, loc="outside upper right")
+    axis.set(yticks=range(len(rows)), yticklabels=rows, xlabel=xlabel)
+    axis.grid(True, axis="x")
+    return figure
+
+
+def plot_grid(grid):
+    """Return the MAE of the deck's full grid: a row a model and activation, a colour a loss, filled where flips are on.
+
+    Args:
+        grid: DataFrame with columns model, activation, loss, augment, mae.
+    """
+    rows = list(dict.fromkeys(zip(grid.model, grid.activation, strict=True)))[::-1]
+    colours = dict(zip(dict.fromkeys(grid.loss), SPLIT_COLOURS.values(), strict=False))
+    figure, (axis,) = _start(1, 1, (8, 0.4 * len(rows) + 1.2), squeeze=True)
+    for (loss, augment), group in grid.groupby(["loss", "augment"], sort=False):
+        places = [rows.index(key) for key in zip(group.model, group.activation, strict=True)]
+        label = f"{loss.upper()}, {'flips' if augment else 'no flips'}"
+        filled = colours[loss] if augment else "none"
+        axis.scatter(group.mae, places, 55, filled, "o", edgecolors=colours[loss], linewidths=1.6, label=label)
+    axis.set(
+        yticks=range(len(rows)), yticklabels=[f"{model}, {act}" for model, act in rows], xlabel="test MAE (of 255)"
+    )
+    axis.grid(True, axis="both")
+    figure.legend(frameon=False, loc="outside upper right", ncols=3)
     return figure
 
 

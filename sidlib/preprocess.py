@@ -1,31 +1,41 @@
-"""Every RAW file of a data set to PNG, once: reduced to a tenth of its size and developed to 8-bit sRGB."""
+"""Every RAW file of a data set, once: reduced to a tenth of its size, kept as it is and developed to an 8-bit PNG."""
 
 import sys
 
 import joblib
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from sidlib import catalog, paths
-from sidlib.raw import RawError, develop
+from sidlib.raw import RawError, Signal, quantize, read_signal, render
 
 
 def develop_pairs(pairs):
-    """Develop both pictures of every pair to data/<name>/png, with all cores; PNGs that are there are kept.
+    """Develop both pictures of every pair to data/<name>/png, with all cores; what is there is kept.
+
+    The Signal of each capture goes to data/<name>/signal, for networks that read more than 8 bits of it.
 
     Args:
         pairs: DataFrame of catalog.load_pairs.
     Returns:
-        the pairs whose two pictures are there, with their paths in columns short_png and long_png. Files that cannot be
-        read are logged with the reason and added to `.attrs["problems"]`.
+        the pairs whose two pictures are there, with their paths in columns short_png, long_png, short_signal and
+        long_signal. Files that cannot be read are logged with the reason and added to `.attrs["problems"]`.
     Raises:
-        OSError: a PNG cannot be written (a full disk). What was written stays and is whole; call again to go on.
+        OSError: a file cannot be written (a full disk). What was written stays and is whole; call again to go on.
     """
-    usable = pairs.assign(short_png=pairs.short.map(locate_png), long_png=pairs.long.map(locate_png))
-    for folder in {png.parent for png in usable.short_png} | {png.parent for png in usable.long_png}:
-        paths.clear_leftovers(folder)
+    usable = pairs.assign(
+        short_png=pairs.short.map(locate_png),
+        long_png=pairs.long.map(locate_png),
+        short_signal=pairs.short.map(locate_signal),
+        long_signal=pairs.long.map(locate_signal),
+    )
     captures = [*usable.short, *usable.long.unique()]
-    missing = [capture for capture in captures if not locate_png(capture).is_file()]
+    for folder in {locate(capture).parent for capture in captures for locate in (locate_png, locate_signal)}:
+        paths.clear_leftovers(folder)
+    missing = [
+        capture for capture in captures if not (locate_png(capture).is_file() and locate_signal(capture).is_file())
+    ]
 
     workers = joblib.Parallel(n_jobs=-1, return_as="generator")
     reasons = workers(joblib.delayed(develop_file)(capture) for capture in missing)
@@ -45,11 +55,25 @@ def locate_png(capture):
     return capture.parent.parent / "png" / capture.parent.name / f"{capture.stem}.png"
 
 
+def locate_signal(capture):
+    """Return where the Signal of a capture lies: data/<name>/short/x.ARW → data/<name>/signal/short/x.npz."""
+    return capture.parent.parent / "signal" / capture.parent.name / f"{capture.stem}.npz"
+
+
 def develop_file(capture):
-    """Develop one RAW file to its PNG; return None, or the reason why the file cannot be read."""
+    """Write one RAW file's Signal and PNG; return None, or the reason why the file cannot be read."""
     try:
-        picture = develop(capture)
+        signal = read_signal(capture)
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
+    with paths.write_whole(locate_signal(capture)) as path:
+        np.savez(path, **signal._asdict())
     with paths.write_whole(locate_png(capture)) as path:
-        Image.fromarray(picture).save(path, compress_level=1)  # the usual 6 takes as long as developing
+        picture = Image.fromarray(quantize(render(*signal)))
+        picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
+
+
+def load_signal(path):
+    """Return the Signal that develop_file wrote."""
+    with np.load(path) as arrays:
+        return Signal(**arrays)

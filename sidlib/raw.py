@@ -8,6 +8,7 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rawpy
@@ -50,6 +51,20 @@ class Mosaic:
     white_balance: np.ndarray
     to_srgb: np.ndarray
     flip: int
+
+
+class Signal(NamedTuple):
+    """What a capture recorded, reduced to its small size, and what turns it into colours: the arguments of render.
+
+    Attributes:
+        camera_rgb: float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative.
+        white_balance: float (3,), gains of R, G, B, the smallest being 1.
+        to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB.
+    """
+
+    camera_rgb: np.ndarray
+    white_balance: np.ndarray
+    to_srgb: np.ndarray
 
 
 @contextmanager
@@ -233,32 +248,37 @@ def render(camera_rgb, white_balance, to_srgb, gain=1.0):
     return balanced @ to_srgb.T.astype(np.float32)
 
 
-def develop_linear(path, scale=10, gain=1.0):
-    """Develop a RAW file to linear light at 1 / scale of its size.
+def read_signal(path, scale=10):
+    """Return the Signal of a RAW file at 1 / scale of its size, shape (ceil(H / scale), ceil(W / scale), 3).
 
-    Returns:
-        float32 (ceil(H / scale), ceil(W / scale), 3), linear sRGB, 0 black and 1 white, not clipped.
+    A file without a Bayer pattern is developed by LibRaw at full size and then reduced: its Signal is linear sRGB.
+
     Raises:
         RawError: the file cannot be read. ValueError: scale is not even.
     """
     _check_scale(scale)
     with open_raw(path) as raw:
         if not _is_bayer(raw):
-            return _develop_by_libraw(path, raw, scale, gain)
+            return Signal(turn(_develop_by_libraw(path, raw, scale), raw.sizes.flip), np.ones(3), np.eye(3))
         mosaic = _interpret(path, raw)
         camera_rgb = reduce_mosaic(mosaic, scale)
-    return turn(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), mosaic.flip)
+    return Signal(turn(camera_rgb, mosaic.flip), mosaic.white_balance, mosaic.to_srgb)
 
 
-def _develop_by_libraw(path, raw, scale, gain):
-    """Develop an open file that has no Bayer pattern with LibRaw at full size, then reduce it in linear light."""
+def _develop_by_libraw(path, raw, scale):
+    """The linear sRGB of an open file that has no Bayer pattern, by LibRaw at full size, then reduced."""
     gains = [*_white_balance(path, raw), 0]
     full = raw.postprocess(gamma=(1, 1), no_auto_bright=True, user_wb=gains, output_bps=16, user_flip=0)
     height, width = (-(-side // scale) * scale for side in full.shape[:2])
     padded = np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1]), (0, 0)), mode="edge")
     blocks = padded.reshape(height // scale, scale, width // scale, scale, full.shape[2])
-    linear = blocks.mean(axis=(1, 3), dtype=np.float32) * np.float32(gain / 65535)
-    return turn(np.broadcast_to(linear, (*linear.shape[:2], 3)), raw.sizes.flip)
+    linear = blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(65535)
+    return np.broadcast_to(linear, (*linear.shape[:2], 3))
+
+
+def develop_linear(path, scale=10, gain=1.0):
+    """Return linear sRGB of a RAW file at 1 / scale of its size: see read_signal and render."""
+    return render(*read_signal(path, scale), gain)
 
 
 def turn(picture, flip):
@@ -283,7 +303,12 @@ def develop(path, scale=10, gain=1.0):
     Raises:
         RawError: the file cannot be read. ValueError: scale is not even.
     """
-    return np.rint(encode_srgb(develop_linear(path, scale, gain)) * 255).astype(np.uint8)
+    return quantize(develop_linear(path, scale, gain))
+
+
+def quantize(linear, bits=8):
+    """Return the sRGB picture of linear light, uint8 with 8 bits or uint16 with 16."""
+    return np.rint(encode_srgb(linear) * (2**bits - 1)).astype(f"uint{bits}")
 
 
 def encode_srgb(linear):

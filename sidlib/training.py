@@ -23,15 +23,21 @@ class Experiment:
     """One setting of everything that is varied. The defaults are the course's fixed parameters.
 
     Attributes:
-        model: "cnn", "dense_cnn" or "unet".
+        model: one of models.MODELS.
         activation: "relu" or "leaky_relu".
-        loss: "mae", "mse" or "ssim".
+        loss: one of losses.LOSSES.
         augment: flip the training pairs.
         epochs: at most so many; early stopping may end the training before.
         batch_size: pairs a step.
         learning_rate: of Adam.
         patience: epochs without a lower training loss after which the training stops.
-        seed: of the initial weights, the order of the pairs and the flips.
+        seed: of the initial weights, the order of the pairs, the flips and fresh noise.
+        source: what of a short exposure the model sees, see dataset.SOURCES.
+        unit, linear, residual: see models.build_model.
+        fresh: new noise in each epoch, see dataset.make_dataset.
+        cosine: the learning rate falls to zero along half a cosine.
+        clip_norm: longer gradients of a weight are shortened to this length; 0 for never.
+        average: validate and keep the exponential moving average of the weights (momentum 0.99), not the last ones.
     """
 
     model: str
@@ -43,6 +49,14 @@ class Experiment:
     learning_rate: float = 0.001
     patience: int = 5
     seed: int = 0
+    source: str = "dark8"
+    unit: bool = False
+    linear: bool = False
+    residual: bool = False
+    fresh: bool = False
+    cosine: bool = False
+    clip_norm: float = 0.0
+    average: bool = False
 
     def __post_init__(self):
         if self.loss not in LOSSES:
@@ -52,12 +66,10 @@ class Experiment:
     def name(self):
         """What is varied, then whatever differs from the course's fixed parameters: "unet-relu-mae-flips-epochs50"."""
         parts = [self.model, self.activation, self.loss, "flips" if self.augment else "noflips"]
-        fixed = [field for field in dataclasses.fields(self) if field.default is not dataclasses.MISSING]
-        parts += [
-            f"{field.name}{getattr(self, field.name):g}"
-            for field in fixed
-            if getattr(self, field.name) != field.default
-        ]
+        for field in dataclasses.fields(self)[4:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                parts.append(field.name if value is True else value if field.type is str else f"{field.name}{value:g}")
         return "-".join(parts)
 
 
@@ -103,12 +115,26 @@ def train(experiment, pairs, folder=None, on_epoch=None):
             total=experiment.epochs, initial=first, desc=experiment.name, unit="epoch", file=sys.stdout
         ) as progress:
             model.fit(
-                make_dataset(training, experiment.batch_size, experiment.augment, True, experiment.seed, epochs),
-                validation_data=make_dataset(validation, experiment.batch_size),
+                make_dataset(
+                    training,
+                    experiment.batch_size,
+                    experiment.augment,
+                    True,
+                    experiment.seed,
+                    epochs,
+                    experiment.source,
+                    experiment.fresh,
+                ),
+                validation_data=make_dataset(validation, experiment.batch_size, source=experiment.source),
                 initial_epoch=epochs.start,
                 epochs=epochs.stop,
                 steps_per_epoch=run.steps,
-                callbacks=[ReportEpochs(progress), SaveEpochs(run, history, on_epoch), StopEarly(run)],
+                callbacks=[
+                    *([keras.callbacks.SwapEMAWeights()] if experiment.average else []),
+                    ReportEpochs(progress),
+                    SaveEpochs(run, history, on_epoch),
+                    StopEarly(run),
+                ],
                 shuffle=False,  # the pipeline shuffles
                 verbose=0,
             )
@@ -150,11 +176,14 @@ class Run:
             model = keras.saving.load_model(self.last)
             done = int(model.optimizer.iterations) // self.steps
             return model, self.read_history()[:done] if done else pd.DataFrame()
-        keras.utils.set_random_seed(self.experiment.seed)
-        model = build_model(self.experiment.model, self.experiment.activation)
-        model.compile(
-            keras.optimizers.Adam(self.experiment.learning_rate), LOSSES[self.experiment.loss], metrics=["mae"]
+        e = self.experiment
+        keras.utils.set_random_seed(e.seed)
+        model = build_model(e.model, e.activation, e.source, e.unit, e.linear, e.residual)
+        rate = keras.optimizers.schedules.CosineDecay(e.learning_rate, e.epochs * self.steps)
+        optimizer = keras.optimizers.Adam(
+            rate if e.cosine else e.learning_rate, clipnorm=e.clip_norm or None, use_ema=e.average, ema_momentum=0.99
         )
+        model.compile(optimizer, LOSSES[e.loss], metrics=["mae"])
         model.optimizer.build(model.trainable_variables)
         self.save_last(model)
         return model, pd.DataFrame()
@@ -162,7 +191,11 @@ class Run:
     def save_epoch(self, model, history):
         """Write what a finished epoch adds: best.keras if it is the best so far, history.csv, last.keras."""
         if np.argmin(history.val_loss) == len(history) - 1:
+            last = model.get_weights()
+            if self.experiment.average:
+                model.optimizer.finalize_variable_values(model.trainable_variables)
             self._save(model, self.best)
+            model.set_weights(last)
         with paths.write_whole(self.history) as path:
             history.to_csv(path, index=False)
         self.save_last(model)

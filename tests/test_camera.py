@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import tukeylambda
 
-from sidlib import camera
+from sidlib import camera, raw
 
 SHAPE = (400, 500)
 
@@ -60,3 +60,28 @@ def test_an_iso_without_calibration_and_a_ratio_of_zero_are_refused():
         expose(1, 1, 123)
     with pytest.raises(ValueError, match="Received: 0"):
         expose(1, 0, 100)
+
+
+@pytest.mark.parametrize(("iso", "ratio"), [(160, 300), (1600, 100), (12800, 250)])
+def test_the_noise_of_reduced_pictures_is_that_of_reduced_captures(iso, ratio):
+    span = camera.WHITE - camera.BLACK
+    signal = np.full((400, 600), 3000.0)
+    rng = np.random.default_rng(0)
+    captures, drawn = [], []
+    for _ in range(12):
+        counts = camera.expose(signal, ratio, iso, rng)
+        mosaic = raw.Mosaic(counts, "RGGB", np.full(4, 512.0), float(camera.WHITE), np.ones(3), np.eye(3), 0)
+        captures.append(raw.reduce_mosaic(mosaic, 10)[1:-1, 1:-1] * span)
+        drawn.append(camera.expose_reduced(np.full((40, 60, 3), 3000 / span), ratio, iso, rng)[1:-1, 1:-1] * span)
+    captures, drawn = np.array(captures), np.array(drawn)
+    error = 4 * captures.std() / np.sqrt(len(captures) * 38)  # rows are the independent draws of the row noise
+    np.testing.assert_allclose(drawn.mean((0, 1, 2)), captures.mean((0, 1, 2)), atol=error)
+    np.testing.assert_allclose(drawn.std((0, 1, 2)), captures.std((0, 1, 2)), rtol=0.05)
+    np.testing.assert_allclose(drawn.mean(2).std((0, 1)), captures.mean(2).std((0, 1)), rtol=0.15)  # along rows
+
+
+def test_the_known_black_level_error_is_taken_off_and_an_unknown_one_left():
+    noise, span = camera.load_noise_table().loc[160], camera.WHITE - camera.BLACK
+    dark = np.full((2, 3, 3), noise.black_error_dn / span, np.float32)
+    np.testing.assert_allclose(camera.correct_black(dark, 160), 0, atol=1e-9)
+    np.testing.assert_array_equal(camera.correct_black(dark, 161), dark)

@@ -11,7 +11,7 @@ from sidlib.raw import read_exposure
 @pytest.fixture
 def folder(tiny_folder, tmp_path):
     """A copy of the tiny data set to damage."""
-    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png"))
+    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
 
 
 def read_problems(pairs):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sidlib import dataset
+from sidlib import dataset, models, preprocess
 
 
 def list_shorts(batches):
@@ -76,3 +76,49 @@ def test_the_length_is_known(train):
 def test_no_pairs_are_refused(train):
     with pytest.raises(ValueError, match="at least one pair"):
         dataset.make_dataset(train[:0])
+
+
+def test_a_source_that_is_not_there_is_refused(train):
+    with pytest.raises(ValueError, match="dark8, .*Received: 'bright8'"):
+        dataset.make_dataset(train, source="bright8")
+
+
+def test_dark_8_bit_pictures_are_the_same_from_png_and_signal(train):
+    pair = train.iloc[0]
+    seen = dataset.show(preprocess.load_signal(pair.short_signal), dataset.SOURCES["dark8"], pair.ratio, pair.iso)
+    np.testing.assert_array_equal(seen, np.asarray(Image.open(pair.short_png)))
+
+
+def test_amplified_sources_are_as_bright_as_the_truth_and_keep_more_levels(train):
+    levels = {}
+    for source in dataset.SOURCES:
+        ((short, long),) = dataset.make_dataset(train, batch_size=len(train), source=source)
+        assert short.shape == long.shape and short.numpy().min() >= 0 and short.numpy().max() <= 255
+        levels[source] = len(np.unique(short))
+        brightness = short.numpy().mean() / long.numpy().mean()
+        assert brightness < 0.5 if "dark" in source else 0.8 < brightness < 1.3
+    assert levels["dark8"] < levels["amplified8"] <= 256 < levels["dark16"] < levels["amplified16"]
+
+
+def test_fresh_noise_is_another_in_each_epoch_and_the_same_for_a_seed(train):
+    options = {"source": "amplified16", "fresh": True}
+    epochs = list_shorts(dataset.make_dataset(train, epochs=range(3), **options))
+    assert len(set(epochs)) == 3 * len(train)
+    assert epochs[2 * len(train) :] == list_shorts(dataset.make_dataset(train, epochs=range(2, 3), **options))
+    assert epochs != list_shorts(dataset.make_dataset(train, epochs=range(3), seed=1, **options))
+
+
+def test_a_model_says_what_it_was_trained_on():
+    assert dataset.source_of(models.build_model("cnn", "relu")) == "dark8"
+    assert dataset.source_of(models.build_model("cnn", "relu", source="amplified16")) == "amplified16"
+    assert dataset.source_of(lambda pictures: pictures) == "dark8"
+
+
+def test_the_ratio_of_a_capture_is_estimated_from_how_bright_long_exposures_are(train):
+    brightness = dataset.measure_brightness(train)
+    for row in train.itertuples():
+        signal = preprocess.load_signal(row.short_signal)
+        estimate = dataset.estimate_ratio(signal, brightness)
+        assert row.ratio / 4 < estimate <= 300
+        darker = signal._replace(camera_rgb=signal.camera_rgb / 2)
+        assert dataset.estimate_ratio(darker, brightness) == pytest.approx(min(300, 2 * estimate), rel=1e-3)

@@ -32,6 +32,34 @@ def test_integers_do_not_wrap_around():
     assert evaluation.score_picture(white, black)["psnr_db"] == 0
 
 
+def test_values_of_0_to_1_are_refused_where_a_range_of_255_would_flatter_them():
+    flattered = peak_signal_noise_ratio(TRUTH / 255, OUTPUT / 255, data_range=255)
+    assert flattered == pytest.approx(evaluation.score_picture(OUTPUT, TRUTH)["psnr_db"] + 20 * np.log10(255))
+    with pytest.raises(ValueError, match=r"in 0…255\. Received: a truth whose highest value is 1"):
+        evaluation.score_picture(OUTPUT / 255, TRUTH / 255)
+    with pytest.raises(ValueError, match="one shape"):
+        evaluation.score_picture(OUTPUT, TRUTH[:10])
+
+
+def test_the_psnr_of_a_test_split_is_the_mean_of_its_pictures(tiny_pairs):
+    scores = evaluation.score_model(evaluation.show_input, tiny_pairs)
+    of_the_mean = 10 * np.log10(255**2 / scores.mse.mean())
+    assert scores.psnr_db.mean() > of_the_mean + 0.01  # the logarithm is concave: the two are not the same
+    assert scores.psnr_db.tolist() == pytest.approx((10 * np.log10(255**2 / scores.mse)).tolist())
+
+
+def test_flips_are_averaged_where_they_came_from(tiny_pairs):
+    def shift(pictures):
+        return np.roll(np.asarray(pictures), 1, axis=2)
+
+    shift.source = "corrected16"
+    average = evaluation.average_flips(shift)
+    assert average.source == "corrected16"
+    picture = rng.random((1, 4, 6, 3))
+    expected = (np.roll(picture, 1, 2) + np.roll(picture, -1, 2)) / 2
+    np.testing.assert_allclose(average(picture), expected)
+
+
 def test_identical_pictures_have_no_error():
     assert evaluation.score_picture(TRUTH, TRUTH) == {"mae": 0, "mse": 0, "psnr_db": np.inf, "ssim": pytest.approx(1)}
 

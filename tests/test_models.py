@@ -76,7 +76,7 @@ def test_the_clip_has_no_gradient_where_it_clips():
     np.testing.assert_array_equal(tape.gradient(clipped, values), [0, 1, 0])
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", models.COURSE_MODELS)
 def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
     model = models.build_model(name, "leaky_relu")
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -86,7 +86,38 @@ def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
 
 
 def test_unknown_models_and_activations_are_refused():
-    with pytest.raises(ValueError, match="cnn, dense_cnn, unet. Received: 'gan'"):
+    with pytest.raises(ValueError, match="cnn, dense_cnn, unet, .*Received: 'gan'"):
         models.build_model("gan", "relu")
     with pytest.raises(ValueError, match="Received: 'swish'"):
         models.build_model("cnn", "swish")
+
+
+def test_a_linear_model_is_clipped_at_use_only():
+    clip = models.ClipPixels(in_training=False)
+    values = np.array([-5.0, 300.0], "float32")
+    np.testing.assert_array_equal(clip(values), [0, 255])
+    np.testing.assert_array_equal(clip(values, training=True), values)
+    assert not models.ClipPixels.from_config(clip.get_config()).in_training
+
+
+def test_a_residual_model_without_weights_is_the_identity():
+    model = models.build_model("rcan", "relu", unit=True, linear=True, residual=True)
+    model.set_weights([0 * weights for weights in model.get_weights()])
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 11, 14, 3)).astype("float32")
+    np.testing.assert_array_equal(model(picture), picture)
+
+
+def test_depth_to_space_is_tensorflows():
+    features = np.random.default_rng(0).random((2, 3, 4, 12)).astype("float32")
+    expected = tf.nn.depth_to_space(features, 2)
+    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 6, 8, 3))), expected)
+    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 5, 7, 3))), expected[:, :5, :7])
+
+
+def test_the_best_model_costs_no_more_than_the_dense_cnn():
+    costs = {
+        name: models.describe_layers(models.build_model(name, "leaky_relu"), 86, 128).multiply_accumulates.sum()
+        for name in ("dense_cnn", "rcan", "rcan_full_size")
+    }
+    assert costs["rcan"] < costs["dense_cnn"]
+    assert costs["rcan_full_size"] == pytest.approx(costs["rcan"], rel=0.05)

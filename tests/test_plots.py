@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sidlib import catalog, plots
+from sidlib import catalog, plots, study
 
 
 def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel():
@@ -44,3 +44,18 @@ def test_a_saved_figure_is_whole_and_returned(tmp_path):
     assert plots.save(figure, tmp_path / "figures" / "clip.png") is figure
     assert isinstance(figure, Figure)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["clip.png"]
+
+
+def test_each_seed_has_its_dot_and_each_label_its_mean():
+    figure = plots.plot_seeds(["a", "a", "b"], [1.0, 3.0, 5.0], "MAE", reference=("amplified", 4.0))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
+    assert len(axis.collections[0].get_offsets()) == 3
+    assert [text.get_text() for text in axis.texts] == ["5.00", "2.00"]
+
+
+def test_the_grid_has_a_dot_an_experiment():
+    grid = pd.DataFrame(vars(e) | {"mae": float(place)} for place, e in enumerate(study.GRID))
+    (axis,) = plots.plot_grid(grid).axes
+    assert sum(len(dots.get_offsets()) for dots in axis.collections) == 36
+    assert len(axis.get_yticks()) == 6

@@ -10,7 +10,9 @@ from sidlib import catalog, preprocess, raw
 @pytest.fixture
 def pairs(tiny_folder, tmp_path):
     """The pairs of a copy of the tiny data set that is not developed yet."""
-    return catalog.load_pairs(shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png")))
+    return catalog.load_pairs(
+        shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
+    )
 
 
 def list_pngs(pairs):

@@ -184,3 +184,45 @@ def test_the_history_is_shown_after_each_epoch(tiny_pairs, tmp_path):
         replace(EXPERIMENT, epochs=2), tiny_pairs, tmp_path, on_epoch=lambda history: lengths.append(len(history))
     )
     assert lengths == [1, 2]
+
+
+BEYOND = replace(
+    EXPERIMENT,
+    model="rcan",
+    loss="mae_ssim",
+    epochs=3,
+    source="corrected16",
+    unit=True,
+    linear=True,
+    residual=True,
+    fresh=True,
+    cosine=True,
+    clip_norm=1.0,
+    average=True,
+)
+
+
+def test_every_option_is_named_saved_and_resumed(tiny_pairs, tmp_path):
+    assert BEYOND.name == (
+        "rcan-relu-mae_ssim-flips-epochs3-batch_size4-corrected16-unit-linear-residual-fresh-cosine-clip_norm1-average"
+    )
+    whole, expected = training.train(BEYOND, tiny_pairs, tmp_path / "whole")
+
+    def interrupt(history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(BEYOND, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
+    resumed, history = training.train(BEYOND, tiny_pairs, tmp_path / "resumed")
+    np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-3)
+    for weights, expected_weights in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
+
+
+def test_averaged_weights_are_those_that_were_validated(tiny_pairs, tmp_path):
+    model, history = training.train(BEYOND, tiny_pairs, tmp_path)
+    model.compile(metrics=["mae"])
+    validation = make_dataset(tiny_pairs[tiny_pairs.split == "val"], source="corrected16")
+    best = history.loc[history.val_loss.idxmin()]
+    assert model.evaluate(validation, verbose=0, return_dict=True)["mae"] == pytest.approx(best.val_mae, rel=1e-3)
