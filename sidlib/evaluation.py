@@ -23,6 +23,7 @@ COURSE_RESULTS = dict(
         strict=True,
     )
 )
+METRICS = ["mae", "mse", "psnr_db", "ssim"]
 
 
 def show_input(pictures):
@@ -107,6 +108,11 @@ def score_experiment(experiment, pairs, folder=None):
     return scores
 
 
+def average_scores(scores):
+    """Return the mean of each metric over the pictures: a DataFrame, a row for each of {name: table of score_model}."""
+    return pd.DataFrame({name: of_pictures[METRICS].mean() for name, of_pictures in scores.items()}).T
+
+
 def summarize(experiments, pairs, folder=None):
     """Score experiments on the test split and write summary.csv: means over the pictures beside the deck's figures.
 
@@ -135,7 +141,7 @@ def summarize(experiments, pairs, folder=None):
             }
         )
     summary = pd.DataFrame(rows).assign(dataset=pairs.dataset.iloc[0], split="test")
-    first = ["experiment", "dataset", "split", "pictures", "epochs", "mae", "mse", "psnr_db", "ssim"]
+    first = ["experiment", "dataset", "split", "pictures", "epochs", *METRICS]
     summary = summary.reindex(columns=[*first, "course_mae", "course_mse"]).astype({"epochs": "Int64"})
     with paths.write_whole(folder / "summary.csv") as path:
         summary.round(4).to_csv(path, index=False)
@@ -143,4 +149,4 @@ def summarize(experiments, pairs, folder=None):
 
 
 def _average(scores):
-    return {"pictures": len(scores), **scores[["mae", "mse", "psnr_db", "ssim"]].mean()}
+    return {"pictures": len(scores), **scores[METRICS].mean()}

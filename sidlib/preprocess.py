@@ -4,6 +4,7 @@ import sys
 
 import joblib
 import numpy as np
+import safetensors.numpy
 from PIL import Image
 from tqdm import tqdm
 
@@ -56,8 +57,8 @@ def locate_png(capture):
 
 
 def locate_signal(capture):
-    """Return where the Signal of a capture lies: data/<name>/short/x.ARW → data/<name>/signal/short/x.npz."""
-    return capture.parent.parent / "signal" / capture.parent.name / f"{capture.stem}.npz"
+    """Return where the Signal of a capture lies: data/<name>/short/x.ARW → data/<name>/signal/short/x.safetensors."""
+    return capture.parent.parent / "signal" / capture.parent.name / f"{capture.stem}.safetensors"
 
 
 def develop_file(capture):
@@ -66,8 +67,9 @@ def develop_file(capture):
         signal = read_signal(capture)
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
+    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items()}  # a turned one is a view
     with paths.write_whole(locate_signal(capture)) as path:
-        np.savez(path, **signal._asdict())
+        path.write_bytes(safetensors.numpy.save(arrays))
     with paths.write_whole(locate_png(capture)) as path:
         picture = Image.fromarray(quantize(render(*signal)))
         picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
@@ -75,5 +77,4 @@ def develop_file(capture):
 
 def load_signal(path):
     """Return the Signal that develop_file wrote."""
-    with np.load(path) as arrays:
-        return Signal(**arrays)
+    return Signal(**safetensors.numpy.load(path.read_bytes()))

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
 from sidlib import paths
-from sidlib.evaluation import score_experiment
+from sidlib.backend import keras
+from sidlib.baselines import score_baselines
+from sidlib.evaluation import METRICS, score_experiment
 from sidlib.models import ACTIVATIONS, COURSE_MODELS
 from sidlib.training import COURSE_EXPERIMENTS, Experiment, train
 
@@ -67,32 +70,41 @@ def list_experiments():
 
 
 def run_study(pairs, folder=None, experiments=None):
-    """Train and score every experiment of the study: hours on two cores. Interrupt it and call it again to go on.
+    """Score what does not learn, then train and score every experiment: hours on two cores.
+
+    Interrupt it and call it again to go on.
+
+    Writes to the folder: study.csv; study_scores.csv, the scores of every picture; and the trained BEST as best.keras.
 
     Args:
         pairs: DataFrame of preprocess.develop_pairs.
         folder: results folder of the data set; None for results/<data set>.
         experiments: None for all of list_experiments.
     Returns:
-        DataFrame, a row an experiment, as study.csv in the folder holds it: experiment, seed, dataset, epochs,
-        epoch_s (median seconds an epoch), val_mae (lowest), and means over the test pictures: mae, mse, psnr_db, ssim.
-        study_scores.csv holds the scores of every picture.
+        DataFrame, a row a baseline or experiment, as in study.csv: experiment, seed, dataset, epochs and val_mae (the
+        lowest; both empty for a baseline), and means over the test pictures: mae, mse, psnr_db, ssim.
     """
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     rows, scores = [], []
+
+    def add(known, of_pictures):
+        rows.append(known | {"dataset": pairs.dataset.iloc[0], **of_pictures[METRICS].mean()})
+        scores.append(of_pictures.assign(experiment=known["experiment"], seed=known["seed"]))
+
+    for name, of_pictures in score_baselines(pairs).items():
+        add({"experiment": name, "seed": 0}, of_pictures)
     for experiment in list_experiments() if experiments is None else experiments:
         _, history = train(experiment, pairs, folder)
-        of_pictures = score_experiment(experiment, pairs, folder)
         known = {"experiment": name_of(experiment), "seed": experiment.seed}
-        epochs = {
-            "dataset": pairs.dataset.iloc[0],
-            "epochs": len(history),
-            "epoch_s": history.seconds.median(),
-            "val_mae": history.val_mae.min(),
-        }
-        rows.append(known | epochs | of_pictures[["mae", "mse", "psnr_db", "ssim"]].mean().to_dict())
-        scores.append(of_pictures.assign(**known))
-    study = pd.DataFrame(rows)
+        known |= {"epochs": len(history), "val_mae": history.val_mae.min()}
+        add(known, score_experiment(experiment, pairs, folder))
+        if experiment == BEST:
+            best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
+            with paths.write_whole(folder / "best.keras") as path:
+                best.save(path)
+    study = pd.DataFrame(rows)[["experiment", "seed", "dataset", "epochs", "val_mae", *METRICS]].astype(
+        {"epochs": "Int64"}
+    )
     for name, table in (("study.csv", study.round(4)), ("study_scores.csv", pd.concat(scores).round(3))):
         with paths.write_whole(folder / name) as path:
             table.to_csv(path, index=False)
@@ -100,12 +112,17 @@ def run_study(pairs, folder=None, experiments=None):
 
 
 def name_of(experiment):
-    """Return the name of an experiment whatever its seed."""
-    return replace(experiment, seed=0).name
+    """Return the name of an experiment whatever its seed; that of a baseline is the name itself."""
+    return experiment if isinstance(experiment, str) else replace(experiment, seed=0).name
+
+
+def find_study(folder):
+    """Return the results folder that holds a study: the one given, or else results/reference with the sample's."""
+    return folder if (folder / "study.csv").is_file() else paths.RESULTS / "reference"
 
 
 def load_study(folder):
-    """Return the study in a results folder: the tables study.csv and study_scores.csv.
+    """Return the tables study.csv and study_scores.csv of a results folder, as run_study wrote them.
 
     Raises:
         FileNotFoundError: it was not run there.
@@ -113,41 +130,59 @@ def load_study(folder):
     return pd.read_csv(folder / "study.csv"), pd.read_csv(folder / "study_scores.csv", dtype={"scene": str})
 
 
-def average_scenes(scores, experiment, metric="mae"):
-    """Return a metric of an experiment per scene, over frames and seeds: the independent observations of a test split.
+def pick(table, named):
+    """Return the rows of a table of load_study that are of some experiments, in their order.
 
     Args:
-        scores: the table study_scores.csv.
-        experiment: an Experiment, of any seed.
+        named: {label: Experiment, or name of a baseline}; the labels become the column `label`. An Experiment stands
+            for all of its seeds.
     """
-    return scores[scores.experiment == name_of(experiment)].groupby("scene")[metric].mean()
+    rows = [table[table.experiment == name_of(experiment)].assign(label=label) for label, experiment in named.items()]
+    return pd.concat(rows)
 
 
-def compare_scenes(first, second, seed=0):
+def average_scenes(scores, metric="mae"):
+    """Return a metric of one experiment as DataFrame (scene, seed), the mean of each scene's frames.
+
+    Frames of a scene share one truth, so the scenes are what a test split has of independent observations.
+
+    Args:
+        scores: rows of study_scores.csv, or of evaluation.score_model, which has no seed.
+    """
+    if "seed" not in scores:
+        scores = scores.assign(seed=0)
+    return scores.pivot_table(metric, "scene", "seed")
+
+
+def compare_scenes(first, second, alike=1.0):
     """Return by how much two experiments differ over the same scenes, with its 95 % bootstrap interval.
 
     Args:
-        first, second: Series of average_scenes, or any Series indexed by scene.
-        seed: of the resampling.
+        first, second: DataFrames of average_scenes.
+        alike: a difference below this does not matter.
     Returns:
-        dict: difference (mean of first − second), low, high (bias-corrected and accelerated, 9999 resamples), and
-        verdict: "lower", "higher", or "cannot be told" where the interval holds 0.
+        dict: difference (mean of first − second over scenes and seeds), low and high (bias-corrected and accelerated
+        interval over scenes, 9999 resamples), and verdict: "lower" or "higher" where the interval says so and every
+        seed of the one against every seed of the other, too; "alike" where the whole interval is within ± alike; else
+        "cannot be told".
     Raises:
         ValueError: the scenes are not the same.
     """
     if set(first.index) != set(second.index):
         raise ValueError(f"Both need the same scenes. Received: {sorted(set(first.index) ^ set(second.index))} in one")
-    differences = (first - second[first.index]).to_numpy()
+    differences = (first.mean(axis=1) - second.mean(axis=1)[first.index]).to_numpy()
     if (differences == differences[0]).all():
         low = high = differences[0]
     else:
-        low, high = bootstrap((differences,), statistic=_mean, rng=seed).confidence_interval
-    verdict = "lower" if high < 0 else "higher" if low > 0 else "cannot be told"
+        low, high = bootstrap((differences,), statistic=np.mean, rng=0).confidence_interval
+    of_seeds = np.subtract.outer(first.mean().to_numpy(), second.mean().to_numpy())
+    if high < 0 and (of_seeds < 0).all():
+        verdict = "lower"
+    elif low > 0 and (of_seeds > 0).all():
+        verdict = "higher"
+    else:
+        verdict = "alike" if -alike < low and high < alike else "cannot be told"
     return {"difference": differences.mean(), "low": low, "high": high, "verdict": verdict}
-
-
-def _mean(values, axis):
-    return values.mean(axis=axis)
 
 
 def select_protocol(pairs, protocol):

@@ -72,6 +72,11 @@ class Experiment:
                 parts.append(field.name if value is True else value if field.type is str else f"{field.name}{value:g}")
         return "-".join(parts)
 
+    def build_model(self):
+        """Return the model to train, with first weights drawn from the seed."""
+        keras.utils.set_random_seed(self.seed)
+        return build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+
 
 COURSE_EXPERIMENTS = (
     Experiment("cnn", "relu", "mae", augment=True),
@@ -177,8 +182,7 @@ class Run:
             done = int(model.optimizer.iterations) // self.steps
             return model, self.read_history()[:done] if done else pd.DataFrame()
         e = self.experiment
-        keras.utils.set_random_seed(e.seed)
-        model = build_model(e.model, e.activation, e.source, e.unit, e.linear, e.residual)
+        model = e.build_model()
         rate = keras.optimizers.schedules.CosineDecay(e.learning_rate, e.epochs * self.steps)
         optimizer = keras.optimizers.Adam(
             rate if e.cosine else e.learning_rate, clipnorm=e.clip_norm or None, use_ema=e.average, ema_momentum=0.99

@@ -28,6 +28,17 @@ def test_every_capture_becomes_its_png(pairs):
         np.testing.assert_array_equal(np.asarray(Image.open(row.long_png)), raw.develop(row.long))
 
 
+def test_the_signal_that_is_kept_is_the_one_that_was_read(pairs, monkeypatch):
+    signal = raw.read_signal(pairs.short[0])
+    for turned in (signal.camera_rgb, signal.camera_rgb.swapaxes(0, 1)[:, ::-1]):
+        expected = signal._replace(camera_rgb=turned)
+        monkeypatch.setattr(preprocess, "read_signal", lambda _, expected=expected: expected)
+        assert preprocess.develop_file(pairs.short[0]) is None
+        kept = preprocess.load_signal(preprocess.locate_signal(pairs.short[0]))
+        for array, expected_array in zip(kept, expected, strict=True):
+            np.testing.assert_array_equal(array, expected_array)
+
+
 def test_a_second_call_writes_nothing(pairs):
     preprocess.develop_pairs(pairs)
     before = list_pngs(pairs)

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import catalog, study, training
+from sidlib import catalog, paths, study, training
+from sidlib.backend import keras
+from sidlib.dataset import source_of
 from sidlib.training import Experiment
 
 
@@ -39,9 +41,11 @@ def run(tiny_pairs, tmp_path_factory):
 def test_a_study_has_a_row_an_experiment_and_seed(run):
     folder, experiments, table = run
     read, scores = study.load_study(folder)
-    assert read.experiment.tolist() == [experiments[0].name] * 2 + [experiments[2].name]
-    assert read.seed.tolist() == [0, 1, 0]
-    assert len(scores) == 3 * 4
+    trained = read[read.epochs.notna()]
+    assert trained.experiment.tolist() == [experiments[0].name] * 2 + [experiments[2].name]
+    assert trained.seed.tolist() == [0, 1, 0]
+    assert "amplified, total variation" in set(read.experiment) - set(trained.experiment)
+    assert len(scores) == 4 * len(read)
     assert scores.groupby(["experiment", "seed"]).mae.mean().to_list() == pytest.approx(
         read.sort_values(["experiment", "seed"]).mae.to_list(), abs=1e-2
     )
@@ -53,21 +57,56 @@ def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
     pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table)
 
 
-def test_scenes_are_averaged_over_frames_and_seeds(run):
+def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch):
+    best = Experiment("rcan", "relu", "mae", augment=False, epochs=1, batch_size=6, source="amplified16")
+    monkeypatch.setattr(study, "BEST", best)
+    study.run_study(tiny_pairs, tmp_path, [best])
+    kept = keras.saving.load_model(tmp_path / "best.keras")
+    trained, _ = training.train(best, tiny_pairs, tmp_path)
+    for weights, expected in zip(kept.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+    assert source_of(kept) == "amplified16" and getattr(kept, "optimizer", None) is None
+
+
+def test_the_committed_study_stands_in_where_none_was_run(run, tmp_path):
+    assert study.find_study(run[0]) == run[0]
+    assert study.find_study(tmp_path) == paths.RESULTS / "reference"
+
+
+def test_the_committed_study_is_of_the_experiments_that_are_listed():
+    runs, scores = study.load_study(paths.RESULTS / "reference")
+    trained = runs[runs.epochs.notna()]
+    listed = [(study.name_of(experiment), experiment.seed) for experiment in study.list_experiments()]
+    assert list(zip(trained.experiment, trained.seed, strict=True)) == listed
+    means = scores.groupby(["experiment", "seed"]).mae.mean()
+    np.testing.assert_allclose(means[listed], trained.mae, atol=1e-2)
+
+
+def test_rows_are_picked_by_experiment_whatever_the_seed_and_labelled(run):
     folder, experiments, _ = run
-    _, scores = study.load_study(folder)
-    means = study.average_scenes(scores, experiments[1])
-    assert len(means) == 2
-    assert means.mean() == pytest.approx(scores[scores.experiment == experiments[0].name].mae.mean())
+    runs, _ = study.load_study(folder)
+    picked = study.pick(runs, {"squares": experiments[2], "absolutes": experiments[1]})
+    assert picked.label.tolist() == ["squares", "absolutes", "absolutes"]
+    assert picked.seed.tolist() == [0, 0, 1]
 
 
-def test_a_difference_is_told_only_where_scenes_agree():
+def test_frames_of_a_scene_are_averaged_first():
+    scores = pd.DataFrame({"scene": ["a", "a", "a", "b"], "mae": [1.0, 2, 3, 10]})
+    assert study.average_scenes(scores)[0].to_dict() == {"a": 2, "b": 10}
+    assert study.average_scenes(scores.assign(seed=[0, 0, 1, 1])).columns.tolist() == [0, 1]
+
+
+def test_a_difference_is_told_only_where_scenes_and_seeds_agree():
     scenes = [f"{number:05d}" for number in range(20)]
-    base = pd.Series(np.random.default_rng(0).uniform(10, 50, 20), scenes)
-    noise = np.random.default_rng(1).normal(0, 1, 20)
+    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 20)}, scenes)
+    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 20)}, scenes)
+    noise -= noise.mean()
     assert study.compare_scenes(base - 2 + noise, base)["verdict"] == "lower"
     assert study.compare_scenes(base + 2 + noise, base)["verdict"] == "higher"
-    assert study.compare_scenes(base + noise - noise.mean(), base)["verdict"] == "cannot be told"
+    assert study.compare_scenes(base + noise, base)["verdict"] == "alike"
+    assert study.compare_scenes(base + 5 * noise, base)["verdict"] == "cannot be told"
+    seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"])
+    assert study.compare_scenes(seeds_apart + noise[0].to_numpy()[:, None], base)["verdict"] == "cannot be told"
     found = study.compare_scenes((base - 2 + noise)[::-1], base)  # paired by scene, not by place
     assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
     with pytest.raises(ValueError, match="00019"):
@@ -76,8 +115,8 @@ def test_a_difference_is_told_only_where_scenes_agree():
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(1, 2, (60, 18))
-    scenes = pd.Series(0.0, [str(number) for number in range(18)])
-    found = [study.compare_scenes(scenes + draw, scenes) for draw in draws]
+    scenes = pd.DataFrame(np.zeros((18, 1)), [str(number) for number in range(18)])
+    found = [study.compare_scenes(scenes + draw[:, None], scenes) for draw in draws]
     assert np.mean([f["low"] <= 1 <= f["high"] for f in found]) > 0.8
 
 
