@@ -9,7 +9,7 @@ NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
 EXECUTE := $(NBCONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
-.PHONY: run test lab bench lint reference clean
+.PHONY: run test lab study bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
 	@for notebook in $(NOTEBOOKS); do echo "Running $$notebook"; $(EXECUTE) --output-dir $(REPORT) $$notebook || exit 1; done
@@ -25,6 +25,10 @@ test: .venv/ready  ## the helpers, then the notebooks in fast mode
 lab: .venv/ready  ## JupyterLab
 	$(PY) -m jupyter lab notebooks
 
+study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
+	$(PY) -c "from sidlib import catalog, preprocess, study; \
+		study.run_study(preprocess.develop_pairs(catalog.load_pairs('$(SID_DATASET)')))"
+
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q
 
@@ -32,14 +36,17 @@ lint: .venv/ready
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
-reference: .venv/ready  ## run the sample anew and keep its outputs, tables and figures in git
+reference: export SID_DATASET = sample
+reference: .venv/ready  ## run the sample and its study anew, and keep outputs, tables and figures in git: hours
 	$(MAKE) bench
 	rm -rf results/sample results/reference
 	mkdir -p results/reference
 	cp -r results/benchmarks results/reference/
-	SID_DATASET=sample $(EXECUTE) --inplace $(NOTEBOOKS)
+	$(EXECUTE) --inplace $(filter-out %/06_beyond_the_course.ipynb,$(NOTEBOOKS))
+	$(MAKE) study
+	$(EXECUTE) --inplace notebooks/06_beyond_the_course.ipynb
 	$(COALESCE) $(NOTEBOOKS)
-	cp -r results/sample/summary.csv results/sample/figures results/reference/
+	cd results/sample && cp -r summary.csv study.csv study_scores.csv best.keras figures ../reference/
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
