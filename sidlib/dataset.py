@@ -109,12 +109,16 @@ def _train_isos():
 def show(signal, source, ratio, iso):
     """Return what a model sees of a Signal: float32 (h, w, 3) in 0…255, with fractions where it has more than 8 bits.
 
+    Black is corrected for the camera of the calibration alone, which its colour matrix tells from others.
+
     Args:
         signal: see preprocess.load_signal.
         source: a Source.
         ratio, iso: of the capture.
     """
-    camera_rgb = camera.correct_black(signal.camera_rgb, iso) if source.corrected else signal.camera_rgb
+    camera_rgb = signal.camera_rgb
+    if source.corrected and np.allclose(signal.to_srgb, camera.TO_SRGB, atol=1e-3):
+        camera_rgb = camera.correct_black(camera_rgb, iso)
     linear = render(camera_rgb, signal.white_balance, signal.to_srgb, ratio if source.amplified else 1)
     return quantize(linear, source.bits).astype(np.float32) * np.float32(255 / (2**source.bits - 1))
 

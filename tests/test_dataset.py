@@ -100,6 +100,18 @@ def test_amplified_sources_are_as_bright_as_the_truth_and_keep_more_levels(train
     assert levels["dark8"] < levels["amplified8"] <= 256 < levels["dark16"] < levels["amplified16"]
 
 
+def test_black_is_corrected_for_the_calibrated_camera_alone(train):
+    signal = preprocess.load_signal(train.short_signal[0])
+    source = dataset.SOURCES["corrected16"]
+    shown = dataset.show(signal, source, 300, 200)
+    plain = dataset.show(signal, dataset.SOURCES["amplified16"], 300, 200)
+    assert np.abs(shown - plain).max() > 1
+    other = signal._replace(to_srgb=signal.to_srgb @ np.diag([0.9, 1, 1.1]))
+    np.testing.assert_array_equal(
+        dataset.show(other, source, 300, 200), dataset.show(other, dataset.SOURCES["amplified16"], 300, 200)
+    )
+
+
 def test_fresh_noise_is_another_in_each_epoch_and_the_same_for_a_seed(train):
     options = {"source": "amplified16", "fresh": True}
     epochs = list_shorts(dataset.make_dataset(train, epochs=range(3), **options))
