@@ -85,8 +85,9 @@ def check_dataset(dataset="Sony"):
     """Compare a copy of the real data set with its index, before hours are spent on it.
 
     Returns:
-        DataFrame, a row a file that is missing, unexpected or unreadable: file (short/… or long/…), reason. Empty if
-        all 2928 files are there and open. Files are compared by name without the ending; pixels are not read.
+        DataFrame, a row a file that is missing, unexpected, twice there or unreadable: file (short/… or long/…; a
+        missing one without ending), reason. Empty if all 2928 files are there and open. Files are compared by name
+        without the ending; pixels are not read.
     Raises:
         FileNotFoundError: there is no such data set.
     """
@@ -95,15 +96,16 @@ def check_dataset(dataset="Sony"):
     shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
     longs = "long/" + index.scene + "_00_" + index.long_s.map("{:g}s".format)
     expected = {*shorts, *longs}
-    files = [path for kind in ("short", "long") for path in _list_files(folder / kind)]
-    found = {f"{path.parent.name}/{path.stem}": path for path in files}
+    captures = pd.DataFrame({"path": [path for kind in ("short", "long") for path in _list_files(folder / kind)]})
+    names = captures.path.map(lambda path: f"{path.parent.name}/{path.stem}")
 
     problems = []
-    _note(problems, sorted(expected - set(found)), "missing")
-    _note(problems, sorted(set(found) - expected), "not in the index")
-    captures = pd.DataFrame({"path": [path for name, path in found.items() if name in expected]})
-    _read_exposures(captures, problems, folder)
-    return pd.DataFrame(problems, columns=["file", "reason"])
+    _note(problems, sorted(expected - set(names)), "missing")
+    _note(problems, captures.path[~names.isin(expected)], "not in the index")
+    _note(problems, captures.path[names.duplicated()], "another file has the same name but for the ending")
+    _read_exposures(captures[names.isin(expected)], problems, folder)
+    found = pd.DataFrame(problems, columns=["file", "reason"])
+    return found.assign(file=found.file.str.removeprefix(f"{folder}/"))
 
 
 def take_scenes(pairs, count):

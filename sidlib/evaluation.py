@@ -96,13 +96,17 @@ def score_model(model, pairs):
 
 
 def score_experiment(experiment, pairs, folder=None):
-    """Return the test scores of a trained experiment, kept in its folder as scores.csv."""
+    """Return the test scores of a trained experiment, kept in its folder as scores.csv for the same test pictures."""
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     file = folder / experiment.name / "scores.csv"
+    test = pairs[pairs.split == "test"]
     if file.is_file():
-        return pd.read_csv(file, dtype={"scene": str})
+        kept = pd.read_csv(file, dtype={"scene": str})
+        pictures = ["scene", "frame", "iso"]
+        if kept[pictures].to_numpy().tolist() == test[pictures].to_numpy().tolist():
+            return kept.set_index(test.index)
     model, _ = train(experiment, pairs, folder)
-    scores = score_model(model, pairs[pairs.split == "test"])
+    scores = score_model(model, test)
     with paths.write_whole(file) as path:
         scores.to_csv(path, index=False)
     return scores

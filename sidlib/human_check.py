@@ -1,15 +1,25 @@
-"""The human check: a fixed input, each model's output and the truth side by side, as a figure and as a panel."""
+"""The human check: inputs, each model's output and the truth side by side, as a figure and as a panel."""
 
-import base64
-import html
-import io
+import tempfile
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
-from sidlib import plots
-from sidlib.evaluation import predict, score_picture, show_input
+from sidlib import paths, plots
+from sidlib.backend import keras
+from sidlib.baselines import Baseline
+from sidlib.captures import describe_pair, load_capture, open_capture, run_model, save_picture
+from sidlib.dataset import measure_brightness
+from sidlib.raw import RawError
+from sidlib.stage import Stage
+from sidlib.view import View, crop_picture, describe_scores, show_row
+from sidlib.votes import append_vote, load_votes, rank_votes, shuffle_names
+
+INPUTS = {"input": Baseline("dark8"), "input, amplified": Baseline("amplified16")}
+MODES = COMPARE, BLIND, OWN = "Compare", "Vote blind", "Your own capture"
 
 
 def choose_pair(pairs, number=0):
@@ -21,23 +31,29 @@ def choose_pair(pairs, number=0):
 
 
 def collect_pictures(models, pair):
-    """Return the pictures of a human check, in the order that every figure keeps: input, outputs, truth.
+    """Return the pictures of a human check, in the order that every figure keeps: inputs, outputs, truth.
 
     Args:
         models: {name: Keras model, or function from batch to batch}.
         pair: DataFrame of one row.
     Returns:
-        {name: float32 (height, width, 3) in 0…255}, first "input", last "truth".
+        {name: float32 (height, width, 3) in 0…255}: "input" as it is, "input, amplified" by the exposure ratio,
+        the outputs, "truth".
     """
+    _check_models(models)
+    capture = load_capture(next(pair.itertuples()))
+    return {name: run_model(model, capture) for name, model in (INPUTS | models).items()} | {"truth": capture.truth}
+
+
+def _check_models(models):
     if not models:
         raise ValueError("A human check needs at least one model. Received: none")
-    ((short, _, truth),) = predict(show_input, pair)
-    outputs = {name: next(predict(model, pair))[1] for name, model in models.items()}
-    return {"input": short, **outputs, "truth": truth}
+    if taken := {*INPUTS, "truth"} & set(models):
+        raise ValueError(f"These names are kept for other pictures. Received: models called {sorted(taken)}")
 
 
 def compare(models, pairs, number=0):
-    """Return the static human check: a Figure of the input, each model's output and the truth, with their scores.
+    """Return the static human check: a Figure of the inputs, each model's output and the truth, with their scores.
 
     Args:
         models: {name: model}.
@@ -45,87 +61,287 @@ def compare(models, pairs, number=0):
         number: which test pair; by default always the same.
     """
     pictures = collect_pictures(models, choose_pair(pairs, number))
-    titles = [f"{name}\n{describe_scores(picture, pictures['truth'])}" for name, picture in pictures.items()]
-    return plots.show_pictures(list(pictures.values()), titles)
+    scores = {name: describe_scores(picture, pictures["truth"]) for name, picture in pictures.items()}
+    scores["truth"] = "long exposure"
+    return plots.show_pictures(list(pictures.values()), [f"{name}\n{text}" for name, text in scores.items()])
 
 
-def describe_scores(picture, truth):
-    """Return a picture's scores in a line, or what it is if it is the truth itself."""
-    if picture is truth:
-        return "long exposure"
-    scores = score_picture(picture, truth)
-    return f"MAE {scores['mae']:.1f} · {scores['psnr_db']:.1f} dB · SSIM {scores['ssim']:.2f}"
-
-
-def render_row(pictures, width_px=256):
-    """Return pictures side by side as HTML, each with its name and its scores against the truth.
-
-    Args:
-        pictures: {name: (height, width, 3) in 0…255}, with "truth" as the last.
-        width_px: of each picture on the page; its pixels stay crisp.
-    """
-    figures = []
-    for name, picture in pictures.items():
-        name, scores = html.escape(name), describe_scores(picture, pictures["truth"])
-        figures.append(f"""
-            <figure style="margin:0; width:{width_px}px">
-              <img alt="{name}: {scores}" src="{encode_png(picture)}" style="width:100%; image-rendering:pixelated">
-              <figcaption style="line-height:1.4; overflow-wrap:anywhere"><b>{name}</b><br>{scores}</figcaption>
-            </figure>""")
-    return f'<div style="display:flex; flex-wrap:wrap; gap:12px">{"".join(figures)}</div>'
-
-
-def encode_png(picture):
-    """Return a picture (height, width, 3) in 0…255 as the data URL of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8)).save(buffer, "png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def load_models(experiments, folder):
+    """Return the trained models among experiments in a results folder: {name: model}; others are left out."""
+    runs = {experiment.name: folder / experiment.name for experiment in experiments}
+    return {
+        name: keras.saving.load_model(run / "best.keras")
+        for name, run in runs.items()
+        if (run / "best.keras").is_file() and not (run / "last.keras").is_file()
+    }
 
 
 class HumanCheck:
-    """The interactive human check: choose a test picture and the models to see. Display its `panel`.
+    """The interactive human check: display its `panel`.
 
-    Each model runs once a picture; what it made is kept.
+    It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of one's own.
+    Models run once a picture; what they made is kept.
 
     Args:
         models: {name: model}.
         pairs: DataFrame of preprocess.develop_pairs.
         number: which test pair to begin with; by default always the same.
+        folder: where votes.csv and saved pictures go; None for results/<data set>.
+        seed: of the order of models and pictures in blind votes.
     """
 
-    def __init__(self, models, pairs, number=0):
-        self.models, self.pairs = models, pairs
-        self.kept = {}
-        test = pairs[pairs.split == "test"]
-        names = [
-            f"scene {p.scene}, {p.short_s:.3g} s, frame {p.frame}, ×{p.ratio:.0f}, ISO {p.iso}"
-            for p in test.itertuples()
-        ]
+    def __init__(self, models, pairs, number=0, folder=None, seed=0):
+        _check_models(models)
+        self.models, self.pairs, self.seed = INPUTS | models, pairs, seed
+        self.folder = folder or paths.results_folder(pairs.dataset.iloc[0])
+        self.votes = self.folder / "votes.csv"
+        self.own = None  # the Capture that was opened
+        self.labels, self.revealed = {}, False  # of the blind vote: {"A": name, …}
+        self.rendered = None
+        self.run = lru_cache(256)(self._run)
+        self.describe = lru_cache(4096)(self._describe)
+        self.load = lru_cache(256)(lambda number: load_capture(next(choose_pair(pairs, number).itertuples())))
+        self._build_controls(list(models), number)
+        self.panel = widgets.VBox([self.mode, self.compare_box, self.own_box, self.choices, self.stage, self.vote_box])
+        self.change_mode()
+
+    def _build_controls(self, names, number):
+        wide, fit = widgets.Layout(width="34em", max_width="100%"), widgets.Layout(width="auto")
+        scenes = [describe_pair(pair) for pair in self.pairs[self.pairs.split == "test"].itertuples()]
+        self.mode = widgets.RadioButtons(options=MODES, description="Mode", orientation="horizontal", layout=fit)
         self.picture = widgets.Dropdown(
-            options=[(name, place) for place, name in enumerate(names)],
+            options=[(name, place) for place, name in enumerate(scenes)],
             value=number,
             description="Picture",
-            layout=widgets.Layout(width="34em"),
+            layout=wide,
         )
-        self.shown = {
-            name: widgets.Checkbox(value=True, description=name, indent=False, layout=widgets.Layout(width="auto"))
-            for name in models
-        }
-        self.row = widgets.HTML()
+        self.shown = {name: widgets.Checkbox(value=True, description=name, indent=False, layout=fit) for name in names}
+        self.errors = widgets.Checkbox(description="Error map", indent=False, layout=fit)
+        self.left, self.right = (widgets.Dropdown(description=text, layout=fit) for text in ("Wipe", "against"))
+        self.stage = Stage()
+
+        self.vote_buttons = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
+        self.next = widgets.Button(description="Next picture", button_style="primary")
+        self.ranking = widgets.HTML()
+
+        self.upload = widgets.FileUpload(description="Upload a RAW file", layout=fit)
+        self.path = widgets.Text(description="or its path", placeholder="/photos/night.arw", layout=wide)
+        self.open = widgets.Button(description="Open", layout=fit)
+        self.ratio = widgets.BoundedFloatText(
+            value=1, min=1, max=10_000, step=1, description="Exposure ratio", style={"description_width": "initial"}
+        )
+        self.saved = widgets.Dropdown(description="Save", layout=fit)
+        self.save8, self.save16 = (widgets.Button(description=f"as {bits}-bit PNG", layout=fit) for bits in (8, 16))
+
+        row = widgets.Layout(flex_flow="row wrap", align_items="center")
+        self.compare_box = widgets.VBox([self.picture])
+        self.own_box = widgets.VBox(
+            [
+                widgets.HBox([self.upload, self.path, self.open], layout=row),
+                widgets.HBox([self.ratio, self.saved, self.save8, self.save16], layout=row),
+            ]
+        )
+        self.choices = widgets.HBox([*self.shown.values(), self.errors, self.left, self.right], layout=row)
+        self.vote_box = widgets.VBox([self.vote_buttons, self.ranking])
+
+        self.mode.observe(self.change_mode, "value")
         for control in (self.picture, *self.shown.values()):
+            control.observe(self.change_pictures, "value")
+        for control in (self.errors, self.left, self.right):
             control.observe(self.render, "value")
-        choices = widgets.HBox(list(self.shown.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        self.panel = widgets.VBox([self.picture, choices, self.row])
-        self.render()
+        self.stage.observe(self.render, ["zoom", "across", "down", "stops", "place"])
+        self.next.on_click(self.choose_next)
+        self.upload.observe(self.open_upload, "value")
+        self.open.on_click(lambda _: self.open_file(self.path.value, self.path.value))
+        self.ratio.observe(self.change_ratio, "value")
+        for button, bits in ((self.save8, 8), (self.save16, 16)):
+            button.on_click(lambda _, bits=bits: self.save(bits))
+
+    # What is shown
+
+    @property
+    def capture(self):
+        """The Capture that is shown; None before one's own is opened."""
+        return self.own if self.mode.value == OWN else self.load(self.picture.value)
+
+    def name_pictures(self):
+        """Return {title: name} of the pictures to show; in a blind vote titles tell names only once it is cast."""
+        chosen = [name for name, box in self.shown.items() if box.value]
+        titles = {name: name for name in chosen}
+        if self.mode.value == BLIND:
+            titles = {f"{label}: {name}" if self.revealed else label: name for label, name in self.labels.items()}
+        truth = {} if self.capture.truth is None else {"truth": "truth"}
+        return {name: name for name in INPUTS} | titles | truth
+
+    def picture_of(self, capture, name):
+        """Return a picture by its name: an input, an output or the truth."""
+        return capture.truth if name == "truth" else self.run(capture, name)
+
+    def _run(self, capture, name):
+        self.stage.busy, self.stage.status = True, f"Running {name} …"
+        return run_model(self.models[name], capture)
+
+    def _describe(self, capture, name, view):
+        return describe_scores(*(crop_picture(p, view) for p in (self.picture_of(capture, name), capture.truth)))
+
+    def caption_of(self, capture, name, view):
+        """Return the scores under a picture: over all of it and, when zoomed, over the visible part."""
+        hidden = capture.truth is None or (self.mode.value == BLIND and not self.revealed)
+        if name == "truth" or hidden:
+            return "long exposure" if name == "truth" else ""
+        text = self.describe(capture, name, View())
+        if view.zoom > 1:
+            text += "\nvisible: " + self.describe(capture, name, replace(view, stops=0, errors=False))
+        return text
 
     def render(self, change=None):
         """Show what is chosen."""
-        pictures = self.pictures_of(self.picture.value)
-        hidden = [name for name, box in self.shown.items() if not box.value]
-        self.row.value = render_row({name: picture for name, picture in pictures.items() if name not in hidden})
+        capture, stage = self.capture, self.stage
+        if capture is None:
+            stage.html, stage.wiping, self.rendered = "", False, None
+            stage.status = "Open a RAW file of any camera: it is developed like the data set and shown to the models."
+            return
+        errors = self.errors.value and not self.errors.disabled
+        view = View(stage.zoom, stage.across, stage.down, stage.stops, errors)
+        titles = self.name_pictures()
+        wiped = (self.left.value, self.right.value) if {self.left.value, self.right.value} <= set(titles) else None
+        wanted = (capture, titles, view, wiped, stage.place)
+        if wanted == self.rendered:  # several changes may come at once
+            return
+        self.rendered = wanted
+        pictures = {title: self.picture_of(capture, name) for title, name in titles.items()}
+        captions = {title: self.caption_of(capture, name, view) for title, name in titles.items()}
+        stage.html = show_row(pictures, captions, view, wiped, stage.place)
+        stage.wiping, stage.busy = bool(wiped), False
+        stage.status = capture.name if not stage.stops else f"{capture.name} · brightened for display, scores are not"
 
-    def pictures_of(self, number):
-        """Return the pictures of a test pair, running the models where that was not done yet."""
-        if number not in self.kept:
-            self.kept[number] = collect_pictures(self.models, choose_pair(self.pairs, number))
-        return self.kept[number]
+    # What changes
+
+    def change_mode(self, change=None):
+        """Show the controls of a mode."""
+        for box, modes in ((self.compare_box, (COMPARE, BLIND)), (self.own_box, (OWN,)), (self.vote_box, (BLIND,))):
+            box.layout.display = None if self.mode.value in modes else "none"
+        self.change_pictures()
+
+    def change_pictures(self, change=None):
+        """Begin anew with other pictures: in a blind vote with new labels, and with other ends of a wipe."""
+        self.revealed = False
+        if self.mode.value == BLIND:
+            self.begin_vote()
+        self.offer_pictures()
+        self.render()
+
+    def offer_pictures(self):
+        """Offer the pictures that are shown for a wipe and for saving."""
+        titles = [] if self.capture is None else list(self.name_pictures())
+        self.errors.disabled = "truth" not in titles or (self.mode.value == BLIND and not self.revealed)
+        for control in (self.left, self.right):
+            kept = control.value
+            control.options = ["off", *titles]
+            control.value = kept if kept in titles else "off"
+        outputs = [title for title in titles if title != "truth"]
+        self.saved.options = outputs
+        self.saved.value = outputs[-1] if outputs else None
+        for control in (self.ratio, self.saved, self.save8, self.save16):
+            control.disabled = not outputs
+
+    # Blind votes
+
+    def begin_vote(self):
+        """Shuffle the chosen models and offer a button for each."""
+        chosen = [name for name, box in self.shown.items() if box.value]
+        self.labels = shuffle_names(chosen, self.seed, len(load_votes(self.votes)))
+        buttons = []
+        for label in [*self.labels, ""]:
+            button = widgets.Button(description=f"{label} is best" if label else "They cannot be told apart")
+            button.layout.width = "auto"
+            button.disabled = len(chosen) < 2
+            button.on_click(lambda _, label=label: self.vote(label))
+            buttons.append(button)
+        self.next.disabled = True
+        self.vote_buttons.children = [*buttons, self.next]
+        self.ranking.value = "" if len(chosen) > 1 else "Choose at least two models to vote on."
+
+    def vote(self, label):
+        """Keep a vote for a label, "" for none, and reveal the names; without a second vote on the same."""
+        if self.revealed:
+            return
+        pair = next(choose_pair(self.pairs, self.picture.value).itertuples())
+        vote = {name: getattr(pair, name) for name in ("dataset", "scene", "frame", "short_s")}
+        vote |= {name: getattr(self.stage, name) for name in ("zoom", "across", "down", "stops")}
+        vote |= {"shown": list(self.labels.values()), "best": self.labels.get(label, ""), "seed": self.seed}
+        try:
+            append_vote(self.votes, vote)
+        except OSError as error:
+            self.ranking.value = f"The vote could not be kept: {error}"
+            return
+        self.revealed = True
+        for button in self.vote_buttons.children:
+            button.disabled = button is not self.next
+        votes = load_votes(self.votes)
+        none = int((votes.best == "").sum())
+        self.ranking.value = (
+            f"<p>{len(votes)} votes, {none} of them for none. Share: of the votes in which a model was shown, "
+            "with its 95 % Wilson interval; chance: the share of a model that looks like the others.</p>"
+            + rank_votes(votes).to_html(float_format="{:.2f}".format)
+        )
+        self.offer_pictures()
+        self.render()
+
+    def choose_next(self, _=None):
+        """Go on to the next picture, in an order drawn from the seed."""
+        count = len(self.picture.options)
+        order = np.random.default_rng(self.seed).permutation(count)
+        following = int(order[len(load_votes(self.votes)) % count])
+        if following == self.picture.value:
+            self.change_pictures()
+        self.picture.value = following
+
+    # One's own capture
+
+    def open_upload(self, change=None):
+        """Open the file that was uploaded."""
+        if not self.upload.value:
+            return
+        (file,) = self.upload.value
+        self.upload.value = ()
+        name = Path(file["name"]).name
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_bytes(file["content"])
+            self.open_file(path, name)
+
+    def open_file(self, path, name):
+        """Open a RAW file, or say why not; what was shown before stays."""
+        self.stage.busy, self.stage.status = True, f"Developing {name} …"
+        try:
+            self.own = open_capture(path, self.brightness)
+        except RawError as error:
+            self.stage.busy = False
+            self.stage.status = f"{name}: {str(error).removeprefix(f'{path}: ')}"
+            return
+        self.ratio.value = round(self.own.ratio, 1)
+        self.change_pictures()
+        self.stage.status = f"{name}: exposure ratio estimated, ×{self.own.ratio:.0f}"
+
+    @property
+    def brightness(self):
+        """How bright long exposures of the train split are."""
+        train = self.pairs[self.pairs.split == "train"]
+        return measure_brightness(self.pairs if train.empty else train)
+
+    def change_ratio(self, change=None):
+        """Show one's own capture with an exposure ratio set by hand."""
+        if self.own is not None and round(self.own.ratio, 1) != self.ratio.value:
+            self.own = replace(self.own, ratio=self.ratio.value)
+            self.render()
+
+    def save(self, bits):
+        """Save the chosen picture of one's own capture as a PNG, and say where."""
+        name = self.saved.value
+        file = self.folder / "own" / f"{Path(self.own.name).stem}-{name}-x{self.own.ratio:.0f}-{bits}bit.png"
+        try:
+            save_picture(self.picture_of(self.own, name), file, bits)
+            self.stage.status = f"Saved {file}"
+        except OSError as error:
+            self.stage.status = f"Not saved: {error}"

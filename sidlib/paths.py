@@ -19,9 +19,8 @@ def find_dataset(dataset):
     Raises:
         FileNotFoundError: the folder is not there, or lacks short/ or long/.
     """
-    folder = Path(dataset)
-    if not folder.is_dir():
-        folder = DATA / dataset
+    candidates = DATA / dataset, Path(dataset).resolve()
+    folder = next((folder for folder in candidates if (folder / "short").is_dir()), DATA / dataset)
     for part in ("short", "long"):
         if not (folder / part).is_dir():
             raise FileNotFoundError(
@@ -34,7 +33,10 @@ def find_dataset(dataset):
 
 def results_folder(dataset, fast=False):
     """Return the folder for everything that is computed from a data set: results/<name>, or results/fast/<name>."""
-    return (RESULTS / "fast" if fast else RESULTS) / Path(dataset).name
+    name = Path(dataset).resolve().name
+    if name in ("reference", "benchmarks", "fast"):
+        raise ValueError(f"results/{name} is not a data set's: give the data set another name. Received: {dataset!r}")
+    return (RESULTS / "fast" if fast else RESULTS) / name
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rawpy
+import tifffile
 
 # Linear sRGB to CIE XYZ for a D65 white: IEC 61966-2-1.
 SRGB_TO_XYZ = np.array(
@@ -78,6 +79,9 @@ def open_raw(path):
         raise RawError(f"{path}: {error.strerror}") from error
     if empty:
         raise RawError(f"{path}: the file is empty")
+    announced, size = _announced_bytes(path), path.stat().st_size
+    if announced > size:
+        raise RawError(f"{path}: the file is cut off, {size} of at least {announced} bytes are there")
     try:
         with rawpy.imread(str(path)) as raw:
             if raw.sizes.raw_width * raw.sizes.raw_height > MAX_PIXELS:
@@ -86,6 +90,24 @@ def open_raw(path):
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
         raise RawError(f"{path}: not a RAW file that LibRaw can read ({reason})") from error
+
+
+def _announced_bytes(path):
+    """How long a TIFF-like file (DNG, ARW, NEF …) has to be for the pixels that it announces; 0 for other formats.
+
+    LibRaw fills what is missing of Sony's compressed pixels with the last row that it could read, and does not say so.
+    """
+    log = tifffile.logger()
+    log.disabled = True
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]  # raw pixels are in a SubIFD
+            ends = [map(sum, zip(page.dataoffsets, page.databytecounts, strict=False)) for page in pages]
+            return max((end for of_page in ends for end in of_page), default=0)
+    except Exception:  # whatever is wrong with the header, the verdict is LibRaw's
+        return 0
+    finally:
+        log.disabled = False
 
 
 def read_exposure(path):
@@ -134,12 +156,15 @@ def _interpret(path, raw):
     """The Mosaic of an open Bayer file; its counts live as long as the file is open."""
     top, left = raw.sizes.top_margin, raw.sizes.left_margin
     places = [raw.raw_color(top + row, left + column) for row in (0, 1) for column in (0, 1)]
+    pattern = "".join(chr(raw.color_desc[place]) for place in places)
+    if set(pattern) != set("RGB"):
+        raise RawError(f"{path}: its sensor's pattern, {pattern}, lacks a colour")
     black = np.array([raw.black_level_per_channel[place] for place in places], float)
     if not raw.white_level > black.max():
         raise RawError(f"{path}: its white level, {raw.white_level}, is not above its black level, {black.max():g}")
     return Mosaic(
         counts=raw.raw_image_visible,
-        pattern="".join(chr(raw.color_desc[place]) for place in places),
+        pattern=pattern,
         black=black,
         white=float(raw.white_level),
         white_balance=_white_balance(path, raw),

@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 import tifffile
 from matplotlib import cbook
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from sidlib import camera, catalog, paths
@@ -155,7 +155,7 @@ def load_photograph(photograph):
 
         pixels = data.stereo_motorcycle()[0] if photograph == "motorcycle" else getattr(data, photograph)()
         return Image.fromarray(pixels)
-    return Image.open(photograph).convert("RGB")
+    return ImageOps.exif_transpose(Image.open(photograph)).convert("RGB")
 
 
 def expose_mosaic(photograph, box, white_balance):
@@ -247,7 +247,7 @@ def _split_photographs(folder, seed):
         try:
             load_photograph(file)
             files.append(file.resolve())
-        except OSError as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises on damage
             _log.warning("%s is left out: not a photograph that Pillow can read (%s)", file, error)
     if len(files) < 3:
         raise ValueError(f"One photograph for each split is needed, at least three. {folder} holds {len(files)}")

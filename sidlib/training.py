@@ -111,7 +111,7 @@ def train(experiment, pairs, folder=None, on_epoch=None):
         raise ValueError(
             f"Training needs pairs of the splits train and val. Received: {dict(pairs.split.value_counts())}"
         )
-    run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment, training)
+    run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment, training, validation)
     if not run.is_finished():
         model, history = run.resume()
         first = len(history)
@@ -160,14 +160,14 @@ class Run:
     again alike. It goes when the training has ended.
     """
 
-    def __init__(self, folder, experiment, training):
+    def __init__(self, folder, experiment, training, validation):
         self.experiment = experiment
         self.steps = -(-len(training) // experiment.batch_size)  # batches an epoch, the last one may be smaller
         self.folder = folder / experiment.name
         self.config, self.history = self.folder / "config.json", self.folder / "history.csv"
         self.best, self.last = self.folder / "best.keras", self.folder / "last.keras"
         paths.clear_leftovers(self.folder)
-        self._keep_config(training)
+        self._keep_config(training, validation)
 
     def is_finished(self):
         return self.best.is_file() and not self.last.is_file()
@@ -211,19 +211,24 @@ class Run:
         with paths.write_whole(to) as path:
             model.save(path)
 
-    def _keep_config(self, training):
-        """Write config.json, or make sure that the one there is of the same experiment and the same pairs."""
-        names = "\n".join(path.name for path in training.short)
+    def _keep_config(self, training, validation):
+        """Write config.json, or make sure that the one there is of the same experiment and the same pairs.
+
+        Pairs are told by the names and the lengths of their PNGs, which differ where the pictures do.
+        """
+        pictures = pd.concat([pairs[kind] for pairs in (training, validation) for kind in ("short_png", "long_png")])
+        known = "\n".join(f"{path.name} {path.stat().st_size}" for path in pictures)
         config = dataclasses.asdict(self.experiment) | {
             "dataset": training.dataset.iloc[0],
             "train_pairs": len(training),
-            "train_pairs_crc32": zlib.crc32(names.encode()),
+            "val_pairs": len(validation),
+            "pairs_crc32": zlib.crc32(known.encode()),
         }
         if not self.config.is_file():
             with paths.write_whole(self.config) as path:
                 path.write_text(json.dumps(config, indent=2) + "\n")
         elif json.loads(self.config.read_text()) != config:
-            raise ValueError(f"{self.folder} holds a run on other pairs: move it away to train on these")
+            raise ValueError(f"{self.folder} holds a run on other pairs or of another setting: move it away first")
 
 
 class ReportEpochs(keras.callbacks.Callback):
@@ -252,8 +257,11 @@ class SaveEpochs(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not np.isfinite(logs["loss"]):
-            raise FloatingPointError(f"{self.run.experiment.name}: the loss became {logs['loss']} in epoch {epoch + 1}")
+        for name in ("loss", "val_loss"):
+            if not np.isfinite(logs[name]):
+                raise FloatingPointError(
+                    f"{self.run.experiment.name}: the {name} became {logs[name]} in epoch {epoch + 1}"
+                )
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": round(time.perf_counter() - self.started, 2)})
         history = pd.DataFrame(self.rows)
         self.run.save_epoch(self.model, history)

@@ -170,8 +170,10 @@ def test_what_is_missing_unexpected_or_unreadable_is_named(sony):
     broken.unlink()
     broken.write_text("no RAW")
     (sony / "long" / "99999_00_10s.ARW").touch()
+    (sony / "long" / "10003_00_10s.dng").hardlink_to(sony / "long" / "10003_00_10s.ARW")
     found = catalog.check_dataset(sony).set_index("file").reason
     assert found["short/10003_00_0.04s"] == "missing"
-    assert found["long/99999_00_10s"] == "not in the index"
-    assert "not a RAW file" in found[str(broken)]
-    assert len(found) == 3
+    assert found["long/99999_00_10s.ARW"] == "not in the index"
+    assert "same name" in found["long/10003_00_10s.dng"]
+    assert "not a RAW file" in found[f"short/{broken.name}"]
+    assert len(found) == 4

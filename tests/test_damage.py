@@ -1,5 +1,6 @@
 """Files that are damaged, disks that are full, and processes that are killed."""
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sidlib import catalog, paths, preprocess
+from sidlib import catalog, paths, preprocess, raw
 
 DEVELOP_ALL = (
     "import sys; from sidlib import catalog, preprocess; preprocess.develop_pairs(catalog.load_pairs(sys.argv[1]))"
@@ -39,6 +40,27 @@ def read_developed(folder):
     return {path.relative_to(folder): path.read_bytes() for path in paths_left}
 
 
+def write_compressed_arw(path):
+    """Write a file with Sony's own compression, a byte a pixel, whose missing rows LibRaw fills in silence."""
+    pixels = np.random.default_rng(0).integers(0, 256, (216, 320), np.uint8)
+    tags = [(271, "s", 0, "SONY", True), (272, "s", 0, "ILCE-7SM2", True)]
+    tags += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+    tifffile.imwrite(path, pixels, photometric="cfa", metadata=None, extratags=tags)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["Compression"].overwrite(32767)
+
+
+def test_a_compressed_file_of_sony_is_cut_off_where_it_says_it_goes_on(tmp_path):
+    path = tmp_path / "whole.ARW"
+    write_compressed_arw(path)
+    assert raw.develop(path).shape == (22, 32, 3)
+    content = path.read_bytes()
+    for share in (0.99, 0.5, 0.1):
+        path.write_bytes(content[: len(content) - int((1 - share) * 216 * 320)])
+        with pytest.raises(raw.RawError, match=r"whole\.ARW: the file is cut off"):
+            raw.read_exposure(path)
+
+
 def damage_files(good, folder):
     """Write every kind of damaged file into a folder; return their names."""
     content = good.read_bytes()
@@ -47,12 +69,14 @@ def damage_files(good, folder):
     contents = {f"cut{cut}.ARW": content[:cut] for cut in cuts}
     contents |= {"empty.ARW": b"", "text.ARW": b"no photograph\n" * 1000}
     contents["header.ARW"] = content[:4] + b"\xff" * 200 + content[204:]
-    contents["absurd.ARW"] = content
+    contents |= {"absurd.ARW": content, "pattern.ARW": content}
     for name, damaged in contents.items():
         (folder / name).write_bytes(damaged)
     with tifffile.TiffFile(folder / "absurd.ARW", mode="r+") as tiff:
         for tag in ("ImageWidth", "ImageLength"):
             tiff.pages[0].tags[tag].overwrite(65_000)
+    with tifffile.TiffFile(folder / "pattern.ARW", mode="r+") as tiff:
+        tiff.pages[0].tags["CFAPattern"].overwrite((0, 1, 1, 0))  # no blue
     Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(folder / "jpeg.jpg")
     (folder / "jpeg.jpg").rename(folder / "jpeg.ARW")
     (folder / "folder.ARW").mkdir()
@@ -80,12 +104,13 @@ def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
     assert not list(tmp_path.rglob("*.png"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_named(folder):
-    pairs = catalog.load_pairs(folder)
-    pairs.short[0].chmod(0)
-    developed = preprocess.develop_pairs(pairs)
-    assert "Permission denied" in developed.attrs["problems"][0]["reason"]
+def test_a_file_without_permission_is_named(tiny_folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read everything, others not
+
+    monkeypatch.setattr(raw, "open", refuse, raising=False)
+    path = next((tiny_folder / "short").iterdir())
+    assert "Permission denied" in preprocess.develop_file(path)
 
 
 def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folder):

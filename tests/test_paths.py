@@ -11,6 +11,22 @@ def test_a_data_set_that_is_not_there_is_named_with_what_to_do(tmp_path):
         paths.find_dataset(tmp_path)
 
 
+def test_a_name_means_the_data_set_in_data_wherever_one_stands(tmp_path, monkeypatch):
+    for folder in ("data/dark/short", "data/dark/long", "dark"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    assert paths.find_dataset("dark") == tmp_path / "data" / "dark"
+    monkeypatch.chdir(tmp_path / "data" / "dark")
+    assert paths.find_dataset(".") == tmp_path / "data" / "dark"
+    assert paths.results_folder(".").name == "dark"
+
+
+def test_results_that_are_not_a_data_sets_are_left_alone():
+    with pytest.raises(ValueError, match="Received: 'reference'"):
+        paths.results_folder("reference")
+
+
 def test_fast_results_never_mix_with_full_ones():
     assert paths.results_folder("sample") == paths.RESULTS / "sample"
     assert paths.results_folder("sample", fast=True) == paths.RESULTS / "fast" / "sample"

@@ -118,7 +118,7 @@ def test_what_is_no_raw_file_is_named_with_the_reason(tmp_path, long_file):
     for name, reason in {
         "empty.ARW": "empty",
         "text.ARW": "not a RAW",
-        "cut.dng": "LibRaw",
+        "cut.dng": "cut off",
         "folder.ARW": "Is a directory",
         "none.ARW": "No such file",
     }.items():

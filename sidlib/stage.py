@@ -1,0 +1,31 @@
+"""The stage of the human check: pictures that are zoomed, moved and wiped together, by mouse or by keyboard."""
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+
+class Stage(anywidget.AnyWidget):
+    """Sliders, a status line and pictures. It draws nothing itself: it says what is wanted, and shows HTML.
+
+    ipywidgets' own sliders have no name for screen readers, and its HTML does not tell where it is dragged.
+
+    Attributes:
+        zoom, across, down, stops: see view.View.
+        place: of the wipe's edge, 0…1; its slider is there while `wiping`.
+        html: the pictures.
+        status: a line above them, read aloud when it changes; with a sign while `busy`.
+    """
+
+    _esm = Path(__file__).with_suffix(".js")
+    _css = Path(__file__).with_suffix(".css")
+    zoom = traitlets.Float(1).tag(sync=True)
+    across = traitlets.Float(0.5).tag(sync=True)
+    down = traitlets.Float(0.5).tag(sync=True)
+    stops = traitlets.Float(0).tag(sync=True)
+    place = traitlets.Float(0.5).tag(sync=True)
+    wiping = traitlets.Bool(False).tag(sync=True)
+    html = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+    busy = traitlets.Bool(False).tag(sync=True)

@@ -1,0 +1,275 @@
+"""The panel in a real browser: JupyterLab runs notebook 05 in fast mode, and a person uses what it shows.
+
+Needs a Chromium (Debian: apt-get install chromium); skipped where there is none.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from sidlib import paths, sample, votes
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: chromium, chromium-browser or google-chrome"),
+]
+RESULTS = paths.results_folder("sample", fast=True)
+WAIT_MS = 300_000  # for the notebook; the panel's own answers are there in a moment
+
+
+def find_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(*command, **environment):
+    """Run a server until the block ends; what it says goes to results/fast/<its name>.log."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with open(RESULTS / f"{command[0]}.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *map(str, command)], env=os.environ | environment, stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+@contextmanager
+def open_page(address, **options):
+    """A page of a new browser; what goes wrong on it is kept in its list `errors`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(**options)
+        page.set_default_timeout(30_000)
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
+        for _ in range(120):  # until the server is there
+            try:
+                page.goto(address, wait_until="commit")
+                break
+            except Exception:
+                page.wait_for_timeout(500)
+        page.errors.clear()
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """JupyterLab with notebook 05, run top to bottom in fast mode."""
+    folder, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("settings")
+    shutil.copy(paths.ROOT / "notebooks" / "05_evaluation.ipynb", folder)
+    tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text('{"windowingMode": "none"}')  # all cells are in the page
+    port = find_port()
+    environment = {
+        "SID_DATASET": "sample",
+        "SID_FAST": "1",
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(settings),
+        "JUPYTER_TOKEN": "dark",
+    }
+    command = ["jupyterlab", "--no-browser", "--allow-root", f"--port={port}", f"--ServerApp.root_dir={folder}"]
+    with (
+        serve(*command, "--LabApp.news_url=None", **environment),
+        open_page(
+            f"http://127.0.0.1:{port}/lab/tree/05_evaluation.ipynb?token=dark", viewport={"width": 1366, "height": 900}
+        ) as page,
+    ):
+        page.get_by_role("menuitem", name="Run", exact=True).click(timeout=WAIT_MS)
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.locator(".sid-pictures figure").first.wait_for(timeout=WAIT_MS)
+        expect(page.locator(".jp-InputPrompt", has_text="[*]")).to_have_count(0, timeout=WAIT_MS)
+        yield page
+
+
+def read_images(page):
+    return page.locator(".sid-pictures .row img").evaluate_all("images => images.map(image => [image.alt, image.src])")
+
+
+def status(page):
+    return page.locator(".sid-stage [role=status]")
+
+
+def test_the_panel_opens_on_the_fixed_picture_with_every_model(page):
+    names = [alt.split(":")[0] for alt, _ in read_images(page)]
+    assert names[:2] == ["input", "input, amplified"] and names[-1] == "truth" and len(names) == 10
+    expect(status(page)).to_contain_text("scene 10001, frame 0")
+    assert all("MAE" in alt and "SSIM" in alt for alt, _ in read_images(page)[:-1])
+
+
+def test_another_picture_and_fewer_models_are_chosen(page):
+    before = read_images(page)
+    page.get_by_label("Picture", exact=True).select_option(index=2)
+    expect(status(page)).to_contain_text("scene 10002")
+    page.get_by_label("cnn-relu-mae-flips", exact=True).uncheck()
+    expect(page.locator(".sid-pictures .row img")).to_have_count(9)
+    assert not {source for _, source in before} & {source for _, source in read_images(page)}
+
+
+def test_the_mouse_zooms_and_moves_all_pictures_together(page):
+    whole = read_images(page)
+    page.locator(".sid-pictures img").nth(3).dblclick()
+    expect(page.get_by_label("Zoom")).to_have_value("2")
+    expect(page.locator(".sid-pictures img").first).to_have_attribute("alt", lambda_contains("visible: MAE"))
+    zoomed = read_images(page)
+    box = page.locator(".sid-pictures img").first.bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 50, steps=4)
+    page.mouse.up()
+    expect(page.get_by_label("Across")).not_to_have_value("0.5")
+    expect(page.locator(".sid-pictures img").first).not_to_have_attribute("src", zoomed[0][1])
+    assert all(a[1] != b[1] != c[1] for a, b, c in zip(whole, zoomed, read_images(page), strict=True))
+
+
+def lambda_contains(text):
+    import re
+
+    return re.compile(re.escape(text))
+
+
+def test_a_wipe_an_error_map_and_brightness_change_the_display_alone(page):
+    scores = [alt for alt, _ in read_images(page)]
+    page.get_by_label("Wipe", exact=True).select_option("input, amplified")
+    page.get_by_label("against").select_option("truth")
+    wipe = page.locator(".sid-pictures img").first
+    expect(wipe).to_have_attribute("alt", "wipe: input, amplified | truth")
+    half = wipe.get_attribute("src")
+    page.locator(".sid-sliders label", has_text="Wipe").locator("input").fill("0.2")
+    expect(wipe).not_to_have_attribute("src", half)
+    page.get_by_label("Error map").check()
+    expect(page.locator(".sid-pictures .legend")).to_contain_text("of 255")
+    page.get_by_label("Error map").uncheck()
+    page.get_by_label("Brightness").fill("2")
+    expect(status(page)).to_contain_text("brightened for display")
+    page.get_by_label("Wipe", exact=True).select_option("off")
+    expect(page.locator(".sid-pictures .legend")).to_have_count(0)
+    assert [alt for alt, _ in read_images(page)] == scores
+    page.get_by_label("Brightness").fill("0")
+
+
+def test_the_keyboard_alone_does_everything(page):
+    page.get_by_label("Compare").focus()
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "() => { const e = document.activeElement; return e.getAttribute('aria-label') || e.labels?.[0]?.textContent }"
+        )
+        reached.add(focused)
+        if focused and focused.startswith("Pictures"):
+            break
+    assert {"Picture", "Error map", "Wipe", "against"} <= reached and any(name.startswith("Zoom") for name in reached if name)
+    zoom = page.get_by_label("Zoom")
+    page.keyboard.press("+")
+    expect(zoom).to_have_value("4")
+    before = page.get_by_label("Down").input_value()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("Down")).not_to_have_value(before)
+    zoom.focus()
+    page.keyboard.press("Home")
+    expect(zoom).to_have_value("1")
+    expect(page.locator(".sid-pictures img").first).not_to_have_attribute("alt", lambda_contains("visible"))
+
+
+def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page):
+    before = len(votes.load_votes(RESULTS / "votes.csv"))
+    page.get_by_label("Vote blind").check()
+    expect(page.get_by_role("button", name="A is best")).to_be_enabled()
+    hidden = [alt for alt, _ in read_images(page)]
+    assert hidden[2:-1] == list("ABCDEF") and "MAE" not in "".join(hidden)
+    assert "unet" not in page.locator(".sid-pictures").inner_html()
+    page.get_by_role("button", name="B is best").focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".sid-pictures img").nth(3)).to_have_attribute("alt", lambda_contains("MAE"))
+    kept = votes.load_votes(RESULTS / "votes.csv")
+    assert len(kept) == before + 1
+    assert read_images(page)[3][0].startswith(f"B: {kept.best.iloc[-1]}")
+    expect(page.get_by_role("table").last).to_contain_text(kept.best.iloc[-1])
+    page.get_by_role("button", name="Next picture").click()
+    expect(page.get_by_role("button", name="A is best")).to_be_enabled()
+    page.get_by_role("button", name="They cannot be told apart").click()
+    expect(page.get_by_text("2 votes, 1 of them for none")).to_be_visible()
+
+
+def test_a_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(page, tmp_path):
+    bad = tmp_path / "holiday.ARW"
+    bad.write_text("this is no photograph")
+    good = next((sample.paths.DATA / "sample" / "short").glob("2*.dng"))
+    page.get_by_label("Your own capture").check()
+    page.locator("input[type=file]").set_input_files(bad)
+    expect(status(page)).to_contain_text("holiday.ARW: not a RAW file")
+    page.locator("input[type=file]").set_input_files(good)
+    expect(status(page)).to_contain_text(f"{good.name}: exposure ratio estimated")
+    names = [alt for alt, _ in read_images(page)]
+    assert names[0] == "input" and "truth" not in names and "unet-leaky_relu-mse-flips" in names
+    amplified = read_images(page)[1][1]
+    page.get_by_label("Exposure ratio").fill("20")
+    page.get_by_label("Exposure ratio").press("Enter")
+    expect(page.locator(".sid-pictures img").nth(1)).not_to_have_attribute("src", amplified)
+    page.get_by_role("button", name="as 16-bit PNG").click()
+    expect(status(page)).to_contain_text("Saved")
+    page.locator("input[type=file]").set_input_files(bad)
+    expect(status(page)).to_contain_text("holiday.ARW: not a RAW file")
+    assert len(read_images(page)) == len(names)
+    page.get_by_label("Compare").check()
+    expect(status(page)).to_contain_text("scene")
+
+
+def test_every_control_and_image_has_a_name(page):
+    nameless = page.locator(".jp-OutputArea-output:has(.sid-stage)").evaluate(
+        """panel => [...panel.querySelectorAll('input, select, button, img')].filter(element =>
+            element.type !== 'file' && !(element.alt || element.getAttribute('aria-label') || element.textContent.trim()
+            || [...(element.labels || [])].some(label => label.textContent.trim()))).map(element => element.outerHTML)"""
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+def test_it_can_be_read_in_both_themes(page, theme):
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_text("Theme", exact=True).first.hover()
+    page.get_by_role("menuitem", name=theme, exact=True).click()
+    page.wait_for_timeout(1000)
+    caption = page.locator(".sid-pictures figcaption").first
+    text, ground = caption.evaluate(
+        """caption => { const ground = element => { const colour = getComputedStyle(element).backgroundColor;
+            return colour === 'rgba(0, 0, 0, 0)' && element.parentElement ? ground(element.parentElement) : colour };
+            return [getComputedStyle(caption).color, ground(caption)] }"""
+    )
+    luminance = [np.mean([int(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]) for colour in (text, ground)]
+    assert abs(luminance[0] - luminance[1]) > 120, (text, ground)
+
+
+def test_nothing_on_the_page_has_failed(page):
+    assert page.errors == []
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
+
+
+def test_the_panel_stands_alone_as_a_web_page():
+    port = find_port()
+    command = ["voila", paths.ROOT / "notebooks" / "panel.ipynb", "--no-browser", "--Voila.ip=127.0.0.1"]
+    with (
+        serve(*command, f"--port={port}", "--Voila.token=dark", SID_DATASET="sample"),
+        open_page(f"http://127.0.0.1:{port}/?token=dark", viewport={"width": 1366, "height": 900}) as page,
+    ):
+        page.locator(".sid-pictures figure").first.wait_for(timeout=WAIT_MS)
+        expect(page.locator(".sid-pictures .row img").last).to_have_attribute("alt", "truth: long exposure")
+        assert "import" not in page.locator("body").inner_text()
+        page.screenshot(path=RESULTS / "panel.png", full_page=True)
+        assert page.errors == []
