@@ -6,27 +6,32 @@ export SID_DATASET ?= sample
 REPORT := results/$(SID_DATASET)/report
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
+UPLOADS := "{'websocket_max_message_size': 268435456}"  # a RAW file in one message; Jupyter's own limit is 10 MB
 EXECUTE := $(NBCONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
-.PHONY: run test lab study bench lint reference clean
+.PHONY: run test lab panel study bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
 	@for notebook in $(NOTEBOOKS); do echo "Running $$notebook"; $(EXECUTE) --output-dir $(REPORT) $$notebook || exit 1; done
 	@$(COALESCE) $(REPORT)/*.ipynb
-	@sed -i.bak 's/\(0[0-9]_[a-z_]*\)\.ipynb/\1.html/g' $(REPORT)/*.ipynb  # links among the pages
+	@sed -i.bak -e 's/\(0[0-9]_[a-z_]*\)\.ipynb/\1.html/g' -e 's#\.\./README\.md#../../../README.md#g' $(REPORT)/*.ipynb  # links
 	@$(NBCONVERT) --to html $(REPORT)/*.ipynb
 	@rm $(REPORT)/*.ipynb $(REPORT)/*.bak
 	@echo "Done. Open $(REPORT)/05_evaluation.html; the table is results/$(SID_DATASET)/summary.csv"
 
-test: .venv/ready  ## the helpers, then the notebooks in fast mode
+test: .venv/ready  ## the helpers, the notebooks in fast mode, and the panel where a Chromium is found
 	$(PY) -m pytest
 
 lab: .venv/ready  ## JupyterLab
-	$(PY) -m jupyter lab notebooks
+	$(PY) -m jupyter lab notebooks --ServerApp.tornado_settings=$(UPLOADS)
+
+panel: .venv/ready  ## the human-check panel alone, as a web page for this machine's browser
+	$(PY) -m voila notebooks/panel.ipynb --Voila.ip=127.0.0.1 --Voila.tornado_settings=$(UPLOADS)
 
 study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
-	$(PY) -c "from sidlib import catalog, preprocess, study; \
+	$(PY) -c "from sidlib import catalog, preprocess, sample, study; \
+		'$(SID_DATASET)' != 'sample' or sample.build_sample(); \
 		study.run_study(preprocess.develop_pairs(catalog.load_pairs('$(SID_DATASET)')))"
 
 bench: .venv/ready  ## speed and memory, as ratios

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, estimate_sigma
 
 from sidlib.evaluation import predict, score_model, score_picture
 from sidlib.raw import decode_srgb, encode_srgb
@@ -20,7 +20,15 @@ DENOISERS = {
     ),
     "total variation": lambda picture, strength: denoise_tv_chambolle(picture, weight=strength, channel_axis=-1),
 }
-STRENGTHS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35)
+STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)  # times the noise that a picture is estimated to have
+
+
+def denoise_by_its_noise(picture, denoiser, strength):
+    """Return a picture (height, width, 3) in 0…1 denoised as strongly as it needs: strength × its own noise.
+
+    Source of the estimate: Donoho and Johnstone (1994), the median of the finest wavelet coefficients.
+    """
+    return DENOISERS[denoiser](picture, strength * estimate_sigma(picture, average_sigmas=True, channel_axis=-1))
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class Baseline:
 def choose_strength(source, denoiser, pairs):
     """Return the Baseline of a denoiser at the strength that has the lowest MAE on the pairs of split val."""
     validation = pairs[pairs.split == "val"]
-    candidates = [Baseline(source, partial(DENOISERS[denoiser], strength=strength)) for strength in STRENGTHS]
+    candidates = [
+        Baseline(source, partial(denoise_by_its_noise, denoiser=denoiser, strength=strength)) for strength in STRENGTHS
+    ]
     return min(candidates, key=lambda candidate: score_model(candidate, validation).mae.mean())
 
 
@@ -71,15 +81,20 @@ def score_oracle_gain(model, pairs):
 
 
 def score_baselines(pairs):
-    """Return the test scores of everything that does not learn: {name: DataFrame as that of evaluation.score_model}.
+    """Return the scores of everything that does not learn, on the splits val and test: {name: (val, test)}.
 
-    First without, then with the correction of the camera's known black level error. Strengths are set on val.
+    Each is a DataFrame as that of evaluation.score_model. First without, then with the correction of the camera's known
+    black level error. Strengths are set on val.
     """
-    test = pairs[pairs.split == "test"]
-    scores = {"input as it is": score_model(Baseline("dark8"), test)}
+    splits = [pairs[pairs.split == split] for split in ("val", "test")]
+
+    def score(model, scorer=score_model):
+        return tuple(scorer(model, split) for split in splits)
+
+    scores = {"input as it is": score(Baseline("dark8"))}
     for source, name in (("amplified16", "amplified"), ("corrected16", "amplified, black corrected")):
-        scores[name] = score_model(Baseline(source), test)
-        scores[f"{name}, oracle gain"] = score_oracle_gain(Baseline(source), test)
+        scores[name] = score(Baseline(source))
+        scores[f"{name}, oracle gain"] = score(Baseline(source), score_oracle_gain)
         for denoiser in DENOISERS:
-            scores[f"{name}, {denoiser}"] = score_model(choose_strength(source, denoiser, pairs), test)
+            scores[f"{name}, {denoiser}"] = score(choose_strength(source, denoiser, pairs))
     return scores

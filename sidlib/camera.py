@@ -81,8 +81,8 @@ def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):
 def correct_black(camera_rgb, iso):
     """Return linear camera RGB without the black level error that this camera is known to have at an ISO.
 
-    A tenth of a count is nothing to a long exposure; in a short one that is amplified three hundred times it colours
-    all shadows. An ISO that the calibration lacks is left as it is.
+    One to three counts of 16383 are nothing to a long exposure; in a short one that is amplified three hundred times
+    they colour all shadows. An ISO that the calibration lacks is left as it is.
 
     Args:
         camera_rgb: float (h, w, 3), black 0 and white 1.

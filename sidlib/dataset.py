@@ -109,7 +109,8 @@ def _train_isos():
 def show(signal, source, ratio, iso):
     """Return what a model sees of a Signal: float32 (h, w, 3) in 0…255, with fractions where it has more than 8 bits.
 
-    Black is corrected for the camera of the calibration alone, which its colour matrix tells from others.
+    Black is corrected for the camera of the calibration alone, which its colour matrix tells from others; not from its
+    predecessor, the α7S, of which LibRaw has the same.
 
     Args:
         signal: see preprocess.load_signal.

@@ -92,6 +92,7 @@ class HumanCheck:
 
     def __init__(self, models, pairs, number=0, folder=None, seed=0):
         _check_models(models)
+        choose_pair(pairs, number)
         self.models, self.pairs, self.seed = INPUTS | models, pairs, seed
         self.folder = folder or paths.results_folder(pairs.dataset.iloc[0])
         self.votes = self.folder / "votes.csv"
@@ -102,47 +103,58 @@ class HumanCheck:
         self.describe = lru_cache(4096)(self._describe)
         self.load = lru_cache(256)(lambda number: load_capture(next(choose_pair(pairs, number).itertuples())))
         self._build_controls(list(models), number)
-        self.panel = widgets.VBox([self.mode, self.compare_box, self.own_box, self.choices, self.stage, self.vote_box])
+        self.panel = widgets.VBox(
+            [self.mode, self.picture, self.own_box, self.choices, self.display, self.vote_box, self.stage, self.ranking]
+        )
         self.change_mode()
 
     def _build_controls(self, names, number):
-        wide, fit = widgets.Layout(width="34em", max_width="100%"), widgets.Layout(width="auto")
+        def layout(width="auto"):
+            return widgets.Layout(width=width, max_width="100%", margin="2px 12px 2px 2px")
+
+        def row():
+            return widgets.Layout(flex_flow="row wrap", align_items="center")
+
         scenes = [describe_pair(pair) for pair in self.pairs[self.pairs.split == "test"].itertuples()]
-        self.mode = widgets.RadioButtons(options=MODES, description="Mode", orientation="horizontal", layout=fit)
+        self.mode = widgets.RadioButtons(options=MODES, description="Mode", orientation="horizontal", layout=layout())
         self.picture = widgets.Dropdown(
             options=[(name, place) for place, name in enumerate(scenes)],
             value=number,
             description="Picture",
-            layout=wide,
+            layout=layout("34em"),
         )
-        self.shown = {name: widgets.Checkbox(value=True, description=name, indent=False, layout=fit) for name in names}
-        self.errors = widgets.Checkbox(description="Error map", indent=False, layout=fit)
-        self.left, self.right = (widgets.Dropdown(description=text, layout=fit) for text in ("Wipe", "against"))
+        self.shown = {
+            name: widgets.Checkbox(value=True, description=name, indent=False, layout=layout()) for name in names
+        }
+        self.errors = widgets.Checkbox(description="Error map", indent=False, layout=layout())
+        self.left, self.right = (
+            widgets.Dropdown(description=text, layout=layout("22em")) for text in ("Wipe", "against")
+        )
         self.stage = Stage()
 
-        self.vote_buttons = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
         self.next = widgets.Button(description="Next picture", button_style="primary")
         self.ranking = widgets.HTML()
 
-        self.upload = widgets.FileUpload(description="Upload a RAW file", layout=fit)
-        self.path = widgets.Text(description="or its path", placeholder="/photos/night.arw", layout=wide)
-        self.open = widgets.Button(description="Open", layout=fit)
+        self.upload = widgets.FileUpload(description="Upload a RAW file", layout=layout())
+        self.path = widgets.Text(description="or its path", placeholder="/photos/night.arw", layout=layout("34em"))
+        self.open = widgets.Button(description="Open", layout=layout())
         self.ratio = widgets.BoundedFloatText(
             value=1, min=1, max=10_000, step=1, description="Exposure ratio", style={"description_width": "initial"}
         )
-        self.saved = widgets.Dropdown(description="Save", layout=fit)
-        self.save8, self.save16 = (widgets.Button(description=f"as {bits}-bit PNG", layout=fit) for bits in (8, 16))
+        self.saved = widgets.Dropdown(description="Save", layout=layout("26em"))
+        self.save8, self.save16 = (
+            widgets.Button(description=f"as {bits}-bit PNG", layout=layout()) for bits in (8, 16)
+        )
 
-        row = widgets.Layout(flex_flow="row wrap", align_items="center")
-        self.compare_box = widgets.VBox([self.picture])
         self.own_box = widgets.VBox(
             [
-                widgets.HBox([self.upload, self.path, self.open], layout=row),
-                widgets.HBox([self.ratio, self.saved, self.save8, self.save16], layout=row),
+                widgets.HBox([self.upload, self.path, self.open], layout=row()),
+                widgets.HBox([self.ratio, self.saved, self.save8, self.save16], layout=row()),
             ]
         )
-        self.choices = widgets.HBox([*self.shown.values(), self.errors, self.left, self.right], layout=row)
-        self.vote_box = widgets.VBox([self.vote_buttons, self.ranking])
+        self.choices = widgets.HBox(list(self.shown.values()), layout=row())
+        self.display = widgets.HBox([self.left, self.right, self.errors], layout=row())
+        self.vote_box = widgets.HBox(layout=row())
 
         self.mode.observe(self.change_mode, "value")
         for control in (self.picture, *self.shown.values()):
@@ -219,8 +231,9 @@ class HumanCheck:
 
     def change_mode(self, change=None):
         """Show the controls of a mode."""
-        for box, modes in ((self.compare_box, (COMPARE, BLIND)), (self.own_box, (OWN,)), (self.vote_box, (BLIND,))):
-            box.layout.display = None if self.mode.value in modes else "none"
+        modes = {self.picture: (COMPARE, BLIND), self.own_box: (OWN,), self.vote_box: (BLIND,), self.ranking: (BLIND,)}
+        for box, of in modes.items():
+            box.layout.display = None if self.mode.value in of else "none"
         self.change_pictures()
 
     def change_pictures(self, change=None):
@@ -259,7 +272,7 @@ class HumanCheck:
             button.on_click(lambda _, label=label: self.vote(label))
             buttons.append(button)
         self.next.disabled = True
-        self.vote_buttons.children = [*buttons, self.next]
+        self.vote_box.children = [*buttons, self.next]
         self.ranking.value = "" if len(chosen) > 1 else "Choose at least two models to vote on."
 
     def vote(self, label):
@@ -276,13 +289,14 @@ class HumanCheck:
             self.ranking.value = f"The vote could not be kept: {error}"
             return
         self.revealed = True
-        for button in self.vote_buttons.children:
+        for button in self.vote_box.children:
             button.disabled = button is not self.next
         votes = load_votes(self.votes)
         none = int((votes.best == "").sum())
         self.ranking.value = (
-            f"<p>{len(votes)} votes, {none} of them for none. Share: of the votes in which a model was shown, "
-            "with its 95 % Wilson interval; chance: the share of a model that looks like the others.</p>"
+            f"<p>{len(votes)} vote{'s' * (len(votes) > 1)}, {none} of them for none. Share: of the votes in which a "
+            "model was shown, with its 95 % Wilson interval; chance: the share of a model that looks like the others."
+            "</p>"
             + rank_votes(votes).to_html(float_format="{:.2f}".format)
         )
         self.offer_pictures()

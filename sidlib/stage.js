@@ -15,7 +15,7 @@ function addSlider(model, parent, [trait, name, min, max, step, describe]) {
   const label = parent.appendChild(document.createElement("label"));
   label.append(name);
   const slider = label.appendChild(document.createElement("input"));
-  Object.assign(slider, { type: "range", min, max, step });
+  Object.assign(slider, { type: "range", min, max, step, ariaLabel: name });
   const value = label.appendChild(document.createElement("output"));
   const show = () => {
     slider.value = model.get(trait);

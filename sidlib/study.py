@@ -12,7 +12,7 @@ from sidlib.backend import keras
 from sidlib.baselines import score_baselines
 from sidlib.evaluation import METRICS, score_experiment
 from sidlib.models import ACTIVATIONS, COURSE_MODELS
-from sidlib.training import COURSE_EXPERIMENTS, Experiment, train
+from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train
 
 SEEDS = (0, 1, 2)
 PROTOCOLS = ("all", "aligned", "first", "first aligned")
@@ -63,48 +63,49 @@ VARIANTS = {  # each differs from BEST in one thing
 
 
 def list_experiments():
-    """Return every experiment of the study: the grid at seed 0, and all that is compared at each of SEEDS."""
+    """Return every experiment of the study: those that are compared at each of SEEDS, the others at seed 0."""
     compared = dict.fromkeys([*COURSE_EXPERIMENTS, *ABLATION.values(), BEST])
     seeded = [replace(experiment, seed=seed) for seed in SEEDS for experiment in compared]
-    return list(dict.fromkeys([*GRID, *seeded, *VARIANTS.values()]))
+    return list(dict.fromkeys([*GRID, LONG_EXPERIMENT, *seeded, *VARIANTS.values()]))
 
 
 def run_study(pairs, folder=None, experiments=None):
-    """Score what does not learn, then train and score every experiment: hours on two cores.
+    """Train every experiment, then score all of them and what does not learn: hours on two cores.
 
-    Interrupt it and call it again to go on.
+    Interrupt it and call it again to go on. The test split is read when all trainings have ended.
 
-    Writes to the folder: study.csv; study_scores.csv, the scores of every picture; and the trained BEST as best.keras.
+    Writes to the folder: study.csv; study_scores.csv, the scores of every test picture; and the trained BEST as
+    best.keras.
 
     Args:
         pairs: DataFrame of preprocess.develop_pairs.
         folder: results folder of the data set; None for results/<data set>.
         experiments: None for all of list_experiments.
     Returns:
-        DataFrame, a row a baseline or experiment, as in study.csv: experiment, seed, dataset, epochs and val_mae (the
-        lowest; both empty for a baseline), and means over the test pictures: mae, mse, psnr_db, ssim.
+        DataFrame, a row a baseline or experiment, as in study.csv: experiment, seed, dataset, epochs (empty for a
+        baseline), val_mae (of the weights that were kept), and means over the test pictures: mae, mse, psnr_db, ssim.
     """
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     rows, scores = [], []
 
-    def add(known, of_pictures):
-        rows.append(known | {"dataset": pairs.dataset.iloc[0], **of_pictures[METRICS].mean()})
-        scores.append(of_pictures.assign(experiment=known["experiment"], seed=known["seed"]))
+    def add(experiment, seed, epochs, val_mae, of_test):
+        known = {"experiment": experiment, "seed": seed, "dataset": pairs.dataset.iloc[0], "epochs": epochs}
+        rows.append(known | {"val_mae": val_mae, **of_test[METRICS].mean()})
+        scores.append(of_test.assign(experiment=experiment, seed=seed))
 
-    for name, of_pictures in score_baselines(pairs).items():
-        add({"experiment": name, "seed": 0}, of_pictures)
-    for experiment in list_experiments() if experiments is None else experiments:
-        _, history = train(experiment, pairs, folder)
-        known = {"experiment": name_of(experiment), "seed": experiment.seed}
-        known |= {"epochs": len(history), "val_mae": history.val_mae.min()}
-        add(known, score_experiment(experiment, pairs, folder))
-        if experiment == BEST:
-            best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
-            with paths.write_whole(folder / "best.keras") as path:
-                best.save(path)
-    study = pd.DataFrame(rows)[["experiment", "seed", "dataset", "epochs", "val_mae", *METRICS]].astype(
-        {"epochs": "Int64"}
-    )
+    experiments = list_experiments() if experiments is None else experiments
+    histories = [train(experiment, pairs, folder)[1] for experiment in experiments]
+    for name, (of_val, of_test) in score_baselines(pairs).items():
+        add(name, 0, None, of_val.mae.mean(), of_test)
+    for experiment, history in zip(experiments, histories, strict=True):
+        val_mae = history.val_mae[history.val_loss.idxmin()]
+        of_test = score_experiment(experiment, pairs, folder)
+        add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
+    if BEST in experiments:
+        best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
+        with paths.write_whole(folder / "best.keras") as path:
+            best.save(path)
+    study = pd.DataFrame(rows).astype({"epochs": "Int64"})
     for name, table in (("study.csv", study.round(4)), ("study_scores.csv", pd.concat(scores).round(3))):
         with paths.write_whole(folder / name) as path:
             table.to_csv(path, index=False)
@@ -130,6 +131,11 @@ def load_study(folder):
     return pd.read_csv(folder / "study.csv"), pd.read_csv(folder / "study_scores.csv", dtype={"scene": str})
 
 
+def load_best(folder):
+    """Return the trained BEST of find_study: the one of a results folder, or else the sample's."""
+    return keras.saving.load_model(find_study(folder) / "best.keras")
+
+
 def pick(table, named):
     """Return the rows of a table of load_study that are of some experiments, in their order.
 
@@ -144,7 +150,7 @@ def pick(table, named):
 def average_scenes(scores, metric="mae"):
     """Return a metric of one experiment as DataFrame (scene, seed), the mean of each scene's frames.
 
-    Frames of a scene share one truth, so the scenes are what a test split has of independent observations.
+    Frames of a scene share one truth, so a scene counts once.
 
     Args:
         scores: rows of study_scores.csv, or of evaluation.score_model, which has no seed.
@@ -162,9 +168,9 @@ def compare_scenes(first, second, alike=1.0):
         alike: a difference below this does not matter.
     Returns:
         dict: difference (mean of first − second over scenes and seeds), low and high (bias-corrected and accelerated
-        interval over scenes, 9999 resamples), and verdict: "lower" or "higher" where the interval says so and every
-        seed of the one against every seed of the other, too; "alike" where the whole interval is within ± alike; else
-        "cannot be told".
+        interval over scenes, 9999 resamples), seeds (how many of each), and verdict: "lower"
+        or "higher" where the interval says so and every seed of the one against every seed of the other, too; "alike"
+        where the whole interval is within ± alike; else "cannot be told".
     Raises:
         ValueError: the scenes are not the same.
     """
@@ -182,7 +188,8 @@ def compare_scenes(first, second, alike=1.0):
         verdict = "higher"
     else:
         verdict = "alike" if -alike < low and high < alike else "cannot be told"
-    return {"difference": differences.mean(), "low": low, "high": high, "verdict": verdict}
+    seeds = f"{first.shape[1]}, {second.shape[1]}"
+    return {"difference": differences.mean(), "low": low, "high": high, "seeds": seeds, "verdict": verdict}
 
 
 def select_protocol(pairs, protocol):

@@ -101,6 +101,16 @@ def test_scores_are_kept_and_read_again(trained, tiny_pairs, monkeypatch):
     assert scores.scene.str.len().eq(5).all()
 
 
+def test_kept_scores_are_not_taken_for_those_of_other_pictures(trained, tiny_pairs):
+    folder, experiments, _ = trained
+    scene = tiny_pairs.scene[tiny_pairs.split == "test"].iloc[0]
+    fewer = tiny_pairs[tiny_pairs.scene != scene]
+    everything = evaluation.score_experiment(experiments[0], tiny_pairs, folder)
+    some = evaluation.score_experiment(experiments[0], fewer, folder)
+    assert len(some) == 2 and len(everything) == 4 and scene not in set(some.scene)
+    assert evaluation.score_experiment(experiments[0], tiny_pairs, folder).index.tolist() == everything.index.tolist()
+
+
 def test_the_decks_figures_stand_beside_its_own_experiments():
     best = min(evaluation.COURSE_RESULTS, key=lambda experiment: evaluation.COURSE_RESULTS[experiment])
     assert (best.model, best.loss) == ("dense_cnn", "mse")

@@ -167,6 +167,37 @@ def test_a_loss_that_is_not_a_number_names_experiment_and_epoch(tiny_pairs, tmp_
     assert all(np.isfinite(pd.read_csv(file).loss).all() for file in tmp_path.rglob("history.csv"))
 
 
+def test_a_validation_loss_that_is_not_a_number_is_told_in_its_epoch(tiny_pairs, tmp_path):
+    wild = replace(EXPERIMENT, learning_rate=float("inf"), batch_size=6)  # one step an epoch: its loss is still finite
+    with pytest.raises(FloatingPointError, match=f"{wild.name}: the val_loss became nan in epoch 1"):
+        training.train(wild, tiny_pairs, tmp_path)
+    assert not list(tmp_path.rglob("history.csv"))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_other_pictures_of_the_same_names_are_not_taken_for_these(undisturbed, tiny_pairs, tmp_path, split):
+    folder, _ = undisturbed
+    others = tiny_pairs.copy()
+    row = others.index[others.split == split][0]
+    png = tmp_path / others.long_png[row].name
+    png.write_bytes(others.long_png[row].read_bytes() + b"longer")
+    others.loc[row, "long_png"] = png
+    with pytest.raises(ValueError, match="other pairs"):
+        training.train(EXPERIMENT, others, folder.parent)
+
+
+def test_the_schedule_and_the_clipping_of_an_experiment_reach_its_optimizer(tiny_pairs, tmp_path):
+    experiment = replace(EXPERIMENT, cosine=True, clip_norm=1.0)
+    training_pairs, validation = (tiny_pairs[tiny_pairs.split == split] for split in ("train", "val"))
+    for _ in range(2):  # the second time they come from last.keras
+        run = training.Run(tmp_path, experiment, training_pairs, validation)
+        optimizer = run.resume()[0].optimizer
+        assert optimizer.clipnorm == 1
+        assert float(optimizer.learning_rate) == pytest.approx(experiment.learning_rate)
+        optimizer.iterations.assign(experiment.epochs * run.steps)
+        assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
 def test_a_run_on_other_pairs_is_not_taken_for_this_one(undisturbed, tiny_pairs):
     folder, _ = undisturbed
     with pytest.raises(ValueError, match="other pairs"):

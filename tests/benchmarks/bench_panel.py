@@ -1,0 +1,72 @@
+"""How soon the panel answers: each change with three models at 424 × 284, beside a change that makes them run.
+
+`make bench` writes the table to results/benchmarks/panel.csv. The answer is the HTML in the kernel; the browser then
+shows it.
+"""
+
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+
+from sidlib import catalog, human_check, paths, preprocess, sample, training
+from sidlib.captures import Capture, load_capture
+
+SHAPE = (284, 424)
+ROUNDS = 7
+
+
+def enlarge(picture):
+    """The middle of a picture repeated to the real data set's size."""
+    repeats = [-(-size // has) for size, has in zip(SHAPE, picture.shape[:2], strict=True)]
+    return np.tile(picture, (*repeats, 1))[: SHAPE[0], : SHAPE[1]]
+
+
+def bench_changes(tmp_path):
+    sample.build_sample()
+    pairs = preprocess.develop_pairs(catalog.load_pairs())
+    models = {experiment.name: experiment.build_model() for experiment in training.COURSE_EXPERIMENTS[1:4]}
+    check = human_check.HumanCheck(models, pairs, folder=tmp_path)
+    small = [load_capture(pair) for pair in pairs[pairs.split == "test"].head(ROUNDS + 1).itertuples()]
+    captures = [
+        Capture(
+            capture.name,
+            capture.signal._replace(camera_rgb=enlarge(capture.signal.camera_rgb)),
+            capture.ratio,
+            capture.iso,
+            enlarge(capture.truth),
+        )
+        for capture in small
+    ]
+    check.load = captures.__getitem__
+    check.render()
+    (hidden, *_), stage = check.shown.values(), check.stage
+    check.left.value, check.right.value = list(models)[0], "truth"
+    changes = {
+        "wipe": lambda number: stage.set_trait("place", number / ROUNDS),
+        "brightness": lambda number: stage.set_trait("stops", number / 2),
+        "error map": lambda number: check.errors.set_trait("value", not check.errors.value),
+        "a model more or less": lambda number: hidden.set_trait("value", not hidden.value),
+        "zoom": lambda number: stage.set_trait("zoom", 2 + number),
+        "move at zoom 2": lambda number: (stage.set_trait("zoom", 2), stage.set_trait("across", number / ROUNDS)),
+        "another picture, where models run": lambda number: check.picture.set_trait("value", number + 1),
+        "a picture seen before": lambda number: check.picture.set_trait("value", number),
+        "vote and reveal": lambda number: (check.mode.set_trait("value", human_check.BLIND), check.vote("A")),
+    }
+    rows = []
+    for change, make in changes.items():
+        seconds = []
+        for number in range(ROUNDS):
+            start = time.perf_counter()
+            make(number)
+            seconds.append(time.perf_counter() - start)
+            if change == "vote and reveal":
+                check.mode.value = human_check.COMPARE
+        rows.append({"change": change, "milliseconds": 1000 * statistics.median(seconds)})
+        stage.zoom = 1
+    table = pd.DataFrame(rows).set_index("change").round(0)
+    with paths.write_whole(paths.RESULTS / "benchmarks" / "panel.csv") as path:
+        table.to_csv(path)
+    print("\n" + table.to_string())
+    assert table.drop("another picture, where models run").milliseconds.max() < 200

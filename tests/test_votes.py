@@ -1,0 +1,98 @@
+import multiprocessing
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from sidlib import votes
+
+VOTE = {
+    "dataset": "tiny",
+    "scene": "10001",
+    "frame": 0,
+    "short_s": 0.1,
+    "shown": ["unet", "cnn, plain"],
+    "best": "unet",
+    "seed": 3,
+    "zoom": 1,
+    "across": 0.5,
+    "down": 0.5,
+    "stops": 0,
+}
+
+
+def test_labels_are_shuffled_by_seed_and_number_alone():
+    names = ["a", "b", "c", "d"]
+    drawn = [votes.shuffle_names(names, 0, number) for number in range(30)]
+    assert all(list(labels) == list("ABCD") and sorted(labels.values()) == names for labels in drawn)
+    assert drawn[5] == votes.shuffle_names(names, 0, 5) != votes.shuffle_names(names, 1, 5)
+    firsts = [labels["A"] for labels in drawn]
+    assert set(firsts) == set(names)
+
+
+def test_a_vote_is_read_as_it_was_cast(tmp_path):
+    file = tmp_path / "results" / "votes.csv"
+    assert votes.load_votes(file).empty
+    votes.append_vote(file, VOTE)
+    votes.append_vote(file, VOTE | {"best": ""})
+    kept = votes.load_votes(file)
+    assert list(kept.columns) == votes.COLUMNS
+    assert kept.shown.tolist() == [VOTE["shown"]] * 2 and kept.best.tolist() == ["unet", ""]
+    assert kept.scene.tolist() == ["10001"] * 2 and pd.to_datetime(kept.time).notna().all()
+
+
+def test_a_vote_for_what_was_not_shown_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Received: 'rcan'"):
+        votes.append_vote(tmp_path / "votes.csv", VOTE | {"best": "rcan"})
+    assert not (tmp_path / "votes.csv").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 10, 30, 60])
+def test_a_line_that_was_cut_off_costs_no_other_vote(tmp_path, cut):
+    file = tmp_path / "votes.csv"
+    votes.append_vote(file, VOTE)
+    votes.append_vote(file, VOTE)
+    file.write_bytes(file.read_bytes()[:-cut])
+    votes.append_vote(file, VOTE | {"scene": "10002"})
+    kept = votes.load_votes(file)
+    assert kept.scene.tolist() in (["10001", "10002"], ["10001", "10001", "10002"])
+    assert kept.scene.iloc[-1] == "10002"
+
+
+def _cast(file):
+    for _ in range(20):
+        votes.append_vote(file, VOTE)
+
+
+def test_two_panels_vote_into_one_file(tmp_path):
+    file = tmp_path / "votes.csv"
+    votes.append_vote(file, VOTE)
+    panels = [multiprocessing.get_context("spawn").Process(target=_cast, args=(file,)) for _ in range(2)]
+    for panel in panels:
+        panel.start()
+    for panel in panels:
+        panel.join()
+    assert len(votes.load_votes(file)) == 41
+
+
+def test_models_are_ranked_by_their_share_with_its_uncertainty():
+    rows = [(["a", "b"], "a")] * 6 + [(["a", "b"], "b")] * 2 + [(["a", "b", "c", "d"], "")] * 2
+    ranks = votes.rank_votes(pd.DataFrame(rows, columns=["shown", "best"]))
+    assert ranks.index.tolist()[:2] == ["a", "b"]
+    assert ranks.shown.to_dict() == {"a": 10, "b": 10, "c": 2, "d": 2}
+    assert ranks.best.to_dict() == {"a": 6, "b": 2, "c": 0, "d": 0}
+    assert ranks.chance["a"] == pytest.approx((8 / 2 + 2 / 4) / 10) and ranks.chance["c"] == 1 / 4
+    interval = binomtest(6, 10).proportion_ci(method="wilson")
+    assert (ranks.low["a"], ranks.share["a"], ranks.high["a"]) == pytest.approx((interval.low, 0.6, interval.high))
+
+
+def test_votes_at_random_leave_no_model_ahead():
+    rng = np.random.default_rng(0)
+    shown = list("abc")
+    ahead = 0
+    for _ in range(40):
+        best = rng.choice(shown, 30)
+        ranks = votes.rank_votes(pd.DataFrame({"shown": [shown] * 30, "best": best}))
+        ahead += ((ranks.low > ranks.chance) | (ranks.high < ranks.chance)).sum()
+    assert ahead / 120 < 0.1
