@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -190,7 +190,7 @@ class HumanCheck:
         return capture.truth if name == "truth" else self.run(capture, name)
 
     def _run(self, capture, name):
-        self.stage.busy, self.stage.status = True, f"Running {name} …"
+        self.stage.busy, self.stage.status = True, "The models run …"  # which one it is, a blind vote must not tell
         return run_model(self.models[name], capture)
 
     def _describe(self, capture, name, view):
@@ -225,7 +225,8 @@ class HumanCheck:
         captions = {title: self.caption_of(capture, name, view) for title, name in titles.items()}
         stage.html = show_row(pictures, captions, view, wiped, stage.place)
         stage.wiping, stage.busy = bool(wiped), False
-        stage.status = capture.name if not stage.stops else f"{capture.name} · brightened for display, scores are not"
+        shown = f"{capture.name}, amplified ×{capture.ratio:.0f}" if capture.truth is None else capture.name
+        stage.status = f"{shown} · brightened for display, scores are not" if stage.stops else shown
 
     # What changes
 
@@ -296,8 +297,7 @@ class HumanCheck:
         self.ranking.value = (
             f"<p>{len(votes)} vote{'s' * (len(votes) > 1)}, {none} of them for none. Share: of the votes in which a "
             "model was shown, with its 95 % Wilson interval; chance: the share of a model that looks like the others."
-            "</p>"
-            + rank_votes(votes).to_html(float_format="{:.2f}".format)
+            "</p>" + rank_votes(votes).to_html(float_format="{:.2f}".format)
         )
         self.offer_pictures()
         self.render()
@@ -338,7 +338,7 @@ class HumanCheck:
         self.change_pictures()
         self.stage.status = f"{name}: exposure ratio estimated, ×{self.own.ratio:.0f}"
 
-    @property
+    @cached_property
     def brightness(self):
         """How bright long exposures of the train split are."""
         train = self.pairs[self.pairs.split == "train"]

@@ -217,11 +217,12 @@ def plot_seeds(labels, values, xlabel, reference=None):
     return figure
 
 
-def plot_grid(grid):
+def plot_grid(grid, xlabel):
     """Return the MAE of the deck's full grid: a row a model and activation, a colour a loss, filled where flips are on.
 
     Args:
         grid: DataFrame with columns model, activation, loss, augment, mae.
+        xlabel: what mae was measured on.
     """
     rows = list(dict.fromkeys(zip(grid.model, grid.activation, strict=True)))[::-1]
     colours = dict(zip(dict.fromkeys(grid.loss), SPLIT_COLOURS.values(), strict=False))
@@ -231,9 +232,7 @@ def plot_grid(grid):
         label = f"{loss.upper()}, {'flips' if augment else 'no flips'}"
         filled = colours[loss] if augment else "none"
         axis.scatter(group.mae, places, 55, filled, "o", edgecolors=colours[loss], linewidths=1.6, label=label)
-    axis.set(
-        yticks=range(len(rows)), yticklabels=[f"{model}, {act}" for model, act in rows], xlabel="test MAE (of 255)"
-    )
+    axis.set(yticks=range(len(rows)), yticklabels=[f"{model}, {act}" for model, act in rows], xlabel=xlabel)
     axis.grid(True, axis="both")
     figure.legend(frameon=False, loc="outside upper right", ncols=3)
     return figure

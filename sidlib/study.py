@@ -33,7 +33,7 @@ ABLATION = {  # each step adds one change to the step before
     "residual": replace(_cnn, source="amplified16", unit=True, linear=True, residual=True),
 }
 
-BEST = Experiment(
+START = Experiment(  # what a better model starts from
     "rcan",
     "leaky_relu",
     "mae",
@@ -48,17 +48,18 @@ BEST = Experiment(
     fresh=True,
     cosine=True,
 )
-VARIANTS = {  # each differs from BEST in one thing
-    "BEST": BEST,
-    "without fresh noise": replace(BEST, fresh=False),
-    "without black correction": replace(BEST, source="amplified16"),
-    "without cosine schedule": replace(BEST, cosine=False),
-    "without channel attention": replace(BEST, model="rcan_no_attention"),
-    "at full size inside": replace(BEST, model="rcan_full_size"),
-    "batches of ten": replace(BEST, batch_size=10),
-    "with MAE and SSIM": replace(BEST, loss="mae_ssim"),
-    "with gradient clipping": replace(BEST, clip_norm=1.0),
-    "with averaged weights": replace(BEST, average=True),
+BEST = replace(START, clip_norm=1.0)
+VARIANTS = {  # each differs from START in one thing
+    "start": START,
+    "without black correction": replace(START, source="amplified16"),
+    "without channel attention": replace(START, model="rcan_no_attention"),
+    "at full size inside": replace(START, model="rcan_full_size"),
+    "without fresh noise": replace(START, fresh=False),
+    "without cosine schedule": replace(START, cosine=False),
+    "batches of ten": replace(START, batch_size=10),
+    "with MAE and SSIM": replace(START, loss="mae_ssim"),
+    "with averaged weights": replace(START, average=True),
+    "with gradient clipping: the best": BEST,
 }
 
 

@@ -56,6 +56,6 @@ def test_each_seed_has_its_dot_and_each_label_its_mean():
 
 def test_the_grid_has_a_dot_an_experiment():
     grid = pd.DataFrame(vars(e) | {"mae": float(place)} for place, e in enumerate(study.GRID))
-    (axis,) = plots.plot_grid(grid).axes
+    (axis,) = plots.plot_grid(grid, "MAE").axes
     assert sum(len(dots.get_offsets()) for dots in axis.collections) == 36
     assert len(axis.get_yticks()) == 6

@@ -27,7 +27,7 @@ def test_each_step_of_the_ablation_changes_one_thing():
     for before, after in zip(steps, steps[1:], strict=False):
         assert sum(value != vars(after)[field] for field, value in vars(before).items()) == 1
     for variant in list(study.VARIANTS.values())[1:]:
-        assert sum(value != vars(variant)[field] for field, value in vars(study.BEST).items()) == 1
+        assert sum(value != vars(variant)[field] for field, value in vars(study.START).items()) == 1
 
 
 @pytest.fixture(scope="module")
