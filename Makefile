@@ -6,7 +6,6 @@ export SID_DATASET ?= sample
 REPORT := results/$(SID_DATASET)/report
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
-UPLOADS := "{'websocket_max_message_size': 268435456}"  # a RAW file in one message; Jupyter's own limit is 10 MB
 EXECUTE := $(NBCONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
@@ -24,10 +23,10 @@ test: .venv/ready  ## the helpers, the notebooks in fast mode, and the panel whe
 	$(PY) -m pytest
 
 lab: .venv/ready  ## JupyterLab
-	$(PY) -m jupyter lab notebooks --ServerApp.tornado_settings=$(UPLOADS)
+	$(PY) -m jupyter lab notebooks
 
 panel: .venv/ready  ## the human-check panel alone, as a web page for this machine's browser
-	$(PY) -m voila notebooks/panel.ipynb --Voila.ip=127.0.0.1 --Voila.tornado_settings=$(UPLOADS)
+	$(PY) -m voila notebooks/panel.ipynb --Voila.ip=127.0.0.1
 
 study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
 	$(PY) -c "from sidlib import catalog, preprocess, sample, study; \
@@ -43,20 +42,25 @@ lint: .venv/ready
 
 reference: export SID_DATASET = sample
 reference: .venv/ready  ## run the sample and its study anew, and keep outputs, tables and figures in git: hours
+	$(MAKE) clean
+	rm -rf data/sample results/reference
 	$(MAKE) bench
-	rm -rf results/sample results/reference
+	rm -rf data/sample
 	mkdir -p results/reference
 	cp -r results/benchmarks results/reference/
 	$(EXECUTE) --inplace $(filter-out %/06_beyond_the_course.ipynb,$(NOTEBOOKS))
 	$(MAKE) study
-	$(EXECUTE) --inplace notebooks/06_beyond_the_course.ipynb
-	$(COALESCE) $(NOTEBOOKS)
+	$(EXECUTE) --inplace notebooks/06_beyond_the_course.ipynb notebooks/panel.ipynb
+	$(COALESCE) $(NOTEBOOKS) notebooks/panel.ipynb
 	cd results/sample && cp -r summary.csv study.csv study_scores.csv best.keras figures ../reference/
+	$(PY) -m pytest -m browser
+	cp results/fast/sample/panel.png results/reference/figures/
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-clean:  ## everything that is computed; data sets and the environment stay
-	rm -rf $(filter-out results/reference,$(wildcard results/*)) data/*/png data/*/signal
+clean:  ## everything that is computed; data sets, the environment, votes and saved pictures stay
+	find results -mindepth 2 -maxdepth 2 ! -path 'results/reference/*' ! -name votes.csv ! -name own -exec rm -rf {} +
+	rm -rf data/*/png data/*/signal

@@ -12,7 +12,7 @@ from sidlib.dataset import SOURCES, estimate_ratio, read_picture, show, source_o
 from sidlib.preprocess import load_signal
 from sidlib.raw import RawError, Signal, read_exposure, read_signal
 
-MAX_FILE_BYTES = 256 * 2**20  # as much as `make lab` and `make panel` let through
+MAX_FILE_BYTES = 256 * 2**20  # more than today's cameras write
 MIN_SIZE_PX = 8  # of a developed picture, what the smallest model needs
 
 
@@ -55,9 +55,8 @@ def open_capture(path, brightness):
         RawError: it is too large, or cannot be read; the message names the file and the reason.
     """
     path = Path(path).expanduser()
-    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
-        size, limit = (bytes_ / 2**20 for bytes_ in (path.stat().st_size, MAX_FILE_BYTES))
-        raise RawError(f"{path}: too large, {size:.0f} MB where {limit:.0f} MB are the limit")
+    if path.is_file():
+        check_size(path, path.stat().st_size)
     signal, iso = read_signal(path), 0.0
     height, width = signal.camera_rgb.shape[:2]
     if min(height, width) < MIN_SIZE_PX:
@@ -65,6 +64,13 @@ def open_capture(path, brightness):
     with suppress(RawError):  # it need not say its exposure time
         iso = read_exposure(path)["iso"]
     return Capture(path.name, signal, estimate_ratio(signal, brightness), iso)
+
+
+def check_size(path, size):
+    """Raise a RawError if a file of this size in bytes is too large to be opened."""
+    if size > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES / 2**20
+        raise RawError(f"{path}: too large, {size / 2**20:.0f} MB where {limit:.0f} MB are the limit")
 
 
 def run_model(model, capture):

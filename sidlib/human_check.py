@@ -8,10 +8,9 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from sidlib import paths, plots
+from sidlib import captures, paths, plots
 from sidlib.backend import keras
 from sidlib.baselines import Baseline
-from sidlib.captures import describe_pair, load_capture, open_capture, run_model, save_picture
 from sidlib.dataset import measure_brightness
 from sidlib.raw import RawError
 from sidlib.stage import Stage
@@ -41,8 +40,9 @@ def collect_pictures(models, pair):
         the outputs, "truth".
     """
     _check_models(models)
-    capture = load_capture(next(pair.itertuples()))
-    return {name: run_model(model, capture) for name, model in (INPUTS | models).items()} | {"truth": capture.truth}
+    capture = captures.load_capture(next(pair.itertuples()))
+    outputs = {name: captures.run_model(model, capture) for name, model in (INPUTS | models).items()}
+    return outputs | {"truth": capture.truth}
 
 
 def _check_models(models):
@@ -101,7 +101,7 @@ class HumanCheck:
         self.rendered = None
         self.run = lru_cache(256)(self._run)
         self.describe = lru_cache(4096)(self._describe)
-        self.load = lru_cache(256)(lambda number: load_capture(next(choose_pair(pairs, number).itertuples())))
+        self.load = lru_cache(256)(lambda number: captures.load_capture(next(choose_pair(pairs, number).itertuples())))
         self._build_controls(list(models), number)
         self.panel = widgets.VBox(
             [self.mode, self.picture, self.own_box, self.choices, self.display, self.vote_box, self.stage, self.ranking]
@@ -115,7 +115,7 @@ class HumanCheck:
         def row():
             return widgets.Layout(flex_flow="row wrap", align_items="center")
 
-        scenes = [describe_pair(pair) for pair in self.pairs[self.pairs.split == "test"].itertuples()]
+        scenes = [captures.describe_pair(pair) for pair in self.pairs[self.pairs.split == "test"].itertuples()]
         self.mode = widgets.RadioButtons(options=MODES, description="Mode", orientation="horizontal", layout=layout())
         self.picture = widgets.Dropdown(
             options=[(name, place) for place, name in enumerate(scenes)],
@@ -130,13 +130,14 @@ class HumanCheck:
         self.left, self.right = (
             widgets.Dropdown(description=text, layout=layout("22em")) for text in ("Wipe", "against")
         )
-        self.stage = Stage()
+        self.stage = Stage(max_bytes=captures.MAX_FILE_BYTES)
 
         self.next = widgets.Button(description="Next picture", button_style="primary")
         self.ranking = widgets.HTML()
 
-        self.upload = widgets.FileUpload(description="Upload a RAW file", layout=layout())
-        self.path = widgets.Text(description="or its path", placeholder="/photos/night.arw", layout=layout("34em"))
+        self.path = widgets.Text(
+            description="Path", placeholder="of a RAW file here, or upload one below", layout=layout("34em")
+        )
         self.open = widgets.Button(description="Open", layout=layout())
         self.ratio = widgets.BoundedFloatText(
             value=1, min=1, max=10_000, step=1, description="Exposure ratio", style={"description_width": "initial"}
@@ -148,7 +149,7 @@ class HumanCheck:
 
         self.own_box = widgets.VBox(
             [
-                widgets.HBox([self.upload, self.path, self.open], layout=row()),
+                widgets.HBox([self.path, self.open], layout=row()),
                 widgets.HBox([self.ratio, self.saved, self.save8, self.save16], layout=row()),
             ]
         )
@@ -163,8 +164,8 @@ class HumanCheck:
             control.observe(self.render, "value")
         self.stage.observe(self.render, ["zoom", "across", "down", "stops", "place"])
         self.next.on_click(self.choose_next)
-        self.upload.observe(self.open_upload, "value")
-        self.open.on_click(lambda _: self.open_file(self.path.value, self.path.value))
+        self.stage.on_msg(self.receive)
+        self.open.on_click(lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
         self.ratio.observe(self.change_ratio, "value")
         for button, bits in ((self.save8, 8), (self.save16, 16)):
             button.on_click(lambda _, bits=bits: self.save(bits))
@@ -191,7 +192,7 @@ class HumanCheck:
 
     def _run(self, capture, name):
         self.stage.busy, self.stage.status = True, "The models run …"  # which one it is, a blind vote must not tell
-        return run_model(self.models[name], capture)
+        return captures.run_model(self.models[name], capture)
 
     def _describe(self, capture, name, view):
         return describe_scores(*(crop_picture(p, view) for p in (self.picture_of(capture, name), capture.truth)))
@@ -220,10 +221,10 @@ class HumanCheck:
         wanted = (capture, titles, view, wiped, stage.place)
         if wanted == self.rendered:  # several changes may come at once
             return
-        self.rendered = wanted
         pictures = {title: self.picture_of(capture, name) for title, name in titles.items()}
         captions = {title: self.caption_of(capture, name, view) for title, name in titles.items()}
         stage.html = show_row(pictures, captions, view, wiped, stage.place)
+        self.rendered = wanted
         stage.wiping, stage.busy = bool(wiped), False
         shown = f"{capture.name}, amplified ×{capture.ratio:.0f}" if capture.truth is None else capture.name
         stage.status = f"{shown} · brightened for display, scores are not" if stage.stops else shown
@@ -235,6 +236,7 @@ class HumanCheck:
         modes = {self.picture: (COMPARE, BLIND), self.own_box: (OWN,), self.vote_box: (BLIND,), self.ranking: (BLIND,)}
         for box, of in modes.items():
             box.layout.display = None if self.mode.value in of else "none"
+        self.stage.uploading = self.mode.value == OWN
         self.change_pictures()
 
     def change_pictures(self, change=None):
@@ -301,6 +303,9 @@ class HumanCheck:
         )
         self.offer_pictures()
         self.render()
+        chosen = f"You chose {label}, which is {vote['best']}" if label else "You could not tell them apart"
+        self.stage.status = f"{chosen}. The vote is kept."
+        self.next.focus()
 
     def choose_next(self, _=None):
         """Go on to the next picture, in an order drawn from the seed."""
@@ -310,33 +315,40 @@ class HumanCheck:
         if following == self.picture.value:
             self.change_pictures()
         self.picture.value = following
+        self.vote_box.children[0].focus()
 
     # One's own capture
 
-    def open_upload(self, change=None):
-        """Open the file that was uploaded."""
-        if not self.upload.value:
+    def receive(self, stage, piece, buffers):
+        """Take a piece of a file that is uploaded, and open the file with its last one."""
+        name, size, end = Path(piece["name"]).name, piece["size"], piece["end"]
+        try:
+            captures.check_size(name, size)
+            if piece["start"] == 0:
+                self.arriving = tempfile.TemporaryDirectory()  # goes with its last reference
+            path = Path(self.arriving.name, name)
+            with open(path, "ab") as file:
+                file.write(buffers[0])
+        except (RawError, OSError) as error:
+            stage.status = str(error)
             return
-        (file,) = self.upload.value
-        self.upload.value = ()
-        name = Path(file["name"]).name
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, name)
-            path.write_bytes(file["content"])
+        stage.status = f"Uploading {name} … {100 * end // max(size, 1)} %"
+        if end == size:
             self.open_file(path, name)
+            self.arriving.cleanup()
 
     def open_file(self, path, name):
         """Open a RAW file, or say why not; what was shown before stays."""
         self.stage.busy, self.stage.status = True, f"Developing {name} …"
         try:
-            self.own = open_capture(path, self.brightness)
-        except RawError as error:
-            self.stage.busy = False
+            self.own = captures.open_capture(path, self.brightness)
+            self.ratio.value = round(self.own.ratio, 1)
+            self.change_pictures()
+            self.stage.status = f"{name}: exposure ratio estimated, ×{self.own.ratio:.0f}"
+        except (RawError, OSError, RuntimeError, ValueError) as error:  # the latter: names that cannot be
             self.stage.status = f"{name}: {str(error).removeprefix(f'{path}: ')}"
-            return
-        self.ratio.value = round(self.own.ratio, 1)
-        self.change_pictures()
-        self.stage.status = f"{name}: exposure ratio estimated, ×{self.own.ratio:.0f}"
+        finally:
+            self.stage.busy = False
 
     @cached_property
     def brightness(self):
@@ -355,7 +367,7 @@ class HumanCheck:
         name = self.saved.value
         file = self.folder / "own" / f"{Path(self.own.name).stem}-{name}-x{self.own.ratio:.0f}-{bits}bit.png"
         try:
-            save_picture(self.picture_of(self.own, name), file, bits)
+            captures.save_picture(self.picture_of(self.own, name), file, bits)
             self.stage.status = f"Saved {file}"
         except OSError as error:
             self.stage.status = f"Not saved: {error}"

@@ -7,13 +7,16 @@ import traitlets
 
 
 class Stage(anywidget.AnyWidget):
-    """Sliders, a status line and pictures. It draws nothing itself: it says what is wanted, and shows HTML.
+    """Sliders, a file to upload, a status line and pictures. It draws nothing: it says what is wanted and shows HTML.
 
-    ipywidgets' own sliders have no name for screen readers, and its HTML does not tell where it is dragged.
+    ipywidgets' own sliders have no name for screen readers, its HTML does not tell where it is dragged, and its upload
+    loses files of more than 10 MB, the servers' limit for a message.
 
     Attributes:
         zoom, across, down, stops: see view.View.
         place: of the wipe's edge, 0…1; its slider is there while `wiping`.
+        uploading: a file can be uploaded. It comes in pieces, to `on_msg`: {"name", "size", "start", "end"} and the
+            bytes from start to end; of one larger than `max_bytes`, one piece of none.
         html: the pictures.
         status: a line above them, read aloud when it changes; with a sign while `busy`.
     """
@@ -26,6 +29,8 @@ class Stage(anywidget.AnyWidget):
     stops = traitlets.Float(0).tag(sync=True)
     place = traitlets.Float(0.5).tag(sync=True)
     wiping = traitlets.Bool(False).tag(sync=True)
+    uploading = traitlets.Bool(False).tag(sync=True)
+    max_bytes = traitlets.Int(0).tag(sync=True)
     html = traitlets.Unicode().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)

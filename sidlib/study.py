@@ -48,8 +48,8 @@ START = Experiment(  # what a better model starts from
     fresh=True,
     cosine=True,
 )
-BEST = replace(START, clip_norm=1.0)
-VARIANTS = {  # each differs from START in one thing
+BEST = replace(START, clip_norm=1.0, epochs=80, patience=80)
+VARIANTS = {  # each differs in one thing from START, and the last from BEST
     "start": START,
     "without black correction": replace(START, source="amplified16"),
     "without channel attention": replace(START, model="rcan_no_attention"),
@@ -59,7 +59,9 @@ VARIANTS = {  # each differs from START in one thing
     "batches of ten": replace(START, batch_size=10),
     "with MAE and SSIM": replace(START, loss="mae_ssim"),
     "with averaged weights": replace(START, average=True),
-    "with gradient clipping: the best": BEST,
+    "with gradient clipping": replace(START, clip_norm=1.0),
+    "best: clipping and 80 epochs": BEST,
+    "best without fresh noise": replace(BEST, fresh=False),
 }
 
 

@@ -40,10 +40,11 @@ class View:
 
 
 def crop_picture(picture, view):
-    """Return the part of a picture that a View shows; never smaller than the window of SSIM."""
+    """Return the part of a picture that a View shows, in the picture's shape; never smaller than the window of SSIM."""
+    zoom = max(1, min(view.zoom, min(picture.shape[:2]) / WINDOW_PX))
     parts = []
     for size, place in ((picture.shape[0], view.down), (picture.shape[1], view.across)):
-        length = min(size, max(WINDOW_PX, round(size / view.zoom)))
+        length = round(size / zoom)
         start = round(place * (size - length))
         parts.append(slice(start, start + length))
     return picture[tuple(parts)]
@@ -90,10 +91,11 @@ def show_row(pictures, captions, view, wiped=None, place=0.5):
     if view.errors and "truth" in crops:
         legend = _error_legend()
         shown |= {name: map_errors(crop, crops["truth"]) for name, crop in crops.items() if name != "truth"}
-    figures = [_figure(name, captions[name], picture) for name, picture in shown.items()]
+    figures = [_show(name, captions[name], picture) for name, picture in shown.items()]
     if wiped:
         left, right = wiped
-        figures.insert(0, _figure("wipe", f"{left} | {right}", wipe(shown[left], shown[right], place)))
+        picture = wipe(shown[left], shown[right], place)
+        figures.insert(0, f'<div class="wipe">{_show("wipe", f"{left} | {right}", picture)}</div>')
     return f'{legend}<div class="row">{"".join(figures)}</div>'
 
 
@@ -104,12 +106,13 @@ def encode_png(picture):
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _figure(name, caption, picture):
+def _show(name, caption, picture):
     name, caption = html.escape(name), html.escape(caption)
     alt = f"{name}: {caption}" if caption else name
+    lines = caption.replace(" · ", "</span> · <span>")  # a score is not broken between its name and its value
     return f"""
         <figure><img alt="{alt}" src="{encode_png(picture)}" draggable="false">
-        <figcaption><b>{name}</b>\n{caption}</figcaption></figure>"""
+        <figcaption><b>{name}</b>\n<span>{lines}</span></figcaption></figure>"""
 
 
 @cache

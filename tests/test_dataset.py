@@ -120,6 +120,12 @@ def test_fresh_noise_is_another_in_each_epoch_and_the_same_for_a_seed(train):
     assert epochs != list_shorts(dataset.make_dataset(train, epochs=range(3), seed=1, **options))
 
 
+def test_fresh_noise_shows_the_same_scene_as_brightly_as_its_long_exposure(train):
+    ((short, long),) = dataset.make_dataset(train, batch_size=len(train), source="amplified16", fresh=True)
+    assert 0.8 < short.numpy().mean() / long.numpy().mean() < 1.3
+    assert np.corrcoef(short.numpy().ravel(), long.numpy().ravel())[0, 1] > 0.6
+
+
 def test_a_model_says_what_it_was_trained_on():
     assert dataset.source_of(models.build_model("cnn", "relu")) == "dark8"
     assert dataset.source_of(models.build_model("cnn", "relu", source="amplified16")) == "amplified16"

@@ -1,5 +1,4 @@
 import re
-from datetime import UTC, datetime
 
 import ipywidgets as widgets
 import numpy as np
@@ -146,6 +145,7 @@ def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
     assert [name.split("\n")[0].split(": MAE")[0] for name in read_names(check)[2:-1]] == [
         f"{label}: {name}" for label, name in labels.items()
     ]
+    assert f"You chose B, which is {vote.best}" in check.stage.status
     assert vote.best in check.ranking.value and "1 vote," in check.ranking.value
     check.vote("A")  # too late
     assert len(load_votes(tmp_path / "votes.csv")) == 1
@@ -192,9 +192,12 @@ def test_a_vote_that_cannot_be_kept_is_not_cast(check, monkeypatch):
     assert "No space left" in check.ranking.value and not check.revealed
 
 
-def upload(check, name, content):
-    file = {"name": name, "content": content, "type": "", "size": len(content), "last_modified": datetime.now(UTC)}
-    check.upload.value = (file,)
+def upload(check, name, content, piece=700_000):
+    """What the browser sends: a file in pieces."""
+    for start in range(0, max(len(content), 1), piece):
+        end = min(start + piece, len(content))
+        message = {"name": name, "size": len(content), "start": start, "end": end}
+        check.stage._handle_custom_msg(message, [memoryview(content[start:end])])
 
 
 def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path):
@@ -226,9 +229,18 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
         upload(check, name, content)
         assert check.stage.status.startswith(f"{name}: ") and str(tmp_path) not in check.stage.status
         assert check.stage.html == shown and not check.stage.busy
-    check.path.value = str(tmp_path / "gone.ARW")
-    check.open.click()
-    assert "No such file" in check.stage.status
+    for path, reason in {
+        tmp_path / "gone.ARW": "No such file",
+        tmp_path / ("long" * 100): "File name too long",
+        "~nobody.here/night.arw": "home",
+        "nul\0": "null",
+    }.items():
+        check.path.value = str(path)
+        check.open.click()
+        assert reason in check.stage.status and not check.stage.busy
+    check.stage._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
+    assert "huge.ARW: too large, 9537 MB" in check.stage.status
+    assert check.stage.html == shown
     check.mode.value = human_check.COMPARE
     assert "scene 10001" in check.stage.status
 

@@ -35,7 +35,7 @@ def read_code(notebook):
     return [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
+@pytest.mark.parametrize("notebook", [*NOTEBOOKS, paths.ROOT / "notebooks" / "panel.ipynb"], ids=[*names, "panel"])
 def test_what_is_committed_is_one_clean_run(notebook):
     cells = read_code(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
