@@ -6,7 +6,7 @@ export SID_DATASET ?= sample
 REPORT := results/$(SID_DATASET)/report
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
-EXECUTE := $(NBCONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
+EXECUTE := $(NBCONVERT) --execute --KernelManager.transport_encryption=auto --ExecutePreprocessor.record_timing=False --to notebook
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .PHONY: run test lab panel study bench lint reference clean
