@@ -71,6 +71,7 @@ def browser():
 def open_page(browser, address):
     """A page of a laptop's size; what goes wrong on it is kept in its list `errors`."""
     page = browser.new_page(viewport={"width": 1366, "height": 900})
+    page.route("https://**", lambda route: route.fulfill(body=""))  # what is not on this machine is not asked for
     for _ in range(120):  # until the server is there
         try:
             page.goto(address, wait_until="commit")
@@ -78,7 +79,6 @@ def open_page(browser, address):
         except Error:
             page.wait_for_timeout(500)
     page.errors = []
-    page.route("https://**", lambda route: route.fulfill(body=""))  # what is not on this machine is not asked for
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
     return page
@@ -310,6 +310,7 @@ def test_the_panel_stands_alone_as_a_web_page(browser):
         page.locator(".sid-pictures figure").first.wait_for(timeout=WAIT_MS)
         expect(page.locator(".sid-pictures .row img").last).to_have_attribute("alt", "truth: long exposure")
         assert "import" not in page.locator("body").inner_text()
-        page.set_viewport_size({"width": 1366, "height": 100})  # no empty space below
-        page.screenshot(path=RESULTS / "panel.png", full_page=True)
+        box = page.locator(".sid-stage").bounding_box()
+        page.set_viewport_size({"width": 1366, "height": int(box["y"] + box["height"]) + 20})
+        page.screenshot(path=RESULTS / "panel.png")
         assert page.errors == []
