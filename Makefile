@@ -7,6 +7,7 @@ REPORT := results/$(SID_DATASET)/report
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
 EXECUTE := $(NBCONVERT) --execute --KernelManager.transport_encryption=auto --ExecutePreprocessor.record_timing=False --to notebook
+KEPT := ! -name votes.csv ! -name own
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .PHONY: run test lab panel study bench lint reference clean
@@ -42,10 +43,10 @@ lint: .venv/ready
 
 reference: export SID_DATASET = sample
 reference: .venv/ready  ## run the sample and its study anew, and keep outputs, tables and figures in git: hours
-	$(MAKE) clean
-	rm -rf data/sample results/reference
 	$(MAKE) bench
-	rm -rf data/sample
+	mkdir -p results/sample
+	find results/sample -mindepth 1 -maxdepth 1 $(KEPT) -exec rm -rf {} +
+	rm -rf data/sample results/reference
 	mkdir -p results/reference
 	cp -r results/benchmarks results/reference/
 	$(EXECUTE) --inplace $(filter-out %/06_beyond_the_course.ipynb,$(NOTEBOOKS))
@@ -62,5 +63,5 @@ reference: .venv/ready  ## run the sample and its study anew, and keep outputs, 
 	@touch $@
 
 clean:  ## everything that is computed; data sets, the environment, votes and saved pictures stay
-	find results -mindepth 2 -maxdepth 2 ! -path 'results/reference/*' ! -name votes.csv ! -name own -exec rm -rf {} +
+	find results -mindepth 2 -maxdepth 2 ! -path 'results/reference/*' $(KEPT) -exec rm -rf {} +
 	rm -rf data/*/png data/*/signal

@@ -14,6 +14,7 @@ from sidlib.baselines import Baseline
 from sidlib.dataset import measure_brightness
 from sidlib.raw import RawError
 from sidlib.stage import Stage
+from sidlib.training import is_finished
 from sidlib.view import View, crop_picture, describe_scores, show_row
 from sidlib.votes import append_vote, load_votes, rank_votes, shuffle_names
 
@@ -61,19 +62,16 @@ def compare(models, pairs, number=0):
         number: which test pair; by default always the same.
     """
     pictures = collect_pictures(models, choose_pair(pairs, number))
-    scores = {name: describe_scores(picture, pictures["truth"]) for name, picture in pictures.items()}
-    scores["truth"] = "long exposure"
-    return plots.show_pictures(list(pictures.values()), [f"{name}\n{text}" for name, text in scores.items()])
+    truth = pictures["truth"]
+    captions = {name: describe_scores(picture, truth) for name, picture in pictures.items() if name != "truth"}
+    captions["truth"] = "long exposure"
+    return plots.show_pictures(list(pictures.values()), [f"{name}\n{text}" for name, text in captions.items()])
 
 
 def load_models(experiments, folder):
     """Return the trained models among experiments in a results folder: {name: model}; others are left out."""
     runs = {experiment.name: folder / experiment.name for experiment in experiments}
-    return {
-        name: keras.saving.load_model(run / "best.keras")
-        for name, run in runs.items()
-        if (run / "best.keras").is_file() and not (run / "last.keras").is_file()
-    }
+    return {name: keras.saving.load_model(run / "best.keras") for name, run in runs.items() if is_finished(run)}
 
 
 class HumanCheck:
@@ -177,12 +175,21 @@ class HumanCheck:
         """The Capture that is shown; None before one's own is opened."""
         return self.own if self.mode.value == OWN else self.load(self.picture.value)
 
+    @property
+    def chosen(self):
+        """The names of the models that are chosen."""
+        return [name for name, box in self.shown.items() if box.value]
+
+    @property
+    def hides(self):
+        """Whether names and scores are hidden: from the beginning of a blind vote until it is cast."""
+        return self.mode.value == BLIND and not self.revealed
+
     def name_pictures(self):
         """Return {title: name} of the pictures to show; in a blind vote titles tell names only once it is cast."""
-        chosen = [name for name, box in self.shown.items() if box.value]
-        titles = {name: name for name in chosen}
+        titles = {name: name for name in self.chosen}
         if self.mode.value == BLIND:
-            titles = {f"{label}: {name}" if self.revealed else label: name for label, name in self.labels.items()}
+            titles = {label if self.hides else f"{label}: {name}": name for label, name in self.labels.items()}
         truth = {} if self.capture.truth is None else {"truth": "truth"}
         return {name: name for name in INPUTS} | titles | truth
 
@@ -199,9 +206,10 @@ class HumanCheck:
 
     def caption_of(self, capture, name, view):
         """Return the scores under a picture: over all of it and, when zoomed, over the visible part."""
-        hidden = capture.truth is None or (self.mode.value == BLIND and not self.revealed)
-        if name == "truth" or hidden:
-            return "long exposure" if name == "truth" else ""
+        if name == "truth":
+            return "long exposure"
+        if capture.truth is None or self.hides:
+            return ""
         text = self.describe(capture, name, View())
         if view.zoom > 1:
             text += "\nvisible: " + self.describe(capture, name, replace(view, stops=0, errors=False))
@@ -250,7 +258,7 @@ class HumanCheck:
     def offer_pictures(self):
         """Offer the pictures that are shown for a wipe and for saving."""
         titles = [] if self.capture is None else list(self.name_pictures())
-        self.errors.disabled = "truth" not in titles or (self.mode.value == BLIND and not self.revealed)
+        self.errors.disabled = "truth" not in titles or self.hides
         for control in (self.left, self.right):
             kept = control.value
             control.options = ["off", *titles]
@@ -265,18 +273,18 @@ class HumanCheck:
 
     def begin_vote(self):
         """Shuffle the chosen models and offer a button for each."""
-        chosen = [name for name, box in self.shown.items() if box.value]
-        self.labels = shuffle_names(chosen, self.seed, len(load_votes(self.votes)))
+        enough = len(self.chosen) > 1
+        self.labels = shuffle_names(self.chosen, self.seed, len(load_votes(self.votes)))
         buttons = []
         for label in [*self.labels, ""]:
             button = widgets.Button(description=f"{label} is best" if label else "They cannot be told apart")
             button.layout.width = "auto"
-            button.disabled = len(chosen) < 2
+            button.disabled = not enough
             button.on_click(lambda _, label=label: self.vote(label))
             buttons.append(button)
         self.next.disabled = True
         self.vote_box.children = [*buttons, self.next]
-        self.ranking.value = "" if len(chosen) > 1 else "Choose at least two models to vote on."
+        self.ranking.value = "" if enough else "Choose at least two models to vote on."
 
     def vote(self, label):
         """Keep a vote for a label, "" for none, and reveal the names; without a second vote on the same."""

@@ -1,9 +1,10 @@
 // The stage of the human check: sliders that a screen reader can name, a file to upload, and pictures that can be
 // dragged. All pictures come as HTML from Python, which is told zoom, place and brightness and answers with new HTML.
 
+const MAX_ZOOM = 16;
 const SLIDERS = [
   // trait, name, lowest, highest, step, the value as text
-  ["zoom", "Zoom", 1, 16, 1, (value) => `${value} ×`],
+  ["zoom", "Zoom", 1, MAX_ZOOM, 1, (value) => `${value} ×`],
   ["across", "Across", 0, 1, 0.01, (value) => `${Math.round(100 * value)} %`],
   ["down", "Down", 0, 1, 0.01, (value) => `${Math.round(100 * value)} %`],
   ["stops", "Brightness (display only)", -4, 4, 0.5, (value) => `${value > 0 ? "+" : ""}${value} stops`],
@@ -60,7 +61,7 @@ function addUpload(model, parent) {
 // Zoom by a factor, leaving what lies at the fractions x and y of the visible part where it is.
 function zoomBy(model, factor, x = 0.5, y = 0.5) {
   const old = model.get("zoom");
-  const zoom = clamp(Math.round(old * factor), 1, 16);
+  const zoom = clamp(Math.round(old * factor), 1, MAX_ZOOM);
   if (zoom > 1) {
     for (const [trait, at] of [["across", x], ["down", y]]) {
       const point = model.get(trait) * (1 - 1 / old) + at / old;

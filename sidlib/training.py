@@ -112,7 +112,7 @@ def train(experiment, pairs, folder=None, on_epoch=None):
             f"Training needs pairs of the splits train and val. Received: {dict(pairs.split.value_counts())}"
         )
     run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment, training, validation)
-    if not run.is_finished():
+    if not is_finished(run.folder):
         model, history = run.resume()
         first = len(history)
         epochs = range(first, first if has_stalled(history, experiment.patience) else experiment.epochs)
@@ -152,6 +152,11 @@ def has_stalled(history, patience):
     return len(history) > patience and len(history) - 1 - np.argmin(history.loss) >= patience
 
 
+def is_finished(run):
+    """Return whether the training in a run's folder has ended: its best weights are there, and none to go on with."""
+    return (run / "best.keras").is_file() and not (run / "last.keras").is_file()
+
+
 class Run:
     """The folder of one experiment's training: results/<data set>/<experiment>.
 
@@ -168,9 +173,6 @@ class Run:
         self.best, self.last = self.folder / "best.keras", self.folder / "last.keras"
         paths.clear_leftovers(self.folder)
         self._keep_config(training, validation)
-
-    def is_finished(self):
-        return self.best.is_file() and not self.last.is_file()
 
     def read_history(self):
         return pd.read_csv(self.history)

@@ -258,7 +258,7 @@ def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page):
 def test_a_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(page, tmp_path):
     bad = tmp_path / "holiday.ARW"
     bad.write_text("this is no photograph")
-    good = next((sample.paths.DATA / "sample" / "short").glob("2*.dng"))
+    good = next((paths.DATA / "sample" / "short").glob("2*.dng"))
     page.get_by_label("Your own capture").check()
     page.get_by_label("Upload a RAW file").set_input_files(bad)
     expect(status(page)).to_contain_text("holiday.ARW: not a RAW file")
