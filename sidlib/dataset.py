@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sidlib import camera, catalog
+from sidlib import catalog
 from sidlib.backend import keras, tf
 from sidlib.preprocess import load_signal
 from sidlib.raw import quantize, render
+from sidlib.sample import camera
 
 
 class Source(NamedTuple):

@@ -9,7 +9,8 @@ import tifffile
 from skimage.measure import block_reduce
 from skimage.metrics import peak_signal_noise_ratio
 
-from sidlib import camera, raw, sample
+from sidlib import raw, sample
+from sidlib.sample import camera
 
 WHITE_BALANCE = (2.0, 1.0, 1.5)
 MATRIX = [part for value in camera.XYZ_TO_CAMERA.flat for part in (int(value), 10_000)]

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sidlib import catalog, plots, study
+from sidlib import catalog, plots
+from sidlib.beyond import study
 
 
 def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel():

@@ -4,7 +4,8 @@ import rawpy
 from skimage.measure import block_reduce
 from skimage.metrics import peak_signal_noise_ratio
 
-from sidlib import camera, raw, sample
+from sidlib import raw, sample
+from sidlib.sample import camera
 
 
 def interpolate(counts, offset, axis):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sidlib import catalog, human_check, paths, preprocess, sample, training
-from sidlib.captures import Capture, load_capture
+from sidlib.human_check.captures import Capture, load_capture
 
 SHAPE = (284, 424)
 ROUNDS = 7

@@ -14,7 +14,8 @@ import pytest
 import rawpy
 from PIL import Image
 
-from sidlib import camera, paths, preprocess, raw, sample
+from sidlib import paths, preprocess, raw, sample
+from sidlib.sample import camera, dng
 
 SENSOR_PX = (4240, 2832)  # width, height: as the real files
 SMALL_PX = (424, 284)
@@ -32,7 +33,7 @@ def full_size(tmp_path_factory):
         photograph = sample.load_photograph("motorcycle")
         signal = sample.expose_mosaic(photograph, (0, 0, 740, 494), scene.white_balance)
     counts = camera.expose(signal, 1, scene.iso, np.random.default_rng(0))
-    sample.write_dng(folder / "0.dng", counts, 10, scene)
+    dng.write_dng(folder / "0.dng", counts, 10, scene)
     return folder / "0.dng"
 
 

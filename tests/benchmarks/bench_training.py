@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from sidlib import catalog, models, paths, preprocess, sample, study, training
+from sidlib import catalog, models, paths, preprocess, sample, training
+from sidlib.beyond import study
 
 COMPARED = {"dense CNN": training.COURSE_EXPERIMENTS[2], "best": study.BEST}
 ROUNDS = 3

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import baselines, evaluation
-from sidlib.baselines import Baseline
+from sidlib import evaluation
+from sidlib.beyond import baselines
+from sidlib.beyond.baselines import Baseline
 from sidlib.raw import decode_srgb, encode_srgb
 
 

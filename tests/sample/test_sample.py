@@ -8,7 +8,8 @@ import tifffile
 from PIL import Image
 from skimage.measure import block_reduce
 
-from sidlib import camera, catalog, paths, raw, sample
+from sidlib import catalog, paths, raw, sample
+from sidlib.sample import camera, dng, photographs
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
 def test_a_written_file_is_read_back_pixel_for_pixel_with_its_metadata(scenes, tmp_path):
     scene = replace(scenes[0], iso=25600, f_number=5.6)
     counts = np.random.default_rng(0).integers(0, 16384, (854, 1280)).astype(np.uint16)
-    sample.write_dng(tmp_path / "a.dng", counts, 0.033, scene)
+    dng.write_dng(tmp_path / "a.dng", counts, 0.033, scene)
     with rawpy.imread(str(tmp_path / "a.dng")) as file:
         np.testing.assert_array_equal(file.raw_image, counts)
     mosaic = raw.read_mosaic(tmp_path / "a.dng")
@@ -76,7 +77,7 @@ def test_a_written_file_is_read_back_pixel_for_pixel_with_its_metadata(scenes, t
 
 
 def test_another_reader_finds_the_same_exposure(scenes, tmp_path):
-    sample.write_dng(tmp_path / "a.dng", np.zeros((10, 12), np.uint16), 0.04, scenes[0])
+    dng.write_dng(tmp_path / "a.dng", np.zeros((10, 12), np.uint16), 0.04, scenes[0])
     with tifffile.TiffFile(tmp_path / "a.dng") as file:
         exif = file.pages[0].tags["ExifTag"].value
     assert (exif["ExposureTime"], exif["ISOSpeedRatings"]) == ((1, 25), scenes[0].iso)
@@ -111,7 +112,7 @@ def test_photographs_of_ones_own_are_split_by_photograph(small, tmp_path, monkey
         Image.fromarray(np.full((120, 150, 3), 60 * place, np.uint8)).save(photos / f"{place}.png")
     (photos / "notes.txt").write_text("no photograph")
     (tmp_path / "sid_sony.csv").write_bytes((paths.ROOT / "data" / "sid_sony.csv").read_bytes())
-    splits = sample._split_photographs(photos, seed=0)
+    splits = photographs.split_photographs(photos, seed=0)
     assert sorted(splits.values()) == ["test", "train", "train", "val"]
     assert "notes.txt" in caplog.text
     assert {scene.photograph for scene in sample.plan_scenes(splits)} <= {

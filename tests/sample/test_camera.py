@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import tukeylambda
 
-from sidlib import camera, raw
+from sidlib import raw
+from sidlib.sample import camera
 
 SHAPE = (400, 500)
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from sidlib import captures, paths, plots
+from sidlib import paths, plots
 from sidlib.backend import keras
-from sidlib.baselines import Baseline
+from sidlib.beyond.baselines import Baseline
 from sidlib.dataset import measure_brightness
+from sidlib.human_check import captures
+from sidlib.human_check.stage import Stage
+from sidlib.human_check.view import View, crop_picture, describe_scores, show_row
+from sidlib.human_check.votes import append_vote, load_votes, rank_votes, shuffle_names
 from sidlib.raw import RawError
-from sidlib.stage import Stage
 from sidlib.training import is_finished
-from sidlib.view import View, crop_picture, describe_scores, show_row
-from sidlib.votes import append_vote, load_votes, rank_votes, shuffle_names
 
 INPUTS = {"input": Baseline("dark8"), "input, amplified": Baseline("amplified16")}
 MODES = COMPARE, BLIND, OWN = "Compare", "Vote blind", "Your own capture"

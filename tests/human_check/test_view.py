@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sidlib import view
 from sidlib.evaluation import score_picture
-from sidlib.view import View
+from sidlib.human_check import view
+from sidlib.human_check.view import View
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 
 from sidlib import human_check, training
 from sidlib.evaluation import score_picture
-from sidlib.votes import load_votes
+from sidlib.human_check.votes import load_votes
 
 MODELS = {"as it is": lambda x: x, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
 

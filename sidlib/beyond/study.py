@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 
 from sidlib import paths
 from sidlib.backend import keras
-from sidlib.baselines import score_baselines
+from sidlib.beyond.baselines import score_baselines
 from sidlib.evaluation import METRICS, score_experiment
 from sidlib.models import ACTIVATIONS, COURSE_MODELS
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train

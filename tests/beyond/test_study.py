@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import catalog, paths, study, training
+from sidlib import catalog, paths, training
 from sidlib.backend import keras
+from sidlib.beyond import study
 from sidlib.dataset import source_of
 from sidlib.training import Experiment
 

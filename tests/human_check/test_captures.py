@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from sidlib import captures, evaluation, raw
+from sidlib import evaluation, raw
 from sidlib.backend import tf
-from sidlib.baselines import Baseline
+from sidlib.beyond.baselines import Baseline
+from sidlib.human_check import captures
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from sidlib import votes
+from sidlib.human_check import votes
 
 VOTE = {
     "dataset": "tiny",

@@ -5,43 +5,23 @@ runs from the first minute. Its ground truths are photographs that come inside p
 data/README.md); its darkness and its noise are computed from the calibration of SID's camera.
 """
 
-import logging
-import os
-import struct
 import sys
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 import joblib
 import numpy as np
-import tifffile
-from matplotlib import cbook
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from sidlib import camera, catalog, paths
+from sidlib import catalog, paths
 from sidlib.raw import decode_srgb
+from sidlib.sample import camera, dng
+from sidlib.sample.photographs import PHOTOGRAPHS, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
 SENSOR_PX = (1280, 854)  # width, height
 SCENES = {"train": 16, "val": 3, "test": 18}
 FRAMES = {"train": 5, "val": 4, "test": 2}  # short exposures a scene
-
-PHOTOGRAPHS = {
-    "chelsea": "train",
-    "coffee": "train",
-    "motorcycle": "train",
-    "rocket": "train",
-    "grace_hopper": "val",
-    "china": "test",
-    "flower": "test",
-    "astronaut": "test",
-}
-
-LONG, RATIONAL = 4, 5  # types of TIFF's fields
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ def build_sample(photos=None, name="sample", seed=SEED):
         FileNotFoundError: photos is not a folder. ValueError: it holds fewer than three photographs.
     """
     folder = paths.DATA / name
-    splits = PHOTOGRAPHS if photos is None else _split_photographs(photos, seed)
+    splits = PHOTOGRAPHS if photos is None else split_photographs(photos, seed)
     scenes = plan_scenes(splits, seed)
     paths.clear_leftovers(folder)
     missing = [scene for scene in scenes if not all((folder / file).is_file() for file in scene.name_files())]
@@ -137,25 +117,9 @@ def photograph_scene(scene, folder, seed=SEED):
     signal = expose_mosaic(load_photograph(scene.photograph), scene.box, scene.white_balance)
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
         rng = np.random.default_rng([seed, int(scene.number), place])
-        ratio = scene.long_s / float(_as_fraction(exposure_s))
+        ratio = scene.long_s / float(dng.as_fraction(exposure_s))
         with paths.write_whole(folder / file) as path:
-            write_dng(path, camera.expose(signal, ratio, scene.iso, rng), exposure_s, scene)
-
-
-def load_photograph(photograph):
-    """Return a bundled photograph by its name, or a file's, as an RGB Pillow image."""
-    if photograph in ("china", "flower"):
-        from sklearn.datasets import load_sample_image
-
-        return Image.fromarray(load_sample_image(f"{photograph}.jpg"))
-    if photograph == "grace_hopper":
-        return Image.open(cbook.get_sample_data("grace_hopper.jpg")).convert("RGB")
-    if photograph in PHOTOGRAPHS:
-        from skimage import data
-
-        pixels = data.stereo_motorcycle()[0] if photograph == "motorcycle" else getattr(data, photograph)()
-        return Image.fromarray(pixels)
-    return ImageOps.exif_transpose(Image.open(photograph)).convert("RGB")
+            dng.write_dng(path, camera.expose(signal, ratio, scene.iso, rng), exposure_s, scene)
 
 
 def expose_mosaic(photograph, box, white_balance):
@@ -177,57 +141,6 @@ def expose_mosaic(photograph, box, white_balance):
     return mosaic * (camera.WHITE - camera.BLACK)
 
 
-def write_dng(path, counts, exposure_s, scene):
-    """Write raw counts as an uncompressed CFA DNG with the metadata that a camera would leave.
-
-    Exposure time, ISO and f-number go to an EXIF IFD of their own, where cameras write them and LibRaw looks.
-    """
-    exif_pointer = 34665
-    reserved = 34664  # tifffile writes no pointers: this tag, next to it and in no use, keeps its place
-    pattern = ["RGB".index(colour) for colour in camera.PATTERN]
-    matrix = [part for value in camera.XYZ_TO_CAMERA.flat for part in (int(value), 10_000)]
-    gains = [Fraction(1 / gain).limit_denominator(10**6) for gain in scene.white_balance]
-    neutral = [part for value in gains for part in value.as_integer_ratio()]
-    tags = [  # tag, type (B, H, I: unsigned of 8, 16, 32 bits; 2I, 2i: fractions; s: text), count, value
-        ("DNGVersion", "B", 4, (1, 4, 0, 0)),
-        ("UniqueCameraModel", "s", 0, camera.MODEL),
-        ("CFARepeatPatternDim", "H", 2, (2, 2)),
-        ("CFAPattern", "B", 4, pattern),
-        ("BlackLevel", "H", 1, camera.BLACK),
-        ("WhiteLevel", "H", 1, camera.WHITE),
-        ("ColorMatrix1", "2i", 9, matrix),
-        ("CalibrationIlluminant1", "H", 1, 21),  # D65
-        ("AsShotNeutral", "2I", 3, neutral),
-        (reserved, "I", 1, 0),
-    ]
-    tifffile.imwrite(
-        path, counts, photometric="cfa", metadata=None, software=False, extratags=[(*tag, True) for tag in tags]
-    )
-    with tifffile.TiffFile(path) as tiff:
-        entry = tiff.pages[0].tags[reserved].offset
-    with open(path, "r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.write(_exif_ifd(exposure_s, scene.iso, scene.f_number, end))
-        file.seek(entry)
-        file.write(struct.pack("<HHII", exif_pointer, LONG, 1, end))
-
-
-def _exif_ifd(exposure_s, iso, f_number, offset):
-    """The bytes of a little-endian EXIF IFD at a file offset: ExposureTime, FNumber, ISOSpeedRatings."""
-    values = offset + 2 + 3 * 12 + 4
-    entries = [(33434, RATIONAL, values), (33437, RATIONAL, values + 8), (34855, LONG, iso)]
-    ifd = struct.pack("<H", len(entries)) + b"".join(
-        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries
-    )
-    rationals = [_as_fraction(exposure_s), Fraction(f_number).limit_denominator(10)]
-    return ifd + struct.pack("<I4I", 0, *(part for value in rationals for part in value.as_integer_ratio()))
-
-
-def _as_fraction(exposure_s):
-    """An exposure time as cameras state it: 0.033 is 1/30 s."""
-    return Fraction(1, round(1 / exposure_s)) if exposure_s < 1 else Fraction(exposure_s)
-
-
 def _draw_box(size, rng):
     """A random crop of the sensor's shape that is half to all of what a picture of this size allows."""
     largest = min(size[0] / SENSOR_PX[0], size[1] / SENSOR_PX[1])
@@ -235,24 +148,3 @@ def _draw_box(size, rng):
     width, height = scale * SENSOR_PX[0], scale * SENSOR_PX[1]
     left, upper = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
     return tuple(round(float(value), 2) for value in (left, upper, left + width, upper + height))
-
-
-def _split_photographs(folder, seed):
-    """Share the photographs of a folder over the splits: one in five each for val and test, at least one."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"photos must be a folder of photographs. Received: {str(folder)!r}")
-    files = []
-    for file in sorted(folder.iterdir()):
-        try:
-            load_photograph(file)
-            files.append(file.resolve())
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises on damage
-            _log.warning("%s is left out: not a photograph that Pillow can read (%s)", file, error)
-    if len(files) < 3:
-        raise ValueError(f"One photograph for each split is needed, at least three. {folder} holds {len(files)}")
-    order = [files[place] for place in np.random.default_rng(seed).permutation(len(files))]
-    share = max(1, len(files) // 5)
-    return {
-        file: "val" if place < share else "test" if place < 2 * share else "train" for place, file in enumerate(order)
-    }

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Error, expect, sync_playwright
 
-from sidlib import paths, sample, votes
-from sidlib.view import encode_png
+from sidlib import paths, sample
+from sidlib.human_check import votes
+from sidlib.human_check.view import encode_png
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
