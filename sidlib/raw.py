@@ -61,11 +61,13 @@ class Signal(NamedTuple):
         camera_rgb: float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative.
         white_balance: float (3,), gains of R, G, B, the smallest being 1.
         to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB.
+        camera: maker and model as the file states them, "" where it does not.
     """
 
     camera_rgb: np.ndarray
     white_balance: np.ndarray
     to_srgb: np.ndarray
+    camera: str = ""
 
 
 @contextmanager
