@@ -1,76 +1,84 @@
 """Developed pairs to a tf.data pipeline that reads a picture when it is needed; what a model sees; the four flips."""
 
-from functools import cache, partial
-from typing import NamedTuple
+import zlib
 
 import numpy as np
+from PIL import Image
 
-from sidlib import catalog
-from sidlib.backend import keras, tf
+from sidlib.backend import tf
 from sidlib.preprocess import load_signal
 from sidlib.raw import quantize, render
-from sidlib.sample import camera
+
+SOURCES = {}  # what of a short exposure a model can be shown, by name: see register_source
 
 
-class Source(NamedTuple):
-    """What of a short exposure a model sees.
+def register_source(name):
+    """Return a decorator that makes a function known as what a model can see of a short exposure.
 
-    Attributes:
-        amplified: multiplied by the exposure ratio before anything is rounded.
-        bits: rounded to 2 ** bits levels.
-        corrected: without the camera's known black level error, see camera.correct_black.
+    The function takes a raw.Signal, the exposure ratio and the ISO and returns float32 (height, width, 3) in 0…255.
     """
 
-    amplified: bool
-    bits: int
-    corrected: bool = False
+    def register(show):
+        SOURCES[name] = show
+        return show
+
+    return register
 
 
-SOURCES = {
-    "dark8": Source(amplified=False, bits=8),  # the course's
-    "dark16": Source(amplified=False, bits=16),
-    "amplified8": Source(amplified=True, bits=8),
-    "amplified16": Source(amplified=True, bits=16),
-    "corrected16": Source(amplified=True, bits=16, corrected=True),
-}
+@register_source("dark8")
+def show_dark(signal, ratio, iso):
+    """Return the course's input: the short exposure as it is, developed to 8 bits."""
+    return quantize(render(signal.camera_rgb, signal.white_balance, signal.to_srgb)).astype(np.float32)
+
+
+def check_source(name):
+    """Return the name of a source if there is one of this name, else raise a ValueError."""
+    if name not in SOURCES:
+        known = ", ".join(SOURCES)
+        raise ValueError(f"source must be one of {known} (sidlib.beyond.sources has more). Received: {name!r}")
+    return name
 
 
 def make_dataset(
-    pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8", fresh=False
+    pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8", retake=None
 ):
     """Return the pipeline of (short, long) pictures.
 
-    Order, flips and fresh noise of an epoch are drawn from the seed and the epoch's number alone, so that a training
-    that was interrupted goes on with exactly the pictures that would have come.
+    Order, flips and retakes of an epoch are drawn from the seed and the epoch's number alone, so that a training that
+    was interrupted goes on with exactly the pictures that would have come. A batch holds pictures of one size; those of
+    another size wait for a batch of their own, and the last batches of an epoch may be smaller: see count_batches.
 
     Args:
         pairs: DataFrame of preprocess.develop_pairs.
-        batch_size: pairs a batch; the last one of an epoch may be smaller.
+        batch_size: pairs a batch.
         augment: flip each pair horizontally with probability ½ and vertically with probability ½.
         shuffle: another order in every epoch.
-        seed: of order, flips and noise.
+        seed: of order, flips and retakes.
         epochs: range of the epochs to run through, one after the other.
-        source: what of the short exposure is shown, see SOURCES.
-        fresh: instead of the recorded short exposure another one in each epoch, simulated from the long one at the ISO
-            of a random scene of SID's train split.
+        source: what of the short exposure is shown, one of SOURCES.
+        retake: None for the recorded short exposures, or a function (pair as a dict, numpy Generator) → (raw.Signal,
+            ISO) that takes another one of the same scene in each epoch.
     Returns:
         tf.data.Dataset of two float32 tensors in 0…255, shape (batch, height, width, 3) each.
     Raises:
-        ValueError: there are no pairs, or there is no such source.
+        ValueError: there are no pairs, the pictures of a pair differ in size, or there is no such source.
     """
-    count = len(pairs)
-    if not count:
-        raise ValueError("make_dataset needs at least one pair. Received: none")
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}. Received: {source!r}")
+    check_source(source)
+    count, steps = len(pairs), count_batches(pairs, batch_size)
     files = tf.constant(pairs[["short_png", "long_png"]].astype(str).to_numpy())
     rows = pairs.to_dict("records")
 
+    def show(place, epoch):
+        pair = rows[place]
+        signal, iso = load_signal(pair["short_signal"]), pair["iso"]
+        if retake:
+            signal, iso = retake(pair, np.random.default_rng((seed, epoch, place)))
+        return SOURCES[source](signal, pair["ratio"], iso)
+
     def read_short(place, epoch):
-        if source == "dark8" and not fresh:
+        if source == "dark8" and not retake:  # the PNG is just this
             return read_picture(files[place, 0])
-        draw = partial(_draw_short, rows, SOURCES[source], seed if fresh else None)
-        return tf.ensure_shape(tf.numpy_function(draw, (place, epoch), tf.float32), (None, None, 3))
+        return tf.ensure_shape(tf.numpy_function(show, (place, epoch), tf.float32), (None, None, 3))
 
     def run_through(epoch):
         draws = tf.random.stateless_uniform((count, 3), (seed, epoch))  # order, horizontal flip, vertical flip
@@ -81,72 +89,50 @@ def make_dataset(
             return flip(read_short(place, epoch), flips), flip(read_picture(files[place, 1]), flips)
 
         places = tf.data.Dataset.from_tensor_slices((order, flips))
-        return places.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        return _batch_by_size(places.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE), batch_size)
 
-    steps = len(epochs) * int(np.ceil(count / batch_size))
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(run_through)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    return batches.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _draw_short(rows, source, seed, place, epoch):
-    """What a model sees of the pair rows[place]: its own capture, or with a seed the one of this epoch."""
-    pair = rows[place]
-    signal, iso = load_signal(pair["short_signal"]), pair["iso"]
-    if seed is not None:
-        rng = np.random.default_rng((seed, epoch, place))
-        iso = rng.choice(_train_isos())
-        long = load_signal(pair["long_signal"]).camera_rgb
-        signal = signal._replace(camera_rgb=camera.expose_reduced(long, pair["ratio"], iso, rng))
-    return show(signal, source, pair["ratio"], iso)
+def _batch_by_size(pictures, batch_size):
+    """Batches of pictures that share their size: where tf.data batches, it compares only the number of values."""
+
+    def size_key(short, long):
+        height, width = tf.unstack(tf.cast(tf.shape(long)[:2], tf.int64))
+        return height * 2**32 + width
+
+    return pictures.group_by_window(size_key, lambda _, window: window.batch(batch_size), batch_size)
 
 
-@cache
-def _train_isos():
-    """The ISO of each scene of SID's train split."""
-    index = catalog.load_index()
-    return index[index.split == "train"].drop_duplicates("scene").iso.to_numpy()
+def count_batches(pairs, batch_size):
+    """Return how many batches of make_dataset an epoch has.
 
-
-def show(signal, source, ratio, iso):
-    """Return what a model sees of a Signal: float32 (h, w, 3) in 0…255, with fractions where it has more than 8 bits.
-
-    Black is corrected for the camera of the calibration alone, which its colour matrix tells from others; not from its
-    predecessor, the α7S, of which LibRaw has the same.
-
-    Args:
-        signal: see preprocess.load_signal.
-        source: a Source.
-        ratio, iso: of the capture.
+    Raises:
+        ValueError: there are no pairs, or the pictures of a pair differ in size.
     """
-    camera_rgb = signal.camera_rgb
-    if source.corrected and np.allclose(signal.to_srgb, camera.TO_SRGB, atol=1e-3):
-        camera_rgb = camera.correct_black(camera_rgb, iso)
-    linear = render(camera_rgb, signal.white_balance, signal.to_srgb, ratio if source.amplified else 1)
-    return quantize(linear, source.bits).astype(np.float32) * np.float32(255 / (2**source.bits - 1))
+    if pairs.empty:
+        raise ValueError("At least one pair is needed. Received: none")
+    sizes = pairs[["short_png", "long_png"]].map(lambda file: Image.open(file).size)
+    for row in sizes[sizes.short_png != sizes.long_png].itertuples():
+        raise ValueError(
+            f"The pictures of a pair must be of one size. Received: {row.short_png} in "
+            f"{pairs.short_png[row.Index]} and {row.long_png} in {pairs.long_png[row.Index]}"
+        )
+    return int(np.ceil(sizes.long_png.value_counts() / batch_size).sum())
 
 
-def source_of(model):
-    """Return the name of the Source that a model was trained on: that of a Keras model's input, or its `source`."""
-    name = model.inputs[0].name if isinstance(model, keras.Model) else getattr(model, "source", None)
-    return name if name in SOURCES else "dark8"
+def checksum(pairs):
+    """Return a number that tells the developed pictures of pairs from others: by names and by pixels, in this order.
 
-
-def measure_brightness(pairs):
-    """Return how bright the long exposures of pairs are: the geometric mean of the scenes' mean signal in 0…1."""
-    means = [load_signal(path).camera_rgb.mean() for path in pairs.long_signal.unique()]
-    return float(np.exp(np.log(np.maximum(means, 1e-6)).mean()))
-
-
-def estimate_ratio(signal, brightness):
-    """Return the exposure ratio that would make a Signal as bright as long exposures are, 1 to catalog.MAX_RATIO.
-
-    For captures that have no long exposure. It is wrong by as much as a scene is brighter or darker than usual.
-
-    Args:
-        brightness: see measure_brightness.
+    A PNG ends with a checksum of all its pixels (zlib's Adler-32), so that its last bytes are enough.
     """
-    mean = max(float(signal.camera_rgb.mean()), 1e-6)
-    return float(np.clip(brightness / mean, 1, catalog.MAX_RATIO))
+    known = 0
+    for file in pairs[["short_png", "long_png"]].to_numpy().ravel():
+        with open(file, "rb") as png:
+            png.seek(-20, 2)
+            known = zlib.crc32(file.name.encode() + png.read(), known)
+    return known
 
 
 def read_picture(file):

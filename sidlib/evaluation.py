@@ -5,23 +5,17 @@ import pandas as pd
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sidlib import paths
-from sidlib.dataset import make_dataset, source_of
-from sidlib.training import COURSE_EXPERIMENTS, train
+from sidlib.backend import keras
+from sidlib.dataset import checksum, make_dataset
+from sidlib.models import source_of
+from sidlib.training import COURSE_EXPERIMENTS, find_run
 
-# The deck's figures, in the order of COURSE_EXPERIMENTS: test MAE and MSE on the real SID Sony.
-COURSE_RESULTS = dict(
-    zip(
-        COURSE_EXPERIMENTS,
-        [
-            (34.754, 2057.030),
-            (34.882, 2071.059),
-            (35.540, 2189.077),
-            (34.337, 1921.527),
-            (35.793, 2102.753),
-            (36.911, 2179.050),
-        ],
-        strict=True,
-    )
+COURSE_RESULTS = pd.DataFrame(  # the deck's: of the test split of the real SID Sony
+    {
+        "course_mae": [34.754, 34.882, 35.540, 34.337, 35.793, 36.911],
+        "course_mse": [2057.030, 2071.059, 2189.077, 1921.527, 2102.753, 2179.050],
+    },
+    index=[experiment.name for experiment in COURSE_EXPERIMENTS],
 )
 METRICS = ["mae", "mse", "psnr_db", "ssim"]
 
@@ -34,29 +28,13 @@ def show_input(pictures):
 def predict(model, pairs):
     """Yield (short, output, truth) of each pair, float32 (height, width, 3) in 0…255, in the order of pairs.
 
-    The short exposure is shown as the model was trained to see it, see dataset.source_of.
+    The short exposure is shown as the model was trained to see it, see models.source_of.
 
     Args:
         model: a Keras model, or any function from a batch of pictures to a batch of pictures.
     """
     for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)):
         yield short[0].numpy(), np.asarray(model(short))[0], truth[0].numpy()
-
-
-def average_flips(model):
-    """Return a function like the model that shows it each batch in all four flips and averages what it makes of them.
-
-    Four times the cost. Source: the geometric self-ensemble of Lim et al. (EDSR, CVPR Workshops 2017).
-    """
-
-    def average(pictures):
-        outputs = []
-        for axes in ([], [1], [2], [1, 2]):
-            outputs.append(np.flip(np.asarray(model(np.flip(pictures, axes))), axes))
-        return np.mean(outputs, axis=0)
-
-    average.source = source_of(model)
-    return average
 
 
 def score_picture(output, truth):
@@ -96,19 +74,21 @@ def score_model(model, pairs):
 
 
 def score_experiment(experiment, pairs, folder=None):
-    """Return the test scores of a trained experiment, kept in its folder as scores.csv for the same test pictures."""
-    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
-    file = folder / experiment.name / "scores.csv"
-    test = pairs[pairs.split == "test"]
+    """Return the test scores of a trained experiment, kept in its folder as scores.csv for the same test pictures.
+
+    Raises:
+        FileNotFoundError: the experiment is not trained yet, see training.find_run.
+    """
+    run = find_run(experiment, folder or paths.results_folder(pairs.dataset.iloc[0]))
+    file, test = run / "scores.csv", pairs[pairs.split == "test"]
+    pictures = checksum(test)
     if file.is_file():
         kept = pd.read_csv(file, dtype={"scene": str})
-        pictures = ["scene", "frame", "iso"]
-        if kept[pictures].to_numpy().tolist() == test[pictures].to_numpy().tolist():
-            return kept.set_index(test.index)
-    model, _ = train(experiment, pairs, folder)
-    scores = score_model(model, test)
+        if "pictures" in kept and kept.pictures.tolist() == [pictures] * len(test):
+            return kept.drop(columns="pictures").set_index(test.index)
+    scores = score_model(keras.saving.load_model(run / "best.keras"), test)
     with paths.write_whole(file) as path:
-        scores.to_csv(path, index=False)
+        scores.assign(pictures=pictures).to_csv(path, index=False)
     return scores
 
 
@@ -118,39 +98,27 @@ def average_scores(scores):
 
 
 def summarize(experiments, pairs, folder=None):
-    """Score experiments on the test split and write summary.csv: means over the pictures beside the deck's figures.
+    """Score trained experiments on the test split and write summary.csv: means over the pictures, the deck's beside.
 
     Args:
-        experiments: Experiments; those that are not trained yet are trained.
+        experiments: Experiments that are trained.
         pairs: DataFrame of preprocess.develop_pairs.
         folder: results folder of the data set; None for results/<data set>.
     Returns:
         DataFrame, first the input as it is, then a row an experiment: experiment, dataset, split, pictures, epochs,
         mae, mse, psnr_db (the mean of the pictures' PSNR), ssim, course_mae, course_mse (the deck's, on the real SID).
+    Raises:
+        FileNotFoundError: an experiment is not trained yet, see training.find_run.
     """
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     test = pairs[pairs.split == "test"]
-    rows = [{"experiment": "input as it is", **_average(score_model(show_input, test))}]
-    for experiment in experiments:
-        _, history = train(experiment, pairs, folder)
-        course_mae, course_mse = COURSE_RESULTS.get(experiment, (np.nan, np.nan))
-        means = _average(score_experiment(experiment, pairs, folder))
-        rows.append(
-            {
-                "experiment": experiment.name,
-                "epochs": len(history),
-                **means,
-                "course_mae": course_mae,
-                "course_mse": course_mse,
-            }
-        )
-    summary = pd.DataFrame(rows).assign(dataset=pairs.dataset.iloc[0], split="test")
-    first = ["experiment", "dataset", "split", "pictures", "epochs", *METRICS]
-    summary = summary.reindex(columns=[*first, "course_mae", "course_mse"]).astype({"epochs": "Int64"})
+    scores = {e.name: score_experiment(e, pairs, folder) for e in experiments}
+    epochs = {e.name: len(pd.read_csv(find_run(e, folder) / "history.csv")) for e in experiments}
+    summary = average_scores({"input as it is": score_model(show_input, test)} | scores).join(COURSE_RESULTS)
+    known = {"dataset": pairs.dataset.iloc[0], "split": "test", "pictures": len(test)}
+    summary = summary.assign(**known, epochs=pd.Series(epochs, dtype="Int64"))
+    columns = ["dataset", "split", "pictures", "epochs", *METRICS, *COURSE_RESULTS]
+    summary = summary[columns].rename_axis("experiment").reset_index()
     with paths.write_whole(folder / "summary.csv") as path:
         summary.round(4).to_csv(path, index=False)
     return summary
-
-
-def _average(scores):
-    return {"pictures": len(scores), **scores[METRICS].mean()}

@@ -1,4 +1,4 @@
-"""The course's losses, and MAE with SSIM: MAE and MSE are Keras's own; SSIM is written here so that it stays finite."""
+"""The course's losses: MAE and MSE are Keras's own; SSIM is written here so that it stays finite."""
 
 import numpy as np
 
@@ -51,10 +51,4 @@ def _blur(pictures):
     return pictures
 
 
-@keras.saving.register_keras_serializable("sidlib")
-def mae_ssim_loss(truth, output):
-    """Return MAE + 20 · (1 − SSIM) of each picture, (batch,) float32: about equal parts once a model has learned."""
-    return ops.mean(ops.abs(truth - output), axis=(1, 2, 3)) + 20 * ssim_loss(truth, output)
-
-
-LOSSES = {"mae": "mae", "mse": "mse", "ssim": ssim_loss, "mae_ssim": mae_ssim_loss}
+LOSSES = {"mae": "mae", "mse": "mse", "ssim": ssim_loss}

@@ -1,14 +1,14 @@
-"""The course's three models: CNN, dense CNN, U-Net; one beyond it: RCAN; and the layer that clips their output.
+"""The course's three models: CNN, dense CNN, U-Net; the layers that state their input and clip their output.
 
 Input and output: RGB in 0…255, float32 (batch, height, width, 3), any height and width from 8 up.
 """
 
 import math
-from functools import partial
 
 import pandas as pd
 
 from sidlib.backend import keras
+from sidlib.dataset import check_source
 
 layers, ops = keras.layers, keras.ops
 
@@ -16,16 +16,12 @@ CNN_FILTERS = (32, 64, 128)
 UNET_FILTERS = (16, 64, 256)
 
 
-def build_model(name, activation, source="dark8", unit=False, linear=False, residual=False):
-    """Return an untrained model: a body of the given name between an input and an RGB output.
+def build_model(name, activation):
+    """Return an untrained model: a body of the given name between an input, "dark8", and an RGB output.
 
     Args:
         name: one of MODELS.
         activation: after each convolution but the last, "relu" or "leaky_relu" (slope 0.2, Keras's default).
-        source: what the model is to see, see dataset.SOURCES; the name of its input.
-        unit: compute on values of 0…1 inside.
-        linear: do not clip in training, where a clipped pixel would have no gradient; clip at use.
-        residual: the output is a correction that is added to the input.
     Raises:
         ValueError: there is no such model or activation.
     """
@@ -33,15 +29,9 @@ def build_model(name, activation, source="dark8", unit=False, linear=False, resi
         raise ValueError(f"name must be one of {', '.join(MODELS)}. Received: {name!r}")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}. Received: {activation!r}")
-    picture = x = keras.Input((None, None, 3), name=source)
-    if unit:
-        x = layers.Rescaling(1 / 255, name="to_unit")(x)
-    x = MODELS[name](x, activation)
-    if unit:
-        x = layers.Rescaling(255.0, name="from_unit")(x)
-    if residual:
-        x = layers.Add(name="add_input")([picture, x])
-    return keras.Model(picture, ClipPixels(in_training=not linear, name="clip")(x), name=name)
+    picture = keras.Input((None, None, 3))
+    x = MODELS[name](Sees("dark8", name="sees")(picture), activation)
+    return keras.Model(picture, ClipPixels(name="clip")(x), name=name)
 
 
 def build_cnn(x, activation, filters=CNN_FILTERS):
@@ -74,27 +64,6 @@ def build_unet(x, activation, filters=UNET_FILTERS):
     return convolve(3, None, "output_conv")(x)
 
 
-def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
-    """Return the output of a residual channel attention network that works at 1 / stride of the size.
-
-    Source: Zhang et al., Image Super-Resolution Using Very Deep Residual Channel Attention Networks (ECCV 2018), here
-    with one group of blocks, and with the strided convolution of a denoiser in front.
-    """
-    picture = x
-    x = layers.Conv2D(filters, 2 * stride - 1, stride, padding="same", name="head_conv")(x)  # (batch, H / 2, W / 2, 48)
-    for block in range(1, blocks + 1):
-        features = convolve(filters, activation, f"block{block}_conv1")(x)
-        features = convolve(filters, None, f"block{block}_conv2")(features)
-        if attention:
-            weights = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_mean")(features)
-            weights = layers.Conv2D(filters // 4, 1, activation="relu", name=f"block{block}_squeeze")(weights)
-            weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
-            features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
-        x = layers.Add(name=f"block{block}_add")([x, features])
-    x = convolve(3 * stride**2, None, "output_conv")(x)  # each place holds the stride × stride pixels of its square
-    return DepthToSpace(stride, name="full_size")(x, picture)
-
-
 def convolve(filters, activation, name):
     """Return the convolution that all models are made of: 3 × 3, size kept."""
     return layers.Conv2D(filters, 3, padding="same", activation=activation, name=name)
@@ -117,23 +86,57 @@ def describe_layers(model, height, width):
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
+def source_of(model):
+    """Return what of a short exposure a model sees, one of dataset.SOURCES.
+
+    Args:
+        model: a Keras model with a layer Sees, or a function from batch to batch; a function sees "dark8", the course's
+            input, unless it has an attribute `source`.
+    Raises:
+        ValueError: a Keras model does not state what it sees, or what it states is unknown.
+    """
+    if not isinstance(model, keras.Model):
+        return check_source(getattr(model, "source", "dark8"))
+    stated = [layer.source for layer in model.layers if isinstance(layer, Sees)]
+    if len(stated) != 1:
+        raise ValueError(f"The model {model.name!r} must state what it sees with one layer Sees. Received: {stated}")
+    return stated[0]
+
+
+@keras.saving.register_keras_serializable("sidlib")
+class Sees(layers.Layer):
+    """Passes the input on. It states what of a short exposure the model is to see, and is saved with the model.
+
+    Args:
+        source: one of dataset.SOURCES.
+    Raises:
+        ValueError: there is no such source, or the module that makes it known is not imported.
+    """
+
+    def __init__(self, source, **options):
+        super().__init__(**options)
+        self.source = check_source(source)
+
+    def call(self, pictures):
+        return pictures
+
+    def get_config(self):
+        return super().get_config() | {"source": self.source}
+
+
 @keras.saving.register_keras_serializable("sidlib")
 class ClipPixels(layers.Layer):
     """Holds pixel values in 0…255: what is below becomes 0, what is above 255, infinities included; fractions stay.
 
-    The gradient is 0 where a value is clipped: such a pixel tells the weights nothing. So with in_training=False values
-    pass as they are while the weights are trained.
+    The gradient is 0 where a value is clipped: such a pixel tells the weights nothing. Values are float32 even where
+    a model computes in float16, whose steps are too coarse for a picture and whose squares overflow in a loss.
     """
 
-    def __init__(self, in_training=True, **options):
-        super().__init__(**options)
-        self.in_training = in_training
+    def __init__(self, dtype="float32", **options):
+        super().__init__(dtype=dtype, **options)
 
-    def call(self, pixels, training=False):
-        return pixels if training and not self.in_training else ops.clip(pixels, 0, 255)
-
-    def get_config(self):
-        return super().get_config() | {"in_training": self.in_training}
+    def call(self, pixels):
+        return ops.clip(pixels, 0, 255)
 
 
 @keras.saving.register_keras_serializable("sidlib")
@@ -154,36 +157,5 @@ class ResizeLike(layers.Layer):
         return (features_shape[0], *reference_shape[1:3], features_shape[3])
 
 
-@keras.saving.register_keras_serializable("sidlib")
-class DepthToSpace(layers.Layer):
-    """Lays stride² · c channels out as stride × stride pixels of c, cut to the size of a picture (batch, H, W, …)."""
-
-    def __init__(self, stride, **options):
-        super().__init__(**options)
-        self.stride = stride
-
-    def call(self, features, picture):
-        batch, height, width, channels = ops.shape(features)
-        x = ops.reshape(features, (batch, height, width, self.stride, self.stride, channels // self.stride**2))
-        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
-        x = ops.reshape(x, (batch, height * self.stride, width * self.stride, channels // self.stride**2))
-        return x[:, : ops.shape(picture)[1], : ops.shape(picture)[2]]
-
-    def compute_output_shape(self, features_shape, picture_shape):
-        return (*picture_shape[:3], features_shape[3] // self.stride**2)
-
-    def get_config(self):
-        return super().get_config() | {"stride": self.stride}
-
-
-MODELS = {
-    "cnn": build_cnn,
-    "dense_cnn": build_dense_cnn,
-    "unet": build_unet,
-    "rcan": build_rcan,
-    # RCAN without one of its ideas, to measure what the idea is worth:
-    "rcan_no_attention": partial(build_rcan, attention=False),
-    "rcan_full_size": partial(build_rcan, filters=24, stride=1),  # as many multiply-accumulates
-}
-COURSE_MODELS = ("cnn", "dense_cnn", "unet")
+MODELS = {"cnn": build_cnn, "dense_cnn": build_dense_cnn, "unet": build_unet}
 ACTIVATIONS = ("relu", "leaky_relu")

@@ -67,11 +67,11 @@ def develop_file(capture):
         signal = read_signal(capture)
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
-    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items()}  # a turned one is a view
+    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items() if name != "camera"}  # a turned one is a view
     with paths.write_whole(locate_signal(capture)) as path:
         path.write_bytes(safetensors.numpy.save(arrays))
     with paths.write_whole(locate_png(capture)) as path:
-        picture = Image.fromarray(quantize(render(*signal)))
+        picture = Image.fromarray(quantize(render(*signal[:3])))
         picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
 
 

@@ -305,7 +305,7 @@ def _develop_by_libraw(path, raw, scale):
 
 def develop_linear(path, scale=10, gain=1.0):
     """Return linear sRGB of a RAW file at 1 / scale of its size: see read_signal and render."""
-    return render(*read_signal(path, scale), gain)
+    return render(*read_signal(path, scale)[:3], gain)
 
 
 def turn(picture, flip):

@@ -2,20 +2,24 @@
 
 import dataclasses
 import json
+import logging
 import sys
 import time
-import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sidlib import paths
 from sidlib.backend import keras
-from sidlib.dataset import make_dataset
+from sidlib.dataset import checksum, count_batches, make_dataset
 from sidlib.losses import LOSSES
-from sidlib.models import build_model
+from sidlib.models import build_model, source_of
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,11 @@ class Experiment:
         loss: one of losses.LOSSES.
         augment: flip the training pairs.
         epochs: at most so many; early stopping may end the training before.
-        batch_size: pairs a step.
+        batch_size: pairs an update.
         learning_rate: of Adam.
-        patience: epochs without a lower training loss after which the training stops.
-        seed: of the initial weights, the order of the pairs, the flips and fresh noise.
-        source: what of a short exposure the model sees, see dataset.SOURCES.
-        unit, linear, residual: see models.build_model.
-        fresh: new noise in each epoch, see dataset.make_dataset.
-        cosine: the learning rate falls to zero along half a cosine.
-        clip_norm: longer gradients of a weight are shortened to this length; 0 for never.
-        average: validate and keep the exponential moving average of the weights (momentum 0.99), not the last ones.
+        patience: epochs without a lower `monitor` after which the training stops.
+        monitor: "loss" (of training) or "val_loss".
+        seed: of the initial weights, the order of the pairs and the flips.
     """
 
     model: str
@@ -48,19 +47,15 @@ class Experiment:
     batch_size: int = 10
     learning_rate: float = 0.001
     patience: int = 5
+    monitor: str = "loss"
     seed: int = 0
-    source: str = "dark8"
-    unit: bool = False
-    linear: bool = False
-    residual: bool = False
-    fresh: bool = False
-    cosine: bool = False
-    clip_norm: float = 0.0
-    average: bool = False
+
+    losses = LOSSES  # no annotation, no field: what a loss can be
 
     def __post_init__(self):
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: {self.loss!r}")
+        for name, known in (("loss", self.losses), ("monitor", ("loss", "val_loss"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {getattr(self, name)!r}")
 
     @property
     def name(self):
@@ -69,13 +64,25 @@ class Experiment:
         for field in dataclasses.fields(self)[4:]:
             value = getattr(self, field.name)
             if value != field.default:
-                parts.append(field.name if value is True else value if field.type is str else f"{field.name}{value:g}")
+                parts.append(value if isinstance(value, str) else f"{field.name}{value:g}")
         return "-".join(parts)
 
     def build_model(self):
         """Return the model to train, with first weights drawn from the seed."""
         keras.utils.set_random_seed(self.seed)
-        return build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+        return build_model(self.model, self.activation)
+
+    def build_optimizer(self, updates):
+        """Return the optimizer.
+
+        Args:
+            updates: how many there will be if no early stopping ends them.
+        """
+        return keras.optimizers.Adam(self.learning_rate)
+
+    def make_dataset(self, pairs, epochs):
+        """Return the pipeline of training pairs over a range of epochs."""
+        return make_dataset(pairs, self.batch_size, self.augment, shuffle=True, seed=self.seed, epochs=epochs)
 
 
 COURSE_EXPERIMENTS = (
@@ -93,7 +100,8 @@ def train(experiment, pairs, folder=None, on_epoch=None):
     """Train an experiment on the pairs of split train, or load it where that was done; go on where it was interrupted.
 
     Everything goes to results/<data set>/<experiment>: config.json, history.csv (a row an epoch), best.keras (the
-    lowest validation loss) and, until the training has ended, last.keras.
+    lowest validation loss) and, until the training has ended, last-<epochs done>.keras. Where another process trains
+    the same experiment in the same folder, this one says so and waits for it.
 
     Args:
         experiment: an Experiment.
@@ -111,120 +119,146 @@ def train(experiment, pairs, folder=None, on_epoch=None):
         raise ValueError(
             f"Training needs pairs of the splits train and val. Received: {dict(pairs.split.value_counts())}"
         )
-    run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment, training, validation)
-    if not is_finished(run.folder):
-        model, history = run.resume()
-        first = len(history)
-        epochs = range(first, first if has_stalled(history, experiment.patience) else experiment.epochs)
-        with tqdm(
-            total=experiment.epochs, initial=first, desc=experiment.name, unit="epoch", file=sys.stdout
-        ) as progress:
-            model.fit(
-                make_dataset(
-                    training,
-                    experiment.batch_size,
-                    experiment.augment,
-                    True,
-                    experiment.seed,
-                    epochs,
-                    experiment.source,
-                    experiment.fresh,
-                ),
-                validation_data=make_dataset(validation, experiment.batch_size, source=experiment.source),
-                initial_epoch=epochs.start,
-                epochs=epochs.stop,
-                steps_per_epoch=run.steps,
-                callbacks=[
-                    *([keras.callbacks.SwapEMAWeights()] if experiment.average else []),
-                    ReportEpochs(progress),
-                    SaveEpochs(run, history, on_epoch),
-                    StopEarly(run),
-                ],
-                shuffle=False,  # the pipeline shuffles
-                verbose=0,
-            )
-        run.last.unlink()
-    return keras.saving.load_model(run.best), run.read_history()
+    run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment)
+    with run.lock():
+        run.keep_config(training, validation)
+        if not is_finished(run.folder):
+            _fit(run, training, validation, on_epoch)
+    return load_run(experiment, run.folder.parent)
 
 
-def has_stalled(history, patience):
-    """Return whether the last `patience` epochs of a history brought no lower training loss."""
-    return len(history) > patience and len(history) - 1 - np.argmin(history.loss) >= patience
+def _fit(run, training, validation, on_epoch):
+    """Train from where the run stands to its end."""
+    experiment = run.experiment
+    model, history = run.resume(updates=experiment.epochs * count_batches(training, experiment.batch_size))
+    done = len(history)
+    epochs = range(done, done if has_stalled(history, experiment) else experiment.epochs)
+    with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as progress:
+        model.fit(
+            experiment.make_dataset(training, epochs),
+            validation_data=make_dataset(validation, experiment.batch_size, source=source_of(model)),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            steps_per_epoch=count_batches(training, experiment.batch_size),
+            callbacks=[ReportEpochs(progress), SaveEpochs(run, history, on_epoch), StopEarly(run)],
+            shuffle=False,  # the pipeline shuffles
+            verbose=0,
+        )
+    run.end()
+
+
+def has_stalled(history, experiment):
+    """Return whether the last `patience` epochs of a history brought no lower `monitor`."""
+    epochs = len(history)
+    return epochs > experiment.patience and epochs - 1 - np.argmin(history[experiment.monitor]) >= experiment.patience
 
 
 def is_finished(run):
     """Return whether the training in a run's folder has ended: its best weights are there, and none to go on with."""
-    return (run / "best.keras").is_file() and not (run / "last.keras").is_file()
+    return (run / "best.keras").is_file() and not any(run.glob("last*.keras"))
+
+
+def find_run(experiment, folder):
+    """Return the folder of an experiment's finished training in a results folder.
+
+    Raises:
+        FileNotFoundError: the experiment was not trained there, or not to its end; says how to.
+    """
+    run = folder / experiment.name
+    if not is_finished(run):
+        raise FileNotFoundError(f"{run} holds no finished training: training.train makes it, see 04_training.ipynb")
+    return run
+
+
+def load_run(experiment, folder):
+    """Return the model with the lowest validation loss and the history of find_run."""
+    run = find_run(experiment, folder)
+    return keras.saving.load_model(run / "best.keras"), pd.read_csv(run / "history.csv")
 
 
 class Run:
     """The folder of one experiment's training: results/<data set>/<experiment>.
 
-    last.keras is written first and last: before the first epoch, and in each epoch after best.keras and history.csv. So
-    whenever a training is interrupted, last.keras holds whole epochs, and what the other two hold beyond them is made
-    again alike. It goes when the training has ended.
+    last-<epochs done>.keras is written first and last: before the first epoch, and in each epoch after best.keras and
+    history.csv. So whenever a training is interrupted, the one of the highest number holds whole epochs, and what the
+    other two hold beyond them is made again alike. It goes when the training has ended.
     """
 
-    def __init__(self, folder, experiment, training, validation):
-        self.experiment = experiment
-        self.steps = -(-len(training) // experiment.batch_size)  # batches an epoch, the last one may be smaller
-        self.folder = folder / experiment.name
+    def __init__(self, folder, experiment):
+        self.experiment, self.folder = experiment, folder / experiment.name
         self.config, self.history = self.folder / "config.json", self.folder / "history.csv"
-        self.best, self.last = self.folder / "best.keras", self.folder / "last.keras"
-        paths.clear_leftovers(self.folder)
-        self._keep_config(training, validation)
+        self.best = self.folder / "best.keras"
+
+    @contextmanager
+    def lock(self):
+        """Keep other processes from this folder; where one is at work in it, say so and wait."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("%s: another process trains here, and this one waits for it", self.folder)
+            lock.acquire()
+        try:
+            paths.clear_leftovers(self.folder)
+            yield
+        finally:
+            lock.release()
 
     def read_history(self):
         return pd.read_csv(self.history)
 
-    def resume(self):
-        """Return the model to go on with and the history of the epochs that it has behind it."""
-        if self.last.is_file():
-            model = keras.saving.load_model(self.last)
-            done = int(model.optimizer.iterations) // self.steps
-            return model, self.read_history()[:done] if done else pd.DataFrame()
-        e = self.experiment
-        model = e.build_model()
-        rate = keras.optimizers.schedules.CosineDecay(e.learning_rate, e.epochs * self.steps)
-        optimizer = keras.optimizers.Adam(
-            rate if e.cosine else e.learning_rate, clipnorm=e.clip_norm or None, use_ema=e.average, ema_momentum=0.99
-        )
-        model.compile(optimizer, LOSSES[e.loss], metrics=["mae"])
+    def find_last(self):
+        """Return {epochs done: file} of the models to go on with, the latest first."""
+        files = {int(file.stem.removeprefix("last-")): file for file in self.folder.glob("last-*.keras")}
+        return dict(sorted(files.items(), reverse=True))
+
+    def resume(self, updates):
+        """Return the model to go on with and the history of the epochs that it has behind it.
+
+        Args:
+            updates: see Experiment.build_optimizer.
+        """
+        for done, file in self.find_last().items():
+            return keras.saving.load_model(file), self.read_history()[:done] if done else pd.DataFrame()
+        model = self.experiment.build_model()
+        loss = self.experiment.losses[self.experiment.loss]
+        model.compile(self.experiment.build_optimizer(updates), loss, metrics=["mae"])
         model.optimizer.build(model.trainable_variables)
-        self.save_last(model)
+        self.save_last(model, 0)
         return model, pd.DataFrame()
 
     def save_epoch(self, model, history):
-        """Write what a finished epoch adds: best.keras if it is the best so far, history.csv, last.keras."""
+        """Write what a finished epoch adds: best.keras if it is the best so far, history.csv, last-<epochs>.keras."""
         if np.argmin(history.val_loss) == len(history) - 1:
-            last = model.get_weights()
-            if self.experiment.average:
-                model.optimizer.finalize_variable_values(model.trainable_variables)
             self._save(model, self.best)
-            model.set_weights(last)
         with paths.write_whole(self.history) as path:
             history.to_csv(path, index=False)
-        self.save_last(model)
+        self.save_last(model, len(history))
 
-    def save_last(self, model):
-        self._save(model, self.last)
+    def save_last(self, model, done):
+        """Write the model to go on with after so many epochs, then remove the one before."""
+        before = self.find_last()
+        self._save(model, self.folder / f"last-{done}.keras")
+        for number, file in before.items():
+            if number != done:
+                file.unlink()
+
+    def end(self):
+        for file in self.folder.glob("last*.keras"):
+            file.unlink()
 
     def _save(self, model, to):
         with paths.write_whole(to) as path:
             model.save(path)
 
-    def _keep_config(self, training, validation):
-        """Write config.json, or make sure that the one there is of the same experiment and the same pairs.
-
-        Pairs are told by the names and the lengths of their PNGs, which differ where the pictures do.
-        """
-        pictures = pd.concat([pairs[kind] for pairs in (training, validation) for kind in ("short_png", "long_png")])
-        known = "\n".join(f"{path.name} {path.stat().st_size}" for path in pictures)
+    def keep_config(self, training, validation):
+        """Write config.json, or make sure that the one there is of the same experiment and the same pictures."""
         config = dataclasses.asdict(self.experiment) | {
             "dataset": training.dataset.iloc[0],
             "train_pairs": len(training),
             "val_pairs": len(validation),
-            "pairs_crc32": zlib.crc32(known.encode()),
+            "pictures": checksum(pd.concat([training, validation])),
         }
         if not self.config.is_file():
             with paths.write_whole(self.config) as path:
@@ -272,7 +306,7 @@ class SaveEpochs(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """The course's third callback: stop after `patience` epochs without a lower training loss.
+    """The course's third callback: stop after `patience` epochs without a lower loss, or validation loss.
 
     It looks into history.csv, so that an interruption does not start the count again, as it does in Keras's own.
     """
@@ -282,4 +316,4 @@ class StopEarly(keras.callbacks.Callback):
         self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = has_stalled(self.run.read_history(), self.run.experiment.patience)
+        self.model.stop_training = has_stalled(self.run.read_history(), self.run.experiment)

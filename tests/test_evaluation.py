@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,18 +50,6 @@ def test_the_psnr_of_a_test_split_is_the_mean_of_its_pictures(tiny_pairs):
     assert scores.psnr_db.tolist() == pytest.approx((10 * np.log10(255**2 / scores.mse)).tolist())
 
 
-def test_flips_are_averaged_where_they_came_from(tiny_pairs):
-    def shift(pictures):
-        return np.roll(np.asarray(pictures), 1, axis=2)
-
-    shift.source = "corrected16"
-    average = evaluation.average_flips(shift)
-    assert average.source == "corrected16"
-    picture = rng.random((1, 4, 6, 3))
-    expected = (np.roll(picture, 1, 2) + np.roll(picture, -1, 2)) / 2
-    np.testing.assert_allclose(average(picture), expected)
-
-
 def test_identical_pictures_have_no_error():
     assert evaluation.score_picture(TRUTH, TRUTH) == {"mae": 0, "mse": 0, "psnr_db": np.inf, "ssim": pytest.approx(1)}
 
@@ -79,6 +69,8 @@ def trained(tiny_pairs, tmp_path_factory):
     """The folder and the summary of two short trainings."""
     folder = tmp_path_factory.mktemp("results")
     experiments = [training.Experiment("cnn", "relu", loss, augment=False, epochs=1, seed=7) for loss in ("mae", "mse")]
+    for experiment in experiments:
+        training.train(experiment, tiny_pairs, folder)
     return folder, experiments, evaluation.summarize(experiments, tiny_pairs, folder)
 
 
@@ -111,7 +103,29 @@ def test_kept_scores_are_not_taken_for_those_of_other_pictures(trained, tiny_pai
     assert evaluation.score_experiment(experiments[0], tiny_pairs, folder).index.tolist() == everything.index.tolist()
 
 
+def test_kept_scores_are_not_taken_for_those_of_changed_pictures(trained, tiny_pairs, tmp_path):
+    folder, (experiment, _), _ = trained
+    row = tiny_pairs.index[tiny_pairs.split == "test"][0]
+    png = tmp_path / tiny_pairs.long_png[row].name
+    Image.fromarray(255 - np.asarray(Image.open(tiny_pairs.long_png[row]))).save(png)
+    before = evaluation.score_experiment(experiment, tiny_pairs, folder).mae
+    changed = tiny_pairs.assign(long_png=tiny_pairs.long_png.where(tiny_pairs.index != row, png))
+    after = evaluation.score_experiment(experiment, changed, folder).mae
+    assert after[row] != before[row]
+    assert after.drop(row).tolist() == pytest.approx(before.drop(row).tolist())
+
+
+def test_what_is_not_trained_is_named_and_not_trained(trained, tiny_pairs, monkeypatch):
+    folder, (experiment, _), _ = trained
+    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("it was trained"))
+    missing = replace(experiment, seed=8)
+    for ask in (evaluation.score_experiment, lambda e, *others: evaluation.summarize([e], *others)):
+        with pytest.raises(FileNotFoundError, match=f"{missing.name} holds no finished training: training.train"):
+            ask(missing, tiny_pairs, folder)
+
+
 def test_the_decks_figures_stand_beside_its_own_experiments():
-    best = min(evaluation.COURSE_RESULTS, key=lambda experiment: evaluation.COURSE_RESULTS[experiment])
-    assert (best.model, best.loss) == ("dense_cnn", "mse")
-    assert evaluation.COURSE_RESULTS[best] == (34.337, 1921.527)
+    results = evaluation.COURSE_RESULTS
+    best = training.COURSE_EXPERIMENTS[results.index.get_loc(results.course_mae.idxmin())]
+    assert (best.model, best.loss, best.name) == ("dense_cnn", "mse", results.course_mse.idxmin())
+    assert results.loc[best.name].tolist() == [34.337, 1921.527]

@@ -27,7 +27,7 @@ def test_a_saved_model_is_loaded_in_safe_mode_and_gives_the_same(name, activatio
 
 def test_the_cnn_doubles_its_filters_and_keeps_the_size():
     table = models.describe_layers(models.build_model("cnn", "relu"), 10, 12)
-    assert table.channels.tolist() == [3, 32, 64, 128, 3, 3]
+    assert table.channels.tolist() == [3, 3, 32, 64, 128, 3, 3]
     assert (table.height == 10).all() and (table.width == 12).all()
     assert table.parameters.sum() == sum(9 * i * o + o for i, o in ((3, 32), (32, 64), (64, 128), (128, 3)))
 
@@ -76,7 +76,7 @@ def test_the_clip_has_no_gradient_where_it_clips():
     np.testing.assert_array_equal(tape.gradient(clipped, values), [0, 1, 0])
 
 
-@pytest.mark.parametrize("name", models.COURSE_MODELS)
+@pytest.mark.parametrize("name", models.MODELS)
 def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
     model = models.build_model(name, "leaky_relu")
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -86,38 +86,39 @@ def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
 
 
 def test_unknown_models_and_activations_are_refused():
-    with pytest.raises(ValueError, match="cnn, dense_cnn, unet, .*Received: 'gan'"):
+    with pytest.raises(ValueError, match="cnn, dense_cnn, unet. Received: 'gan'"):
         models.build_model("gan", "relu")
     with pytest.raises(ValueError, match="Received: 'swish'"):
         models.build_model("cnn", "swish")
 
 
-def test_a_linear_model_is_clipped_at_use_only():
-    clip = models.ClipPixels(in_training=False)
-    values = np.array([-5.0, 300.0], "float32")
-    np.testing.assert_array_equal(clip(values), [0, 255])
-    np.testing.assert_array_equal(clip(values, training=True), values)
-    assert not models.ClipPixels.from_config(clip.get_config()).in_training
+def test_a_model_says_what_it_sees_and_is_saved_with_it(tmp_path):
+    model = models.build_model("cnn", "relu")
+    assert models.source_of(model) == "dark8"
+    model.save(tmp_path / "model.keras")
+    assert models.source_of(keras.saving.load_model(tmp_path / "model.keras")) == "dark8"
+    assert models.source_of(lambda pictures: pictures) == "dark8"
 
 
-def test_a_residual_model_without_weights_is_the_identity():
-    model = models.build_model("rcan", "relu", unit=True, linear=True, residual=True)
-    model.set_weights([0 * weights for weights in model.get_weights()])
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 11, 14, 3)).astype("float32")
-    np.testing.assert_array_equal(model(picture), picture)
+def test_a_model_that_does_not_say_what_it_sees_is_refused():
+    picture = keras.Input((None, None, 3), name="dark8")
+    with pytest.raises(ValueError, match=r"'silent' must state what it sees .*Received: \[\]"):
+        models.source_of(keras.Model(picture, keras.layers.ReLU()(picture), name="silent"))
+    with pytest.raises(ValueError, match="dark8.*Received: 'bright8'"):
+        models.Sees("bright8")
+
+    def bright(pictures):
+        return pictures
+
+    bright.source = "bright8"
+    with pytest.raises(ValueError, match="Received: 'bright8'"):
+        models.source_of(bright)
 
 
-def test_depth_to_space_is_tensorflows():
-    features = np.random.default_rng(0).random((2, 3, 4, 12)).astype("float32")
-    expected = tf.nn.depth_to_space(features, 2)
-    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 6, 8, 3))), expected)
-    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 5, 7, 3))), expected[:, :5, :7])
-
-
-def test_the_best_model_costs_no_more_than_the_dense_cnn():
-    costs = {
-        name: models.describe_layers(models.build_model(name, "leaky_relu"), 86, 128).multiply_accumulates.sum()
-        for name in ("dense_cnn", "rcan", "rcan_full_size")
-    }
-    assert costs["rcan"] < costs["dense_cnn"]
-    assert costs["rcan_full_size"] == pytest.approx(costs["rcan"], rel=0.05)
+def test_in_float16_a_model_still_gives_exact_values():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        clip = models.ClipPixels()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert clip.compute_dtype == models.ClipPixels.from_config(clip.get_config()).compute_dtype == "float32"

@@ -1,14 +1,18 @@
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sidlib import paths, training
 from sidlib.backend import keras
@@ -37,7 +41,7 @@ def assert_same_training(folder, undisturbed):
     )
     for weights, expected_weights in zip(best, expected_best, strict=True):
         np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
-    assert not (folder / EXPERIMENT.name / "last.keras").exists()
+    assert training.is_finished(folder / EXPERIMENT.name)
 
 
 def test_the_courses_experiments_are_those_of_the_table():
@@ -63,14 +67,16 @@ def test_a_name_is_made_of_what_differs():
     assert training.LONG_EXPERIMENT.name == "unet-leaky_relu-mae-noflips-epochs50"
 
 
-def test_an_unknown_loss_is_refused():
-    with pytest.raises(ValueError, match="Received: 'psnr'"):
-        replace(EXPERIMENT, loss="psnr")
+@pytest.mark.parametrize("field", ["loss", "monitor"])
+def test_an_unknown_loss_is_refused(field):
+    with pytest.raises(ValueError, match=f"{field} must be one of .*Received: 'psnr'"):
+        replace(EXPERIMENT, **{field: "psnr"})
 
 
 def test_a_run_leaves_its_settings_its_history_and_its_best_weights(undisturbed):
     folder, history = undisturbed
-    assert sorted(path.name for path in folder.iterdir()) == ["best.keras", "config.json", "history.csv"]
+    left = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    assert left == ["best.keras", "config.json", "history.csv"]
     assert history.epoch.tolist() == [1, 2, 3, 4]
     assert list(history.columns) == ["epoch", "loss", "mae", "val_loss", "val_mae", "seconds"]
 
@@ -141,8 +147,10 @@ def test_a_killed_training_goes_on(undisturbed, tiny_pairs, tmp_path):
         ([], False),
     ],
 )
-def test_a_training_has_stalled_after_three_epochs_without_a_lower_loss(losses, stalled):
-    assert training.has_stalled(pd.DataFrame({"loss": losses}), patience=3) == stalled
+@pytest.mark.parametrize("monitor", ["loss", "val_loss"])
+def test_a_training_has_stalled_after_three_epochs_without_a_lower_loss(losses, stalled, monitor):
+    history = pd.DataFrame({"loss": range(9), "val_loss": range(9)})[: len(losses)].assign(**{monitor: losses})
+    assert training.has_stalled(history, replace(EXPERIMENT, patience=3, monitor=monitor)) == stalled
 
 
 def test_early_stopping_counts_across_an_interruption(tiny_pairs, tmp_path):
@@ -180,22 +188,10 @@ def test_other_pictures_of_the_same_names_are_not_taken_for_these(undisturbed, t
     others = tiny_pairs.copy()
     row = others.index[others.split == split][0]
     png = tmp_path / others.long_png[row].name
-    png.write_bytes(others.long_png[row].read_bytes() + b"longer")
+    Image.fromarray(np.asarray(Image.open(others.long_png[row])) ^ 1).save(png)
     others.loc[row, "long_png"] = png
     with pytest.raises(ValueError, match="other pairs"):
         training.train(EXPERIMENT, others, folder.parent)
-
-
-def test_the_schedule_and_the_clipping_of_an_experiment_reach_its_optimizer(tiny_pairs, tmp_path):
-    experiment = replace(EXPERIMENT, cosine=True, clip_norm=1.0)
-    training_pairs, validation = (tiny_pairs[tiny_pairs.split == split] for split in ("train", "val"))
-    for _ in range(2):  # the second time they come from last.keras
-        run = training.Run(tmp_path, experiment, training_pairs, validation)
-        optimizer = run.resume()[0].optimizer
-        assert optimizer.clipnorm == 1
-        assert float(optimizer.learning_rate) == pytest.approx(experiment.learning_rate)
-        optimizer.iterations.assign(experiment.epochs * run.steps)
-        assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_run_on_other_pairs_is_not_taken_for_this_one(undisturbed, tiny_pairs):
@@ -217,43 +213,68 @@ def test_the_history_is_shown_after_each_epoch(tiny_pairs, tmp_path):
     assert lengths == [1, 2]
 
 
-BEYOND = replace(
-    EXPERIMENT,
-    model="rcan",
-    loss="mae_ssim",
-    epochs=3,
-    source="corrected16",
-    unit=True,
-    linear=True,
-    residual=True,
-    fresh=True,
-    cosine=True,
-    clip_norm=1.0,
-    average=True,
-)
+def test_a_run_that_is_not_there_or_not_ended_is_named_with_what_makes_it(undisturbed, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{EXPERIMENT.name} holds no finished training: training.train"):
+        training.load_run(EXPERIMENT, tmp_path)
+    folder, _ = undisturbed
+    copy = shutil.copytree(folder, tmp_path / EXPERIMENT.name)
+    shutil.copy(copy / "best.keras", copy / "last-3.keras")
+    with pytest.raises(FileNotFoundError, match="holds no finished training"):
+        training.load_run(EXPERIMENT, tmp_path)
 
 
-def test_every_option_is_named_saved_and_resumed(tiny_pairs, tmp_path):
-    assert BEYOND.name == (
-        "rcan-relu-mae_ssim-flips-epochs3-batch_size4-corrected16-unit-linear-residual-fresh-cosine-clip_norm1-average"
-    )
-    whole, expected = training.train(BEYOND, tiny_pairs, tmp_path / "whole")
-
+def test_of_two_models_to_go_on_with_the_later_one_counts(undisturbed, tiny_pairs, tmp_path, monkeypatch):
     def interrupt(history):
         if len(history) == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        training.train(BEYOND, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
-    resumed, history = training.train(BEYOND, tiny_pairs, tmp_path / "resumed")
-    np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-3)
-    for weights, expected_weights in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # killed between writing the one and removing the other
+        training.train(EXPERIMENT, tiny_pairs, tmp_path, on_epoch=interrupt)
+    assert list(training.Run(tmp_path, EXPERIMENT).find_last()) == [2, 1, 0]
+    training.train(EXPERIMENT, tiny_pairs, tmp_path)
+    assert_same_training(tmp_path, undisturbed)
 
 
-def test_averaged_weights_are_those_that_were_validated(tiny_pairs, tmp_path):
-    model, history = training.train(BEYOND, tiny_pairs, tmp_path)
-    model.compile(metrics=["mae"])
-    validation = make_dataset(tiny_pairs[tiny_pairs.split == "val"], source="corrected16")
-    best = history.loc[history.val_loss.idxmin()]
-    assert model.evaluate(validation, verbose=0, return_dict=True)["mae"] == pytest.approx(best.val_mae, rel=1e-3)
+def test_who_comes_second_waits_and_does_not_train_again(undisturbed, tiny_pairs, tmp_path, caplog):
+    with ThreadPoolExecutor() as pool:
+        with training.Run(tmp_path, EXPERIMENT).lock():
+            second = pool.submit(training.train, EXPERIMENT, tiny_pairs, tmp_path)
+            while "another process trains here" not in caplog.text:
+                time.sleep(0.01)
+            shutil.copytree(undisturbed[0], tmp_path / EXPERIMENT.name, dirs_exist_ok=True)  # the first one ends
+        _, history = second.result(timeout=60)
+    pd.testing.assert_frame_equal(history, undisturbed[1])
+
+
+def test_two_processes_train_an_experiment_once(tiny_pairs, tmp_path, undisturbed):
+    (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(tiny_pairs))
+    script = (
+        "import pathlib, pickle; from sidlib import training; from tests.test_training import EXPERIMENT;"
+        f"folder = pathlib.Path({str(tmp_path)!r}); pairs = pickle.loads((folder / 'pairs.pickle').read_bytes());"
+        "training.train(EXPERIMENT, pairs, folder, on_epoch=lambda history: print('epoch', flush=True))"
+    )
+    command = [sys.executable, "-c", script]
+    both = [subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(output.count("epoch\n") for output in outputs) == [0, EXPERIMENT.epochs]
+    assert_same_training(tmp_path, undisturbed)
+
+
+def test_a_training_in_float16_goes_on_where_it_stood(tiny_pairs, tmp_path):
+    def interrupt(history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        _, expected = training.train(EXPERIMENT, tiny_pairs, tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            training.train(EXPERIMENT, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
+        model, history = training.train(EXPERIMENT, tiny_pairs, tmp_path / "resumed")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-2)
+    assert model.compute_dtype == "float16" and model(np.full((1, 9, 9, 3), 200, "float32")).dtype == "float32"

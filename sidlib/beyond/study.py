@@ -10,8 +10,9 @@ from scipy.stats import bootstrap
 from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.baselines import score_baselines
+from sidlib.beyond.experiments import OpenExperiment
 from sidlib.evaluation import METRICS, score_experiment
-from sidlib.models import ACTIVATIONS, COURSE_MODELS
+from sidlib.models import ACTIVATIONS, MODELS
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train
 
 SEEDS = (0, 1, 2)
@@ -19,21 +20,21 @@ PROTOCOLS = ("all", "aligned", "first", "first aligned")
 MISALIGNED = ("10034", "10045", "10172")  # the authors of SID ask to leave them out
 GRID = tuple(
     Experiment(model, activation, loss, augment)
-    for model, activation, loss, augment in product(COURSE_MODELS, ACTIVATIONS, ("mae", "mse", "ssim"), (True, False))
+    for model, activation, loss, augment in product(MODELS, ACTIVATIONS, ("mae", "mse", "ssim"), (True, False))
 )
 
-_cnn = COURSE_EXPERIMENTS[1]
+_dark16 = OpenExperiment("cnn", "leaky_relu", "mae", augment=True, label="cnn-dark16", source="dark16")
 ABLATION = {  # each step adds one change to the step before
-    "dark, 8 bit": _cnn,
-    "dark, 16 bit": replace(_cnn, source="dark16"),
-    "amplified, 8 bit": replace(_cnn, source="amplified8"),
-    "amplified, 16 bit": replace(_cnn, source="amplified16"),
-    "values in 0…1": replace(_cnn, source="amplified16", unit=True),
-    "linear in training": replace(_cnn, source="amplified16", unit=True, linear=True),
-    "residual": replace(_cnn, source="amplified16", unit=True, linear=True, residual=True),
+    "dark, 8 bit": COURSE_EXPERIMENTS[1],
+    "dark, 16 bit": _dark16,
+    "amplified, 8 bit": replace(_dark16, label="cnn-amplified8", source="amplified8"),
+    "amplified, 16 bit": replace(_dark16, label="cnn-amplified16", source="amplified16"),
+    "values in 0…1": replace(_dark16, label="cnn-unit", source="amplified16", unit=True),
+    "linear in training": replace(_dark16, label="cnn-linear", source="amplified16", unit=True, linear=True),
+    "residual": replace(_dark16, label="cnn-residual", source="amplified16", unit=True, linear=True, residual=True),
 }
 
-START = Experiment(  # what a better model starts from
+START = OpenExperiment(  # what a better model starts from
     "rcan",
     "leaky_relu",
     "mae",
@@ -47,21 +48,21 @@ START = Experiment(  # what a better model starts from
     residual=True,
     fresh=True,
     cosine=True,
+    label="start",
 )
-BEST = replace(START, clip_norm=1.0, epochs=80, patience=80)
+BEST = replace(START, clip_norm=1.0, epochs=80, patience=80, label="best")
 VARIANTS = {  # each differs in one thing from START, and the last from BEST
     "start": START,
-    "without black correction": replace(START, source="amplified16"),
-    "without channel attention": replace(START, model="rcan_no_attention"),
-    "at full size inside": replace(START, model="rcan_full_size"),
-    "without fresh noise": replace(START, fresh=False),
-    "without cosine schedule": replace(START, cosine=False),
-    "batches of ten": replace(START, batch_size=10),
-    "with MAE and SSIM": replace(START, loss="mae_ssim"),
-    "with averaged weights": replace(START, average=True),
-    "with gradient clipping": replace(START, clip_norm=1.0),
+    "without black correction": replace(START, label="start-amplified16", source="amplified16"),
+    "without channel attention": replace(START, label="start-no-attention", model="rcan_no_attention"),
+    "at full size inside": replace(START, label="start-full-size", model="rcan_full_size"),
+    "without fresh noise": replace(START, label="start-no-fresh", fresh=False),
+    "without cosine schedule": replace(START, label="start-no-cosine", cosine=False),
+    "batches of ten": replace(START, label="start-batch10", batch_size=10),
+    "with MAE and SSIM": replace(START, label="start-mae-ssim", loss="mae_ssim"),
+    "with gradient clipping": replace(START, label="start-clip-norm", clip_norm=1.0),
     "best: clipping and 80 epochs": BEST,
-    "best without fresh noise": replace(BEST, fresh=False),
+    "best without fresh noise": replace(BEST, label="best-no-fresh", fresh=False),
 }
 
 

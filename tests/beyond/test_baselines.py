@@ -70,3 +70,15 @@ def test_a_baseline_is_called_like_a_model():
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 5, 6, 3))
     np.testing.assert_array_equal(Baseline("dark8")(pictures), pictures)
     np.testing.assert_allclose(Baseline("dark8", lambda picture: 1 - picture)(pictures), 255 - pictures)
+
+
+def test_flips_are_averaged_where_they_came_from(tiny_pairs):
+    def shift(pictures):
+        return np.roll(np.asarray(pictures), 1, axis=2)
+
+    shift.source = "corrected16"
+    average = baselines.average_flips(shift)
+    assert average.source == "corrected16"
+    picture = np.random.default_rng(0).random((1, 4, 6, 3))
+    expected = (np.roll(picture, 1, 2) + np.roll(picture, -1, 2)) / 2
+    np.testing.assert_allclose(average(picture), expected)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,8 @@ import pytest
 from sidlib import catalog, paths, training
 from sidlib.backend import keras
 from sidlib.beyond import study
-from sidlib.dataset import source_of
+from sidlib.beyond.experiments import OpenExperiment
+from sidlib.models import source_of
 from sidlib.training import Experiment
 
 
@@ -24,12 +26,19 @@ def test_what_is_compared_has_three_seeds():
 
 
 def test_each_step_of_the_ablation_changes_one_thing():
-    steps = list(study.ABLATION.values())
-    for before, after in zip(steps, steps[1:], strict=False):
-        assert sum(value != vars(after)[field] for field, value in vars(before).items()) == 1
-    for variant in study.VARIANTS.values():
-        changes = [sum(vars(variant)[f] != vars(of)[f] for f in vars(of)) for of in (study.START, study.BEST)]
-        assert variant in (study.START, study.BEST) or min(changes) == 1
+    def count_changes(one, other):
+        dark = {"source": "dark8", "unit": False, "linear": False, "residual": False}
+        one, other = dark | vars(one), dark | vars(other)
+        return sum(value != one.get(field, value) for field, value in other.items() if field != "label")
+
+    assert [count_changes(before, after) for before, after in pairwise(study.ABLATION.values())] == [1] * 6
+    for variant in {*study.VARIANTS.values()} - {study.START, study.BEST}:
+        assert min(count_changes(variant, of) for of in (study.START, study.BEST)) == 1
+
+
+def test_experiments_have_names_of_their_own():
+    names = [experiment.name for experiment in study.list_experiments()]
+    assert len(names) == len(set(names)) and max(map(len, names)) < 45 and "best" in names
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,8 @@ def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
 
 
 def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch):
-    best = Experiment("rcan", "relu", "mae", augment=False, epochs=1, batch_size=6, source="amplified16")
+    options = {"augment": False, "epochs": 1, "batch_size": 6, "source": "amplified16"}
+    best = OpenExperiment("rcan", "relu", "mae", **options, label="best")
     monkeypatch.setattr(study, "BEST", best)
     study.run_study(tiny_pairs, tmp_path, [best])
     kept = keras.saving.load_model(tmp_path / "best.keras")

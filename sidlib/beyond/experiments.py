@@ -1,0 +1,62 @@
+"""Experiments beyond the course's: other inputs and networks, other losses and schedules, new noise in each epoch."""
+
+from dataclasses import dataclass
+
+from sidlib.backend import keras
+from sidlib.beyond import sources
+from sidlib.beyond.models import build_model
+from sidlib.dataset import make_dataset
+from sidlib.losses import LOSSES, ssim_loss
+from sidlib.training import Experiment
+
+ops = keras.ops
+
+
+@keras.saving.register_keras_serializable("sidlib")
+def mae_ssim_loss(truth, output):
+    """Return MAE + 20 · (1 − SSIM) of each picture, (batch,) float32: about equal parts once a model has learned."""
+    return ops.mean(ops.abs(truth - output), axis=(1, 2, 3)) + 20 * ssim_loss(truth, output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenExperiment(Experiment):
+    """An Experiment with what the course left open.
+
+    Attributes:
+        label: its name, which the seed is added to where it is not 0.
+        source: what of a short exposure the model sees, one of dataset.SOURCES.
+        unit, linear, residual: see models.build_model.
+        fresh: another short exposure of each scene in every epoch, see sources.retake; drawn from the seed, too.
+        cosine: the learning rate falls to zero along half a cosine.
+        clip_norm: longer gradients of a weight are shortened to this length; 0 for never.
+    """
+
+    label: str
+    source: str = "dark8"
+    unit: bool = False
+    linear: bool = False
+    residual: bool = False
+    fresh: bool = False
+    cosine: bool = False
+    clip_norm: float = 0.0
+
+    losses = LOSSES | {"mae_ssim": mae_ssim_loss}
+
+    @property
+    def name(self):
+        return f"{self.label}-seed{self.seed}" if self.seed else self.label
+
+    def build_model(self):
+        keras.utils.set_random_seed(self.seed)
+        return build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+
+    def build_optimizer(self, updates):
+        rate = self.learning_rate
+        if self.cosine:
+            rate = keras.optimizers.schedules.CosineDecay(rate, updates)
+        return keras.optimizers.Adam(rate, clipnorm=self.clip_norm or None)
+
+    def make_dataset(self, pairs, epochs):
+        retake = sources.retake if self.fresh else None
+        options = {"source": self.source, "retake": retake}
+        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, **options)

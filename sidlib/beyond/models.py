@@ -1,0 +1,92 @@
+"""Models beyond the course's: RCAN and its kin, and options around any body: other inputs, values in 0…1, residuals."""
+
+from functools import partial
+
+from sidlib.backend import keras
+from sidlib.models import MODELS as COURSE_MODELS
+from sidlib.models import ClipPixels, Sees, convolve
+
+layers, ops = keras.layers, keras.ops
+
+
+def build_model(name, activation, source, unit=False, linear=False, residual=False):
+    """Return an untrained model: a body of the given name between an input and an RGB output.
+
+    Args:
+        name: one of MODELS.
+        activation: after each convolution but the last, "relu" or "leaky_relu".
+        source: what the model is to see, one of dataset.SOURCES.
+        unit: compute on values of 0…1 inside.
+        linear: do not clip in training, where a clipped pixel would have no gradient; clip at use.
+        residual: the output is a correction that is added to the input.
+    """
+    picture = keras.Input((None, None, 3))
+    seen = x = Sees(source, name="sees")(picture)
+    if unit:
+        x = layers.Rescaling(1 / 255, name="to_unit")(x)
+    x = MODELS[name](x, activation)
+    if unit:
+        x = layers.Rescaling(255.0, name="from_unit")(x)
+    if residual:
+        x = layers.Add(name="add_input")([seen, x])
+    clip = ClipAtUse(name="clip") if linear else ClipPixels(name="clip")
+    return keras.Model(picture, clip(x), name=name)
+
+
+def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
+    """Return the output of a residual channel attention network that works at 1 / stride of the size.
+
+    Source: Zhang et al., Image Super-Resolution Using Very Deep Residual Channel Attention Networks (ECCV 2018), here
+    with one group of blocks, and with the strided convolution of a denoiser in front.
+    """
+    picture = x
+    x = layers.Conv2D(filters, 2 * stride - 1, stride, padding="same", name="head_conv")(x)  # (batch, H / 2, W / 2, 48)
+    for block in range(1, blocks + 1):
+        features = convolve(filters, activation, f"block{block}_conv1")(x)
+        features = convolve(filters, None, f"block{block}_conv2")(features)
+        if attention:
+            weights = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_mean")(features)
+            weights = layers.Conv2D(filters // 4, 1, activation="relu", name=f"block{block}_squeeze")(weights)
+            weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
+            features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
+        x = layers.Add(name=f"block{block}_add")([x, features])
+    x = convolve(3 * stride**2, None, "output_conv")(x)  # each place holds the stride × stride pixels of its square
+    return DepthToSpace(stride, name="full_size")(x, picture)
+
+
+@keras.saving.register_keras_serializable("sidlib")
+class ClipAtUse(ClipPixels):
+    """ClipPixels that passes values as they are while the weights are trained."""
+
+    def call(self, pixels, training=False):
+        return pixels if training else super().call(pixels)
+
+
+@keras.saving.register_keras_serializable("sidlib")
+class DepthToSpace(layers.Layer):
+    """Lays stride² · c channels out as stride × stride pixels of c, cut to the size of a picture (batch, H, W, …)."""
+
+    def __init__(self, stride, **options):
+        super().__init__(**options)
+        self.stride = stride
+
+    def call(self, features, picture):
+        batch, height, width, channels = ops.shape(features)
+        x = ops.reshape(features, (batch, height, width, self.stride, self.stride, channels // self.stride**2))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        x = ops.reshape(x, (batch, height * self.stride, width * self.stride, channels // self.stride**2))
+        return x[:, : ops.shape(picture)[1], : ops.shape(picture)[2]]
+
+    def compute_output_shape(self, features_shape, picture_shape):
+        return (*picture_shape[:3], features_shape[3] // self.stride**2)
+
+    def get_config(self):
+        return super().get_config() | {"stride": self.stride}
+
+
+MODELS = COURSE_MODELS | {
+    "rcan": build_rcan,
+    # RCAN without one of its ideas, to measure what the idea is worth:
+    "rcan_no_attention": partial(build_rcan, attention=False),
+    "rcan_full_size": partial(build_rcan, filters=24, stride=1),  # as many multiply-accumulates
+}

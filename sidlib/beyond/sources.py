@@ -1,0 +1,63 @@
+"""What a network can see of a short exposure beyond the course's 8 dark bits, and new noise for every epoch.
+
+Importing this module makes its sources known to dataset.SOURCES, as models that were saved with them need.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from sidlib import catalog
+from sidlib.dataset import register_source
+from sidlib.preprocess import load_signal
+from sidlib.raw import quantize, render
+from sidlib.sample import camera
+
+
+def _register(name, amplified, bits, corrected=False):
+    """Make a source known: amplified by the exposure ratio before anything is rounded, rounded to 2 ** bits levels."""
+
+    @register_source(name)
+    def show(signal, ratio, iso):
+        camera_rgb = correct_black(signal, iso) if corrected else signal.camera_rgb
+        linear = render(camera_rgb, signal.white_balance, signal.to_srgb, ratio if amplified else 1)
+        return quantize(linear, bits).astype(np.float32) * np.float32(255 / (2**bits - 1))
+
+
+_register("dark16", amplified=False, bits=16)
+_register("amplified8", amplified=True, bits=8)
+_register("amplified16", amplified=True, bits=16)
+_register("corrected16", amplified=True, bits=16, corrected=True)
+
+
+def correct_black(signal, iso):
+    """Return a Signal's camera RGB without the black level error that its camera is known to have at an ISO.
+
+    The camera of the calibration is told by the name that the file states. Where it states none, by its colour matrix,
+    which LibRaw gives its predecessor, the α7S, too. What other cameras recorded is returned as it is.
+    """
+    by_matrix = not signal.camera and np.allclose(signal.to_srgb, camera.TO_SRGB, atol=1e-3)
+    if by_matrix or signal.camera.casefold() == camera.MODEL.casefold():
+        return camera.correct_black(signal.camera_rgb, iso)
+    return signal.camera_rgb
+
+
+def retake(pair, rng):
+    """Return another short exposure of a pair, simulated from its long one at the ISO of a random scene of SID's train.
+
+    Args:
+        pair: dict with long_signal and ratio.
+        rng: numpy Generator.
+    Returns:
+        raw.Signal and ISO, see dataset.make_dataset.
+    """
+    iso = rng.choice(_train_isos())
+    long = load_signal(pair["long_signal"])
+    return long._replace(camera_rgb=camera.expose_reduced(long.camera_rgb, pair["ratio"], iso, rng)), iso
+
+
+@cache
+def _train_isos():
+    """The ISO of each scene of SID's train split."""
+    index = catalog.load_index()
+    return index[index.split == "train"].drop_duplicates("scene").iso.to_numpy()

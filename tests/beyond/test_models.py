@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from sidlib.backend import keras, tf
+from sidlib.beyond import models
+from sidlib.models import describe_layers, source_of
+
+
+@pytest.mark.parametrize("name", ["rcan", "rcan_no_attention", "rcan_full_size"])
+@pytest.mark.parametrize("size", [(8, 8), (9, 11), (13, 17)])
+def test_the_output_has_the_inputs_size_and_range(name, size, tmp_path):
+    model = models.build_model(name, "relu", "amplified16", unit=True, linear=True, residual=True)
+    picture = np.full((2, *size, 3), 200, "float32")
+    output = model(picture).numpy()
+    assert output.shape == (2, *size, 3)
+    assert output.min() >= 0 and output.max() <= 255
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(picture), output)
+    assert source_of(loaded) == "amplified16"
+
+
+def test_a_linear_model_is_clipped_at_use_only():
+    values = np.array([-5.0, 300.0], "float32")
+    np.testing.assert_array_equal(models.ClipAtUse()(values), [0, 255])
+    np.testing.assert_array_equal(models.ClipAtUse()(values, training=True), values)
+
+
+def test_a_residual_model_without_weights_is_the_identity():
+    model = models.build_model("rcan", "relu", "dark8", unit=True, linear=True, residual=True)
+    model.set_weights([0 * weights for weights in model.get_weights()])
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 11, 14, 3)).astype("float32")
+    np.testing.assert_array_equal(model(picture), picture)
+
+
+def test_depth_to_space_is_tensorflows():
+    features = np.random.default_rng(0).random((2, 3, 4, 12)).astype("float32")
+    expected = tf.nn.depth_to_space(features, 2)
+    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 6, 8, 3))), expected)
+    np.testing.assert_array_equal(models.DepthToSpace(2)(features, np.zeros((2, 5, 7, 3))), expected[:, :5, :7])
+
+
+def test_the_best_model_costs_no_more_than_the_dense_cnn():
+    costs = {
+        name: describe_layers(models.build_model(name, "leaky_relu", "dark8"), 86, 128).multiply_accumulates.sum()
+        for name in ("dense_cnn", "rcan", "rcan_full_size")
+    }
+    assert costs["rcan"] < costs["dense_cnn"]
+    assert costs["rcan_full_size"] == pytest.approx(costs["rcan"], rel=0.05)
