@@ -1,6 +1,6 @@
 """Learning to see in the dark: from RAW files to trained models and their comparison.
 
-The modules follow the data: catalog, raw, preprocess, dataset, models (with losses), training, evaluation,
-human_check (with captures, view, stage, votes). `baselines` and `study` compare what was trained with what needs no
-training, `sample` and `camera` make the embedded data set, `plots` draws, `paths` knows where things lie.
+The course's modules follow the data: catalog, raw, preprocess, dataset, models (with losses), training, evaluation,
+human_check. Beside them, `sample` makes the embedded data set, `beyond` holds what the course left open, `plots` draws,
+`paths` knows where things lie, and `backend` imports TensorFlow.
 """

@@ -75,9 +75,10 @@ def describe_layers(model, height, width):
     Columns: layer, height, width, channels (of its output), parameters, multiply_accumulates (of convolutions; the cost
     of the others is small).
     """
-    outputs = keras.Model(model.input, [layer.output for layer in model.layers])(ops.zeros((1, height, width, 3)))
+    described = model.layers[1:]  # all but the input
+    outputs = keras.Model(model.input, [layer.output for layer in described])(ops.zeros((1, height, width, 3)))
     rows = []
-    for layer, output in zip(model.layers, outputs, strict=True):
+    for layer, output in zip(described, outputs, strict=True):
         _, height, width, channels = output.shape
         kernel = layer.kernel.shape if isinstance(layer, layers.Conv2D) else (0,)
         cost = height * width * math.prod(kernel)

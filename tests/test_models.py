@@ -27,7 +27,7 @@ def test_a_saved_model_is_loaded_in_safe_mode_and_gives_the_same(name, activatio
 
 def test_the_cnn_doubles_its_filters_and_keeps_the_size():
     table = models.describe_layers(models.build_model("cnn", "relu"), 10, 12)
-    assert table.channels.tolist() == [3, 3, 32, 64, 128, 3, 3]
+    assert table.channels.tolist() == [3, 32, 64, 128, 3, 3]
     assert (table.height == 10).all() and (table.width == 12).all()
     assert table.parameters.sum() == sum(9 * i * o + o for i, o in ((3, 32), (32, 64), (64, 128), (128, 3)))
 
