@@ -155,13 +155,13 @@ def run_model(model, capture):
 
 
 def run_batch(model, pictures):
-    """Return what a model makes of a batch of pictures: float32, whatever type it computes in.
+    """Return what a model makes of a batch of pictures (float32): a float32 array, whatever type it computes in.
 
     Keras models are compiled, once for all sizes. Other functions are called as they are: they may do what cannot be
-    compiled.
+    compiled, or what is to be done each time.
     """
     run = _compile(model) if isinstance(model, keras.Model) else model
-    return np.asarray(run(np.asarray(pictures, np.float32)), np.float32)
+    return np.asarray(run(pictures), np.float32)
 
 
 _compiled = WeakKeyDictionary()  # goes with its models
