@@ -3,14 +3,17 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from sidlib import paths
-from sidlib.backend import tf
-from sidlib.dataset import SOURCES, estimate_ratio, read_picture, show, source_of
+from sidlib.backend import keras, tf
+from sidlib.catalog import MAX_RATIO
+from sidlib.dataset import SOURCES, read_picture, show, source_of
+from sidlib.human_check.view import describe_broken
 from sidlib.preprocess import load_signal
-from sidlib.raw import RawError, Signal, read_exposure, read_signal
+from sidlib.raw import RawError, Signal, encode_srgb, quantize, read_exposure, read_signal, render
 
 MAX_FILE_BYTES = 256 * 2**20  # more than today's cameras write
 MIN_SIZE_PX = 8  # of a developed picture, what the smallest model needs
@@ -32,6 +35,20 @@ class Capture:
     ratio: float
     iso: float
     truth: np.ndarray | None = None
+
+
+def choose_pair(pairs, number=0):
+    """Return a test pair as a DataFrame of one row; by default always the same, the first.
+
+    Raises:
+        ValueError: there are no test pairs. IndexError: there are some, but not this one.
+    """
+    test = pairs[pairs.split == "test"]
+    if test.empty:
+        raise ValueError(f"A human check needs a test pair. Received: {len(pairs)} pairs, none of split test")
+    if not 0 <= number < len(test):
+        raise IndexError(f"There are {len(test)} test pairs, numbered from 0. Received: {number}")
+    return test.iloc[[number]]
 
 
 def describe_pair(pair):
@@ -73,14 +90,99 @@ def check_size(path, size):
         raise RawError(f"{path}: too large, {size / 2**20:.0f} MB where {limit:.0f} MB are the limit")
 
 
+def measure_brightness(pairs):
+    """Return how bright the long exposures of pairs are: the geometric mean of the scenes' mean signal in 0…1."""
+    means = [load_signal(path).camera_rgb.mean() for path in pairs.long_signal.unique()]
+    return float(np.exp(np.log(np.maximum(means, 1e-6)).mean()))
+
+
+def estimate_ratio(signal, brightness):
+    """Return the exposure ratio that would make a Signal as bright as long exposures are, 1 to catalog.MAX_RATIO.
+
+    For captures that have no long exposure. It is wrong by as much as a scene is brighter or darker than usual.
+
+    Args:
+        brightness: see measure_brightness.
+    """
+    mean = max(float(signal.camera_rgb.mean()), 1e-6)
+    return float(np.clip(brightness / mean, 1, MAX_RATIO))
+
+
+def _develop(capture, gain):
+    signal = capture.signal
+    return render(signal.camera_rgb, signal.white_balance, signal.to_srgb, gain)
+
+
+# What is shown beside the outputs, for comparison: functions of a Capture to pictures as make_picture returns them.
+INPUTS = {
+    "input": lambda capture: quantize(_develop(capture, 1)).astype(np.float32),
+    "input, amplified": lambda capture: 255 * encode_srgb(_develop(capture, capture.ratio)),
+}
+
+
+def check_names(models):
+    """Raise a ValueError if there are no models, or one whose name is that of another picture or of none."""
+    if not models:
+        raise ValueError("A human check needs at least one model. Received: none")
+    if taken := {*INPUTS, "truth", ""} & set(models):
+        raise ValueError(f"These names are kept for other pictures. Received: models called {sorted(taken)}")
+
+
+def collect_pictures(models, pair):
+    """Return the pictures of a human check, in the order that every figure keeps: inputs, outputs, truth.
+
+    Args:
+        models: {name: Keras model, or function from batch to batch}.
+        pair: DataFrame of one row.
+    Returns:
+        {name: picture}, see make_picture: "input" as it is, "input, amplified" by the exposure ratio, the outputs,
+        "truth".
+    """
+    check_names(models)
+    capture = load_capture(next(pair.itertuples()))
+    return {name: make_picture(models, capture, name) for name in [*INPUTS, *models]} | {"truth": capture.truth}
+
+
+def make_picture(models, capture, name):
+    """Return an input or the output of one of {name: model} by its name: float32 (height, width, 3) in 0…255."""
+    return INPUTS[name](capture) if name in INPUTS else run_model(models[name], capture)
+
+
 def run_model(model, capture):
     """Return what a model makes of a Capture: float32 (height, width, 3)."""
     shown = show(capture.signal, SOURCES[source_of(model)], capture.ratio, capture.iso)
-    return np.asarray(model(shown[None]))[0]
+    return run_batch(model, shown[None])[0]
+
+
+def run_batch(model, pictures):
+    """Return what a model makes of a batch of pictures (float32): a float32 array, whatever type it computes in.
+
+    Keras models are compiled, once for all sizes. Other functions are called as they are: they may do what cannot be
+    compiled, or what is to be done each time.
+    """
+    run = _compile(model) if isinstance(model, keras.Model) else model
+    return np.asarray(run(pictures), np.float32)
+
+
+_compiled = WeakKeyDictionary()  # goes with its models
+
+
+def _compile(model):
+    if model not in _compiled:
+        weak, inputs = ref(model), getattr(model, "inputs", None)
+        shape = inputs[0].shape if inputs else (None, None, None, 3)
+        _compiled[model] = tf.function(lambda batch: weak()(batch), input_signature=[tf.TensorSpec(shape)])
+    return _compiled[model]
 
 
 def save_picture(picture, file, bits):
-    """Write a picture (values in 0…255, with fractions) as a PNG of 8 or 16 bits."""
-    levels = np.rint(np.clip(picture, 0, 255) / 255 * (2**bits - 1)).astype(f"uint{bits}")
+    """Write a picture (values in 0…255, with fractions) as a PNG of 8 or 16 bits.
+
+    Raises:
+        ValueError: it has values that no PNG can hold. OSError: the file cannot be written.
+    """
+    if broken := describe_broken(picture):
+        raise ValueError(broken)
+    levels = np.rint(np.clip(np.float64(picture), 0, 255) / 255 * (2**bits - 1)).astype(f"uint{bits}")
     with paths.write_whole(file) as path:
         path.write_bytes(tf.io.encode_png(levels).numpy())  # Pillow has no 16-bit colour

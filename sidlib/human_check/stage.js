@@ -39,6 +39,17 @@ function addSlider(model, parent, [trait, name, min, max, step, describe]) {
   return label;
 }
 
+async function send(model, file) {
+  const id = `${Date.now()} ${Math.random()}`; // several files may be on their way, of one name too
+  const { name, size } = file;
+  let end = 0;
+  do {
+    const start = end;
+    end = size > model.get("max_bytes") ? 0 : Math.min(start + PIECE, size); // of one too large, the size alone
+    model.send({ id, name, size, start, end }, undefined, [await file.slice(start, end).arrayBuffer()]);
+  } while (end && end < size);
+}
+
 function addUpload(model, parent) {
   const label = add(parent, "label");
   label.append("Upload a RAW file");
@@ -46,14 +57,13 @@ function addUpload(model, parent) {
   input.addEventListener("change", async () => {
     const [file] = input.files;
     if (!file) return;
-    const { name, size } = file;
-    let end = 0;
-    do {
-      const start = end;
-      end = size > model.get("max_bytes") ? 0 : Math.min(start + PIECE, size); // of one too large, the size alone
-      model.send({ name, size, start, end }, undefined, [await file.slice(start, end).arrayBuffer()]);
-    } while (end && end < size);
     input.value = ""; // so that the same file can be chosen again
+    try {
+      await send(model, file);
+    } catch (error) {
+      // It cannot be read, or the kernel is gone; then only this page can say so.
+      model.set("status", `${file.name}: the upload stopped (${error.message})`);
+    }
   });
   return label;
 }

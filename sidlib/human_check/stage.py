@@ -15,8 +15,8 @@ class Stage(anywidget.AnyWidget):
     Attributes:
         zoom, across, down, stops: see view.View.
         place: of the wipe's edge, 0…1; its slider is there while `wiping`.
-        uploading: a file can be uploaded. It comes in pieces, to `on_msg`: {"name", "size", "start", "end"} and the
-            bytes from start to end; of one larger than `max_bytes`, one piece of none.
+        uploading: files can be uploaded. Each comes in pieces, to `on_msg`: {"id", "name", "size", "start", "end"} and
+            the bytes from start to end; of one larger than `max_bytes`, one piece of none. The id is the upload's.
         html: the pictures.
         status: a line above them, read aloud when it changes; with a sign while `busy`.
     """

@@ -70,9 +70,20 @@ def wipe(left, right, place):
 
 
 def describe_scores(output, truth):
-    """Return how close an output is to the truth, in a line."""
-    scores = score_picture(output, truth)
-    return f"MAE {scores['mae']:.1f} · {scores['psnr_db']:.1f} dB · SSIM {scores['ssim']:.2f}"
+    """Return how close an output is to the truth, in a line: without SSIM where its window does not fit."""
+    if broken := describe_broken(output):
+        return broken
+    small = -(-WINDOW_PX // min(output.shape[:2]))
+    repeated = (np.tile(picture, (small, small, 1)) for picture in (output, truth))  # whose MAE and PSNR are the same
+    scores = score_picture(*repeated)
+    line = f"MAE {scores['mae']:.1f} · {scores['psnr_db']:.1f} dB"
+    return line if small > 1 else f"{line} · SSIM {scores['ssim']:.2f}"
+
+
+def describe_broken(picture):
+    """Return how many values of a picture are not finite, "" if all are."""
+    broken = np.size(picture) - np.isfinite(picture).sum()
+    return f"{broken} of {np.size(picture)} values are NaN or infinite" if broken else ""
 
 
 def show_row(pictures, captions, view, wiped=None, place=0.5):
@@ -100,19 +111,22 @@ def show_row(pictures, captions, view, wiped=None, place=0.5):
 
 
 def encode_png(picture):
-    """Return a picture as the data URL of a PNG."""
+    """Return a picture as the data URL of a PNG; what is no number is black."""
     buffer = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8)).save(buffer, "png", compress_level=1)
+    Image.fromarray(np.clip(np.rint(np.nan_to_num(picture)), 0, 255).astype(np.uint8)).save(
+        buffer, "png", compress_level=1
+    )
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _show(name, caption, picture):
     name, caption = html.escape(name), html.escape(caption)
     alt = f"{name}: {caption}" if caption else name
-    lines = caption.replace(" · ", "</span> · <span>")  # a score is not broken between its name and its value
+    scores = caption.replace(" · ", "</span> · <span>")  # a score is not broken between its name and its value
+    lines = [f"<b>{name}</b>", *(f"<span>{line}</span>" for line in scores.splitlines())]
     return f"""
         <figure><img alt="{alt}" src="{encode_png(picture)}" draggable="false">
-        <figcaption><b>{name}</b>\n<span>{lines}</span></figcaption></figure>"""
+        <figcaption>{"<br>".join(lines)}</figcaption></figure>"""
 
 
 @cache

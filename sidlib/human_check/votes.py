@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from datetime import UTC, datetime
 
@@ -10,7 +11,6 @@ import pandas as pd
 from scipy.stats import binomtest
 
 COLUMNS = ["time", "dataset", "scene", "frame", "short_s", "shown", "best", "seed", "zoom", "across", "down", "stops"]
-SEPARATOR = " | "
 
 
 def shuffle_names(names, seed, number):
@@ -31,7 +31,8 @@ def append_vote(file, vote):
     """
     if vote["best"] and vote["best"] not in vote["shown"]:
         raise ValueError(f"best must be one of {vote['shown']}, or empty. Received: {vote['best']!r}")
-    vote = vote | {"time": datetime.now(UTC).isoformat(timespec="seconds"), "shown": SEPARATOR.join(vote["shown"])}
+    texts = {name: _write_text(vote[name]) for name in ("dataset", "scene", "best")}
+    vote = vote | texts | {"time": datetime.now(UTC).isoformat(timespec="seconds"), "shown": json.dumps(vote["shown"])}
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "a+b") as target:
         lines = io.StringIO()
@@ -48,10 +49,24 @@ def append_vote(file, vote):
 
 def load_votes(file):
     """Return the votes of a CSV file, a DataFrame of COLUMNS with lists in `shown`; lines that were cut off are not."""
-    lines = file.read_text().splitlines()[1:] if file.is_file() else []
-    rows = [row for line in lines for row in csv.reader([line]) if len(row) == len(COLUMNS)]
-    votes = pd.DataFrame(rows, columns=COLUMNS)
-    return votes.assign(shown=votes.shown.str.split(SEPARATOR, regex=False))
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n") if file.is_file() else []
+    rows = [row for line in lines for row in csv.reader([line]) if len(row) == len(COLUMNS) and row != COLUMNS]
+    return pd.DataFrame(map(_read_row, rows), columns=COLUMNS)
+
+
+def _write_text(text):
+    """A vote is a line: text that does not fit into one, or not into UTF-8, is written as JSON."""
+    text = str(text)
+    return text if text.isprintable() and not text.startswith('"') else json.dumps(text)
+
+
+def _read_row(row):
+    vote = dict(zip(COLUMNS, row, strict=True))
+    try:
+        texts = {name: json.loads(text) for name, text in vote.items() if name == "shown" or text.startswith('"')}
+    except ValueError:  # votes were kept so before names could hold anything
+        texts = {"shown": vote["shown"].split(" | ")}
+    return vote | texts
 
 
 def rank_votes(votes):

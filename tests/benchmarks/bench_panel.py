@@ -39,20 +39,20 @@ def bench_changes(tmp_path):
         )
         for capture in small
     ]
-    check.load = captures.__getitem__
-    check.render()
-    (hidden, *_), stage = check.shown.values(), check.stage
-    check.left.value, check.right.value = list(models)[0], "truth"
+    check.comparison.load = captures.__getitem__
+    check.viewer.render()
+    (hidden, *_), stage = check.viewer.shown.values(), check.viewer.stage
+    check.viewer.left.value, check.viewer.right.value = list(models)[0], "truth"
     changes = {
         "wipe": lambda number: stage.set_trait("place", number / ROUNDS),
         "brightness": lambda number: stage.set_trait("stops", number / 2),
-        "error map": lambda number: check.errors.set_trait("value", not check.errors.value),
+        "error map": lambda number: check.viewer.errors.set_trait("value", not check.viewer.errors.value),
         "a model more or less": lambda number: hidden.set_trait("value", not hidden.value),
         "zoom": lambda number: stage.set_trait("zoom", 2 + number),
         "move at zoom 2": lambda number: (stage.set_trait("zoom", 2), stage.set_trait("across", number / ROUNDS)),
-        "another picture, where models run": lambda number: check.picture.set_trait("value", number + 1),
-        "a picture seen before": lambda number: check.picture.set_trait("value", number),
-        "vote and reveal": lambda number: (check.mode.set_trait("value", human_check.BLIND), check.vote("A")),
+        "another picture, where models run": lambda number: check.comparison.picture.set_trait("value", number + 1),
+        "a picture seen before": lambda number: check.comparison.picture.set_trait("value", number),
+        "vote and reveal": lambda number: (check.mode.set_trait("value", check.blind), check.blind.vote("A")),
     }
     rows = []
     for change, make in changes.items():
@@ -62,7 +62,7 @@ def bench_changes(tmp_path):
             make(number)
             seconds.append(time.perf_counter() - start)
             if change == "vote and reveal":
-                check.mode.value = human_check.COMPARE
+                check.mode.value = check.comparison
         rows.append({"change": change, "milliseconds": 1000 * statistics.median(seconds)})
         stage.zoom = 1
     table = pd.DataFrame(rows).set_index("change").round(0)

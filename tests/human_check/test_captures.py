@@ -1,10 +1,22 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
-from sidlib import evaluation, raw
-from sidlib.backend import tf
-from sidlib.beyond.baselines import Baseline
+from sidlib import evaluation, models, preprocess, raw
+from sidlib.backend import keras, tf
 from sidlib.human_check import captures
+
+
+def say_back(source):
+    """A model that returns what it sees."""
+
+    def model(pictures):
+        return pictures
+
+    model.source = source
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +31,7 @@ def capture(pair):
 
 @pytest.mark.parametrize("source", ["dark8", "amplified16"])
 def test_a_model_sees_of_a_capture_what_it_sees_when_it_is_scored(capture, pair, source):
-    model = Baseline(source)
+    model = say_back(source)
     _, output, truth = next(evaluation.predict(model, pair))
     np.testing.assert_allclose(captures.run_model(model, capture), output, atol=1e-4)
     np.testing.assert_array_equal(capture.truth, truth)
@@ -30,7 +42,7 @@ def test_a_file_without_a_long_exposure_gets_an_estimated_ratio(pair):
     bright, dark = (captures.open_capture(path, brightness) for brightness in (0.1, 0.01))
     assert bright.name == path.name and bright.truth is None and bright.iso == pair.iso.item()
     assert 1 <= dark.ratio < bright.ratio <= 300
-    outputs = [captures.run_model(Baseline("amplified16"), capture).mean() for capture in (dark, bright)]
+    outputs = [captures.run_model(say_back("amplified16"), capture).mean() for capture in (dark, bright)]
     assert outputs[0] < outputs[1]
 
 
@@ -48,6 +60,120 @@ def test_what_cannot_be_shown_is_refused_with_the_reason(pair, tmp_path, monkeyp
     monkeypatch.setattr(captures, "MAX_FILE_BYTES", 100_000)
     with pytest.raises(raw.RawError, match="too large, 0 MB"):
         captures.open_capture(pair.short.item(), 0.1)
+
+
+def test_the_ratio_of_a_capture_is_estimated_from_how_bright_long_exposures_are(tiny_pairs):
+    train = tiny_pairs[tiny_pairs.split == "train"]
+    brightness = captures.measure_brightness(train)
+    for row in train.itertuples():
+        signal = preprocess.load_signal(row.short_signal)
+        estimate = captures.estimate_ratio(signal, brightness)
+        assert row.ratio / 4 < estimate <= 300
+        darker = signal._replace(camera_rgb=signal.camera_rgb / 2)
+        assert captures.estimate_ratio(darker, brightness) == pytest.approx(min(300, 2 * estimate), rel=1e-3)
+
+
+def test_the_inputs_are_those_that_models_see(capture):
+    for name, source in {"input": "dark8", "input, amplified": "amplified16"}.items():
+        picture = captures.INPUTS[name](capture)
+        assert picture.dtype == np.float32
+        np.testing.assert_allclose(picture, captures.run_model(say_back(source), capture), atol=0.003)
+
+
+def test_no_test_pairs_are_refused(tiny_pairs):
+    with pytest.raises(ValueError, match="Received: 6 pairs"):
+        captures.choose_pair(tiny_pairs[tiny_pairs.split == "train"])
+
+
+SIZES = [(8, 8), (22, 32), (32, 22), (9, 41)]
+
+
+def draw_batch(height, width, count=1):
+    return np.random.default_rng(height).uniform(0, 60, (count, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", models.COURSE_MODELS)
+def test_a_compiled_model_makes_what_it_makes_eagerly_of_every_size(name):
+    model = models.build_model(name, "relu")
+    for size in SIZES:
+        batch = draw_batch(*size, count=2)
+        output = captures.run_batch(model, batch)
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, np.asarray(model(batch)), atol=0.01)
+
+
+def build_traced(traces, shape=(None, None, 3), units=3):
+    class Traced(keras.layers.Layer):
+        def call(self, pictures):
+            traces.append(pictures.shape)
+            return 2 * pictures
+
+    x = picture = keras.Input(shape, name="dark8")
+    return keras.Model(picture, keras.layers.Dense(units, kernel_initializer="identity")(Traced()(x)))
+
+
+def test_a_model_is_compiled_once_for_all_sizes_and_sees_its_new_weights():
+    traces = []
+    model = build_traced(traces)
+    traces.clear()  # of when it was built
+    for size in SIZES:
+        captures.run_batch(model, draw_batch(*size))
+    assert len(traces) == 1
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    np.testing.assert_allclose(captures.run_batch(model, draw_batch(8, 8)), 4 * draw_batch(8, 8), rtol=1e-6)
+
+
+def test_a_model_that_was_compiled_goes_with_its_last_user():
+    model = build_traced([])
+    captures.run_batch(model, draw_batch(8, 8))
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_of_one_size_a_sequence_and_one_of_ones_own_are_run_too():
+    class Doubled(keras.Model):
+        def call(self, pictures):
+            return 2 * pictures
+
+    sequence = keras.Sequential([keras.layers.Rescaling(2)])
+    fixed = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Reshape((8, 8, 3))])
+    for model, factor in ((Doubled(), 2), (sequence, 2), (fixed, 1), (build_traced([], (8, 8, 3)), 2)):
+        np.testing.assert_allclose(captures.run_batch(model, draw_batch(8, 8)), factor * draw_batch(8, 8), rtol=1e-6)
+
+
+def test_other_functions_are_called_each_time_as_they_are():
+    calls = []
+
+    def model(pictures):
+        calls.append(1)
+        return np.flip(pictures, 1) * len(calls)
+
+    first, second = (captures.run_batch(model, draw_batch(8, 9)) for _ in range(2))
+    np.testing.assert_array_equal(second, 2 * first)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_a_picture_of_a_model_of_less_precision_is_saved_as_bright_as_it_is(capture, policy, tmp_path):
+    x = picture = keras.Input((None, None, 3), name="dark8")
+    model = keras.Model(picture, keras.layers.Rescaling(0.0, 200, dtype=policy)(x))
+    output = captures.run_model(model, capture)
+    assert output.dtype == np.float32 and (output == 200).all()
+    assert np.asarray(model(capture.truth[None])).dtype != np.float32
+    for dtype in (np.float32, np.float16):
+        captures.save_picture(output.astype(dtype), tmp_path / "picture.png", 16)
+        read = tf.io.decode_png((tmp_path / "picture.png").read_bytes(), dtype="uint16").numpy()
+        assert (read == round(200 / 255 * 65535)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_picture_that_a_png_cannot_hold_is_not_saved(tmp_path, value):
+    picture = np.full((9, 12, 3), 100.0)
+    picture[0, 0, 0] = value
+    with pytest.raises(ValueError, match="1 of 324 values are NaN or infinite"):
+        captures.save_picture(picture, tmp_path / "picture.png", 16)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -1,4 +1,7 @@
 import re
+import tempfile
+from dataclasses import replace
+from itertools import zip_longest
 
 import ipywidgets as widgets
 import numpy as np
@@ -7,6 +10,8 @@ from PIL import Image
 
 from sidlib import human_check, training
 from sidlib.evaluation import score_picture
+from sidlib.human_check import blind_vote, viewer
+from sidlib.human_check.stage import Stage
 from sidlib.human_check.votes import load_votes
 
 MODELS = {"as it is": lambda x: x, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
@@ -19,7 +24,7 @@ def check(tiny_pairs, tmp_path):
 
 def read_names(check):
     """What the panel shows: the alternative text of each picture."""
-    return re.findall(r'<figure><img alt="([^"]*)"', check.stage.html)
+    return re.findall(r'<figure><img alt="([^"]*)"', check.viewer.stage.html)
 
 
 def test_the_same_test_picture_is_chosen_by_default(tiny_pairs):
@@ -48,11 +53,6 @@ def test_a_check_without_models_is_refused(tiny_pairs):
         human_check.compare({}, tiny_pairs)
 
 
-def test_a_model_does_not_take_the_name_of_another_picture(tiny_pairs):
-    with pytest.raises(ValueError, match="Received.*truth"):
-        human_check.HumanCheck({"truth": MODELS["white"]}, tiny_pairs)
-
-
 def test_models_are_loaded_where_their_training_has_ended(tiny_pairs, tmp_path):
     done, half, none = (training.Experiment("cnn", "relu", "mae", False, epochs=1, seed=seed) for seed in range(3))
     for experiment in (done, half):
@@ -72,12 +72,12 @@ def test_the_figure_shows_every_picture_with_its_score(tiny_pairs):
 
 def test_the_panel_opens_on_the_fixed_picture_and_shows_what_is_chosen(check):
     assert [name.split(":")[0] for name in read_names(check)] == ["input", "input, amplified", *MODELS, "truth"]
-    assert "scene 10001, frame 0" in check.stage.status
-    check.shown["as it is"].value = False
+    assert "scene 10001, frame 0" in check.viewer.stage.status
+    check.viewer.shown["as it is"].value = False
     assert len(read_names(check)) == 5
-    before = check.stage.html
-    check.picture.value = 1
-    assert check.stage.html != before
+    before = check.viewer.stage.html
+    check.comparison.picture.value = 1
+    assert check.viewer.stage.html != before
 
 
 def test_the_panel_refuses_a_picture_that_is_not_there(tiny_pairs, tmp_path):
@@ -88,161 +88,329 @@ def test_the_panel_refuses_a_picture_that_is_not_there(tiny_pairs, tmp_path):
 def test_the_panel_runs_each_model_once_a_picture(tiny_pairs, tmp_path):
     runs = []
     check = human_check.HumanCheck({"counted": lambda x: runs.append(1) or x}, tiny_pairs, folder=tmp_path)
-    check.shown["counted"].value = False
-    check.shown["counted"].value = True
-    check.stage.zoom, check.stage.stops, check.errors.value = 2, 1, True
-    check.picture.value = 1
-    check.picture.value = 0
+    check.viewer.shown["counted"].value = False
+    check.viewer.shown["counted"].value = True
+    check.viewer.stage.zoom, check.viewer.stage.stops, check.viewer.errors.value = 2, 1, True
+    check.comparison.picture.value = 1
+    check.comparison.picture.value = 0
     assert len(runs) == 2
 
 
 def test_a_sign_is_shown_while_a_model_runs(tiny_pairs, tmp_path):
     signs = []
     check = human_check.HumanCheck({"fast": MODELS["white"]}, tiny_pairs, folder=tmp_path)
-    check.models["fast"] = lambda x: signs.append((check.stage.busy, check.stage.status)) or x
-    check.picture.value = 1
-    assert signs == [(True, "The models run …")] and not check.stage.busy  # no name: the vote may be blind
+    check.viewer.models["fast"] = lambda x: signs.append((check.viewer.stage.busy, check.viewer.stage.status)) or x
+    check.comparison.picture.value = 1
+    assert signs == [(True, "The models run …")] and not check.viewer.stage.busy  # no name: the vote may be blind
 
 
 def test_scores_of_the_visible_part_stand_below_those_of_the_whole(check):
     whole = read_names(check)
     assert "visible" not in whole[0]
-    check.stage.zoom = 2
+    check.viewer.stage.zoom = 2
     zoomed = read_names(check)
     assert all(z.startswith(w + "\nvisible: MAE") for w, z in zip(whole[:-1], zoomed[:-1], strict=True))
-    check.stage.stops = 2
-    assert read_names(check) == zoomed and "scores are not" in check.stage.status
+    check.viewer.stage.stops = 2
+    assert read_names(check) == zoomed and "scores are not" in check.viewer.stage.status
 
 
 def test_changes_that_come_together_are_shown_once(check, monkeypatch):
     rows = []
-    monkeypatch.setattr(human_check, "show_row", lambda *_: rows.append(1) or "")
-    check.stage.zoom = 2
-    with check.stage.hold_trait_notifications():
-        check.stage.across, check.stage.down = 0.2, 0.3
+    monkeypatch.setattr(viewer, "show_row", lambda *_: rows.append(1) or "")
+    check.viewer.stage.zoom = 2
+    with check.viewer.stage.hold_trait_notifications():
+        check.viewer.stage.across, check.viewer.stage.down = 0.2, 0.3
     assert len(rows) == 2
 
 
 def test_a_wipe_needs_two_pictures(check):
-    check.left.value = "as it is"
-    assert not check.stage.wiping and len(read_names(check)) == 6
-    check.right.value = "truth"
-    assert check.stage.wiping and read_names(check)[0] == "wipe: as it is | truth"
-    check.shown["as it is"].value = False  # what is gone cannot be wiped
-    assert not check.stage.wiping and check.left.value == "off"
+    check.viewer.left.value = "as it is"
+    assert not check.viewer.stage.wiping and len(read_names(check)) == 6
+    check.viewer.right.value = "truth"
+    assert check.viewer.stage.wiping and read_names(check)[0] == "wipe: as it is | truth"
+    check.viewer.shown["as it is"].value = False  # what is gone cannot be wiped
+    assert not check.viewer.stage.wiping and check.viewer.left.value is None
 
 
 def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
-    check.mode.value = human_check.BLIND
+    check.mode.value = check.blind
     assert read_names(check)[2:-1] == ["A", "B", "C"]
-    assert not any(name in check.stage.html for name in [*MODELS, "MAE"])
-    assert check.errors.disabled and check.next.disabled
-    assert not set(MODELS) & set(check.left.options)
-    labels = dict(check.labels)
-    check.vote_box.children[1].click()
+    assert not any(name in check.viewer.stage.html for name in [*MODELS, "MAE"])
+    assert check.viewer.errors.disabled and check.blind.next.disabled
+    assert not set(MODELS) & set(check.viewer.left.options)
+    labels = dict(check.blind.labels)
+    check.blind.ballot.children[1].click()
     vote = load_votes(tmp_path / "votes.csv").iloc[0]
     assert vote.best == labels["B"] and vote.shown == list(labels.values()) and vote.scene == "10001"
     assert [name.split("\n")[0].split(": MAE")[0] for name in read_names(check)[2:-1]] == [
         f"{label}: {name}" for label, name in labels.items()
     ]
-    assert f"You chose B, which is {vote.best}" in check.stage.status
-    assert vote.best in check.ranking.value and "1 vote," in check.ranking.value
-    check.vote("A")  # too late
+    assert f"You chose B, which is {vote.best}" in check.viewer.stage.status
+    assert vote.best in check.blind.ranking.value and "1 vote," in check.blind.ranking.value
+    check.blind.vote("A")  # too late
     assert len(load_votes(tmp_path / "votes.csv")) == 1
 
 
 def test_votes_go_on_after_the_kernel_died(check, tiny_pairs, tmp_path):
-    check.mode.value = human_check.BLIND
-    check.vote("")
-    check.next.click()
-    assert not check.revealed
+    check.mode.value = check.blind
+    check.blind.vote("")
+    check.blind.next.click()
+    assert not check.blind.revealed
     again = human_check.HumanCheck(MODELS, tiny_pairs, folder=tmp_path)
-    again.picture.value = check.picture.value
-    again.mode.value = human_check.BLIND
-    assert again.labels == check.labels
-    again.vote("A")
-    assert "2 votes, 1 of them for none" in again.ranking.value
+    again.comparison.picture.value = check.comparison.picture.value
+    again.mode.value = again.blind
+    assert again.blind.labels == check.blind.labels
+    again.blind.vote("A")
+    assert "2 votes, 1 of them for none" in again.blind.ranking.value
 
 
 def test_every_picture_gets_its_turn(check):
-    check.mode.value = human_check.BLIND
+    check.mode.value = check.blind
     seen = []
     for _ in range(4):
-        check.vote("")
-        check.next.click()
-        seen.append(check.picture.value)
-        assert not check.revealed
+        check.blind.vote("")
+        check.blind.next.click()
+        seen.append(check.comparison.picture.value)
+        assert not check.blind.revealed
     assert sorted(seen) == [0, 1, 2, 3]
 
 
 def test_one_model_alone_is_not_voted_on(check):
-    check.mode.value = human_check.BLIND
+    check.mode.value = check.blind
     for name in ("white", "grey"):
-        check.shown[name].value = False
-    assert all(button.disabled for button in check.vote_box.children) and "at least two" in check.ranking.value
+        check.viewer.shown[name].value = False
+    assert (
+        all(button.disabled for button in check.blind.ballot.children) and "at least two" in check.blind.ranking.value
+    )
 
 
 def test_a_vote_that_cannot_be_kept_is_not_cast(check, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    check.mode.value = human_check.BLIND
-    monkeypatch.setattr(human_check, "append_vote", refuse)
-    check.vote("A")
-    assert "No space left" in check.ranking.value and not check.revealed
+    check.mode.value = check.blind
+    monkeypatch.setattr(blind_vote, "append_vote", refuse)
+    check.blind.vote("A")
+    assert "No space left" in check.blind.ranking.value and not check.blind.revealed
 
 
-def upload(check, name, content, piece=700_000):
+def test_votes_that_cannot_be_read_are_said_and_none_is_taken(check, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "<votes.csv>")
+
+    monkeypatch.setattr(blind_vote, "load_votes", refuse)
+    check.mode.value = check.blind
+    assert "Permission denied: &#x27;&lt;votes.csv&gt;&#x27;" in check.blind.ranking.value
+    assert all(button.disabled for button in check.blind.ballot.children)
+
+
+def test_a_results_folder_that_cannot_be_written_is_said(tiny_pairs, tmp_path):
+    (tmp_path / "results").write_text("a file")
+    check = human_check.HumanCheck(MODELS, tiny_pairs, folder=str(tmp_path / "results"))
+    check.mode.value = check.blind
+    check.blind.vote("A")
+    assert "could not be kept" in check.blind.ranking.value and not check.blind.revealed
+    check.mode.value = check.own
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    check.own.save8.click()
+    assert check.viewer.stage.status.startswith("Not saved: ")
+
+
+def test_two_panels_of_one_notebook_vote_into_one_file(check, tiny_pairs, tmp_path):
+    other = human_check.HumanCheck(MODELS, tiny_pairs, folder=tmp_path)
+    for panel in (check, other):
+        panel.mode.value = panel.blind
+    check.blind.vote("A")
+    other.blind.vote("B")
+    votes = load_votes(tmp_path / "votes.csv")
+    assert votes.best.tolist() == [check.blind.labels["A"], other.blind.labels["B"]]
+    assert "2 votes" in other.blind.ranking.value
+
+
+def test_a_model_may_be_called_what_it_likes(tiny_pairs, tmp_path):
+    names = ["off", "A", "a | b", "../up", "<b>", "夜景", 'the "best"\nof all']
+    check = human_check.HumanCheck(dict.fromkeys(names, MODELS["white"]), tiny_pairs, folder=tmp_path / "results")
+    check.viewer.left.value, check.viewer.right.value = "off", "a | b"
+    assert check.viewer.stage.wiping and read_names(check)[0] == "wipe: off | a | b"
+    check.mode.value = check.blind
+    check.blind.vote("G")
+    assert load_votes(tmp_path / "results" / "votes.csv").best.tolist() == [check.blind.labels["G"]]
+    check.mode.value = check.own
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    for name in names:
+        check.own.saved.value = name
+        check.own.save16.click()
+        assert check.viewer.stage.status.startswith("Saved ")
+    assert len(list((tmp_path / "results" / "own").glob("night-*-16bit.png"))) == len(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize("name", ["input", "input, amplified", "truth", ""])
+def test_a_model_has_a_name_of_its_own(tiny_pairs, name):
+    with pytest.raises(ValueError, match="Received"):
+        human_check.HumanCheck(MODELS | {name: MODELS["white"]}, tiny_pairs)
+    with pytest.raises(ValueError, match="Received"):
+        human_check.compare(MODELS | {name: MODELS["white"]}, tiny_pairs)
+
+
+def test_a_data_set_without_test_pairs_is_refused(tiny_pairs, tmp_path):
+    for show in (human_check.compare, human_check.HumanCheck):
+        with pytest.raises(ValueError, match="needs a test pair. Received: 6 pairs"):
+            show(MODELS, tiny_pairs[tiny_pairs.split == "train"])
+
+
+def test_pairs_may_be_of_different_sizes_and_small(check):
+    captures = [check.comparison.load(place) for place in range(3)]
+
+    def cut(capture, height, width):
+        camera_rgb = capture.signal.camera_rgb[:height, :width]
+        signal = capture.signal._replace(camera_rgb=camera_rgb)
+        return replace(capture, signal=signal, truth=capture.truth[:height, :width])
+
+    captures = [captures[0], cut(captures[1], 20, 11), cut(captures[2], 10, 9)]
+    check.comparison.load = captures.__getitem__
+    check.viewer.stage.zoom = 4
+    check.viewer.left.value, check.viewer.right.value = "white", "truth"
+    for place, capture in enumerate(captures):
+        check.comparison.picture.value = place
+        assert capture.name in check.viewer.stage.status and len(read_names(check)) == 7
+        assert ("SSIM" in check.viewer.stage.html) == (place < 2)
+
+
+def test_values_that_are_no_numbers_are_said_in_every_mode(tiny_pairs, tmp_path):
+    models = MODELS | {"broken": lambda x: x * np.nan}
+    said = "2112 of 2112 values are NaN or infinite"
+    assert f"broken\n{said}" in [axis.get_title() for axis in human_check.compare(models, tiny_pairs).axes]
+    check = human_check.HumanCheck(models, tiny_pairs, folder=tmp_path)
+    assert f"broken: {said}" in read_names(check)
+    check.mode.value = check.blind
+    assert sum(said in name for name in read_names(check)) == 1 and "broken" not in check.viewer.stage.html
+    check.mode.value = check.own
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    assert f"broken: {said}" in read_names(check)
+    check.own.saved.value = "broken"
+    check.own.save16.click()
+    assert check.viewer.stage.status == f"Not saved: {said}" and not (tmp_path / "own").exists()
+
+
+def test_a_model_that_fails_on_a_picture_is_said_and_the_panel_lives_on(check):
+    def fail(pictures):
+        raise ZeroDivisionError("no such size")
+
+    shown = check.viewer.stage.status
+    check.viewer.models["white"] = fail
+    with pytest.raises(ZeroDivisionError):  # which the notebook's log keeps
+        check.comparison.picture.value = 1
+    assert check.viewer.stage.status == "This cannot be shown: no such size" and not check.viewer.stage.busy
+    assert read_names(check) == []
+    check.comparison.picture.value = 0
+    assert check.viewer.stage.status == shown and len(read_names(check)) == 6
+
+
+def cut_up(name, content, upload="1", piece=700_000):
     """What the browser sends: a file in pieces."""
     for start in range(0, max(len(content), 1), piece):
         end = min(start + piece, len(content))
-        message = {"name": name, "size": len(content), "start": start, "end": end}
-        check.stage._handle_custom_msg(message, [memoryview(content[start:end])])
+        yield {"id": upload, "name": name, "size": len(content), "start": start, "end": end}, content[start:end]
+
+
+def send(check, *pieces):
+    for message, content in pieces:
+        check.viewer.stage._handle_custom_msg(message, [memoryview(content)])
+
+
+def upload(check, name, content):
+    send(check, *cut_up(name, content))
+
+
+def test_two_files_that_are_uploaded_at_once_are_both_shown(check, tiny_pairs):
+    check.mode.value = check.own
+    first, second = tiny_pairs.short[0].read_bytes(), tiny_pairs.short[4].read_bytes()
+    one, other = cut_up("first.arw", first, "1", 30_000), cut_up("second.arw", second, "2", 30_000)
+    both = [piece for pieces in zip_longest(one, other) for piece in pieces if piece]
+    names = []
+    check.viewer.stage.observe(lambda _: names.append(check.own.capture and check.own.capture.name), "status")
+    send(check, *both)
+    assert list(dict.fromkeys(filter(None, names))) in (["first.arw", "second.arw"], ["second.arw", "first.arw"])
+
+
+def test_an_upload_that_lacks_its_beginning_says_so(check, tiny_pairs):
+    check.mode.value = check.own
+    _, *rest = cut_up("night.arw", tiny_pairs.short[0].read_bytes(), piece=30_000)
+    send(check, *rest)
+    assert "night.arw: not all" in check.viewer.stage.status and "upload it again" in check.viewer.stage.status
+    assert check.own.capture is None
+    send(check, *cut_up("night.arw", tiny_pairs.short[0].read_bytes(), "2"))
+    assert "night.arw: exposure ratio estimated" in check.viewer.stage.status
+
+
+def test_an_upload_leaves_nothing_on_disk(check, tiny_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    check.mode.value = check.own
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    send(check, *list(cut_up("stops.arw", tiny_pairs.short[0].read_bytes(), "2", 30_000))[:-1])
+    upload(check, "holiday.arw", b"text")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/etc/passwd", "夜景.ARW", "a\0b.arw", "long" * 100, "CON", "no suffix"]
+)
+def test_an_uploaded_file_may_be_called_what_it_likes(check, tiny_pairs, tmp_path, name):
+    check.mode.value = check.own
+    upload(check, name, tiny_pairs.short[0].read_bytes())
+    assert "exposure ratio estimated" in check.viewer.stage.status
+    check.own.save8.click()
+    if len(name) < 100:
+        assert check.viewer.stage.status.startswith("Saved ")
+        assert [path.parent for path in tmp_path.rglob("*.png")] == [tmp_path / "own"]
+    else:
+        assert "File name too long" in check.viewer.stage.status
 
 
 def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path):
-    check.mode.value = human_check.OWN
-    assert check.stage.html == "" and check.saved.disabled
+    check.mode.value = check.own
+    assert check.viewer.stage.html == "" and check.own.saved.disabled
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
-    assert read_names(check) == ["input", "input, amplified", *MODELS] and check.errors.disabled
-    assert "night.arw: exposure ratio estimated" in check.stage.status
-    assert check.ratio.value == pytest.approx(check.own.ratio, abs=0.1)
-    before = check.stage.html
-    check.ratio.value = 2 * check.ratio.value
-    assert check.stage.html != before and check.own.ratio == check.ratio.value
-    check.saved.value = "input, amplified"
-    check.save16.click()
+    assert read_names(check) == ["input", "input, amplified", *MODELS] and check.viewer.errors.disabled
+    assert "night.arw: exposure ratio estimated" in check.viewer.stage.status
+    assert check.own.ratio.value == pytest.approx(check.own.capture.ratio, abs=0.1)
+    before = check.viewer.stage.html
+    check.own.ratio.value = 2 * check.own.ratio.value
+    assert check.viewer.stage.html != before and check.own.capture.ratio == check.own.ratio.value
+    check.own.saved.value = "input, amplified"
+    check.own.save16.click()
     (saved,) = (tmp_path / "own").iterdir()
-    assert str(saved) in check.stage.status and saved.name.startswith("night-input, amplified-x")
+    assert str(saved) in check.viewer.stage.status and saved.name.startswith("night-input, amplified-x")
 
 
 def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_pairs, tmp_path):
-    check.mode.value = human_check.OWN
-    check.path.value = str(tiny_pairs.short[0])
-    check.open.click()
-    shown = check.stage.html
+    check.mode.value = check.own
+    check.own.path.value = str(tiny_pairs.short[0])
+    check.own.open.click()
+    shown = check.viewer.stage.html
     for name, content in {
         "holiday.ARW": b"text",
         "empty.ARW": b"",
         "cut.dng": tiny_pairs.short[0].read_bytes()[:999],
     }.items():
         upload(check, name, content)
-        assert check.stage.status.startswith(f"{name}: ") and str(tmp_path) not in check.stage.status
-        assert check.stage.html == shown and not check.stage.busy
+        assert check.viewer.stage.status.startswith(f"{name}: ") and str(tmp_path) not in check.viewer.stage.status
+        assert check.viewer.stage.html == shown and not check.viewer.stage.busy
     for path, reason in {
         tmp_path / "gone.ARW": "No such file",
         tmp_path / ("long" * 100): "File name too long",
         "~nobody.here/night.arw": "home",
         "nul\0": "null",
     }.items():
-        check.path.value = str(path)
-        check.open.click()
-        assert reason in check.stage.status and not check.stage.busy
-    check.stage._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
-    assert "huge.ARW: too large, 9537 MB" in check.stage.status
-    assert check.stage.html == shown
-    check.mode.value = human_check.COMPARE
-    assert "scene 10001" in check.stage.status
+        check.own.path.value = str(path)
+        check.own.open.click()
+        assert reason in check.viewer.stage.status and not check.viewer.stage.busy
+    check.viewer.stage._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
+    assert "huge.ARW: too large, 9537 MB" in check.viewer.stage.status
+    assert check.viewer.stage.html == shown
+    check.mode.value = check.comparison
+    assert "scene 10001" in check.viewer.stage.status
 
 
 def test_every_control_of_the_panel_has_a_name(check):
@@ -250,8 +418,8 @@ def test_every_control_of_the_panel_has_a_name(check):
         children = getattr(widget, "children", ())
         return [control for child in children for control in controls(child)] if children else [widget]
 
-    check.mode.value = human_check.BLIND
+    check.mode.value = check.blind
     named = [control for control in controls(check.panel) if isinstance(control, widgets.DOMWidget)]
-    others = (human_check.Stage, widgets.HTML)
+    others = (Stage, widgets.HTML)
     assert len(named) > 15
     assert all(control.description for control in named if not isinstance(control, others))

@@ -32,6 +32,10 @@ NAME_OF_FOCUSED = """() => {
     const element = document.activeElement;
     return element.getAttribute('aria-label') || element.labels?.[0]?.textContent || element.textContent;
 }"""
+REMEMBER = """status => {  // all that it says, in a list
+    status.said = [];
+    new MutationObserver(() => status.said.push(status.textContent)).observe(status, { childList: true });
+}"""
 COLOURS = """element => {  // of its text and of what lies behind it
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
     const behind = of => {
@@ -161,6 +165,8 @@ def test_the_mouse_zooms_and_moves_all_pictures_together(page):
     expect(page.get_by_label("Zoom", exact=True)).to_have_value("2")
     expect(page.locator(".sid-pictures img").first).to_have_attribute("alt", re.compile("visible: MAE"))
     zoomed = read_images(page)
+    caption = page.locator(".sid-pictures figcaption").first.inner_text().splitlines()
+    assert [line.split()[0] for line in caption] == ["input", "MAE", "visible:"]
     box = page.locator(".sid-pictures img").first.bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 50)
     page.mouse.down()
@@ -305,6 +311,31 @@ def test_it_can_be_read_in_both_themes(page, theme):
 def test_nothing_on_the_page_has_failed(page):
     assert page.errors == []
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
+
+
+def test_two_files_that_are_uploaded_at_once_both_arrive(page, tmp_path):
+    good = next((paths.DATA / "sample" / "short").glob("2*.dng"))
+    large = tmp_path / "large.ARW"
+    large.write_bytes(b"this is no photograph" * 10**6)  # in several pieces, between which the other comes
+    page.get_by_label("Your own capture").check()
+    status(page).evaluate(REMEMBER)
+    for file in (large, good):
+        page.get_by_label("Upload a RAW file").set_input_files(file)
+    for answer in ("large.ARW: not a RAW file", f"{good.name}: exposure ratio estimated"):
+        page.wait_for_function(
+            "answer => document.querySelector('.sid-stage [role=status]').said.some(text => text.startsWith(answer))",
+            arg=answer,
+        )
+
+
+def test_an_upload_to_a_kernel_that_was_restarted_says_that_it_stopped(page):
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel…", exact=True).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    page.wait_for_timeout(5000)
+    good = next((paths.DATA / "sample" / "short").glob("2*.dng"))
+    page.get_by_label("Upload a RAW file").set_input_files(good)
+    expect(status(page)).to_contain_text(f"{good.name}: the upload stopped")
 
 
 def test_the_panel_stands_alone_as_a_web_page(browser):

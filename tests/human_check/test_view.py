@@ -99,3 +99,39 @@ def test_a_line_of_scores_says_those_of_the_evaluation(picture):
     scores = score_picture(picture, picture + 10)
     line = view.describe_scores(picture, picture + 10)
     assert line == f"MAE 10.0 · {scores['psnr_db']:.1f} dB · SSIM {scores['ssim']:.2f}"
+
+
+def test_each_line_of_a_caption_is_a_line_of_the_page(picture):
+    page = view.show_row({"a": picture}, {"a": "MAE 1 · SSIM 0.02\nvisible: MAE 2"}, View())
+    (caption,) = re.findall("<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    lines = [re.sub("<[^>]*>", "", line) for line in caption.split("<br>")]
+    assert lines == ["a", "MAE 1 · SSIM 0.02", "visible: MAE 2"]
+
+
+@pytest.mark.parametrize("shape", [(10, 60, 3), (60, 10, 3), (1, 1, 3)])
+def test_a_picture_smaller_than_the_window_of_ssim_is_scored_without_it(picture, shape):
+    small = picture[: shape[0], : shape[1]] if shape[0] < 60 else picture.swapaxes(0, 1)[:, : shape[1]]
+    assert small.shape == shape
+    mse = np.square(small - 7.5).mean()
+    expected = f"MAE {np.abs(small - 7.5).mean():.1f} · {10 * np.log10(255**2 / mse):.1f} dB"
+    assert view.describe_scores(small, np.full_like(small, 7.5)) == expected
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_counted_instead_of_scored(picture, value):
+    broken = picture.copy()
+    broken[3, 4:6] = value
+    assert view.describe_scores(broken, picture) == "6 of 7200 values are NaN or infinite"
+    assert view.describe_broken(picture) == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_with_values_that_are_no_numbers_is_shown_where_it_has_some(picture):
+    broken = picture.copy()
+    broken[0, 0] = np.nan, np.inf, -np.inf
+    pictures = {"a": broken, "truth": picture}
+    images = read_images(view.show_row(pictures, dict.fromkeys(pictures, ""), View()))
+    assert images["a"][0, 0].tolist() == [0, 255, 0]
+    np.testing.assert_array_equal(images["a"][1:], np.rint(picture)[1:])
+    view.show_row(pictures, dict.fromkeys(pictures, ""), View(errors=True))
+    view.show_row(pictures, dict.fromkeys(pictures, ""), View(stops=2))
