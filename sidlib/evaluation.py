@@ -1,12 +1,15 @@
 """How close a model's output is to the truth: scores a picture, and a summary an experiment."""
 
+import weakref
+
 import numpy as np
 import pandas as pd
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sidlib import paths
-from sidlib.backend import keras
+from sidlib.backend import keras, tf
 from sidlib.dataset import checksum, make_dataset
+from sidlib.losses import WINDOW_PX
 from sidlib.models import source_of
 from sidlib.training import COURSE_EXPERIMENTS, find_run
 
@@ -34,7 +37,23 @@ def predict(model, pairs):
         model: a Keras model, or any function from a batch of pictures to a batch of pictures.
     """
     for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)):
-        yield short[0].numpy(), np.asarray(model(short))[0], truth[0].numpy()
+        yield short[0].numpy(), run(model, short)[0], truth[0].numpy()
+
+
+def run(model, pictures):
+    """Return what a model makes of a batch of pictures: a float32 array, whatever type the model computes in.
+
+    Keras models are compiled, once for all sizes. Other functions are called as they are.
+    """
+    if isinstance(model, keras.Model):
+        if model not in _compiled:
+            known, shape = weakref.ref(model), model.inputs[0].shape
+            _compiled[model] = tf.function(lambda batch: known()(batch), input_signature=[tf.TensorSpec(shape)])
+        model = _compiled[model]
+    return np.asarray(model(pictures), np.float32)
+
+
+_compiled = weakref.WeakKeyDictionary()  # an entry goes with its model
 
 
 def score_picture(output, truth):
@@ -42,8 +61,9 @@ def score_picture(output, truth):
 
     Args:
         output, truth: (height, width, 3), values in 0…255 of any type, not rounded. All scores are over all three
-            colours, with a range of 255; SSIM is that of Wang et al. (2004): 11 × 11 Gaussian window, σ 1.5. The PSNR
-            of several pictures is the mean of theirs, not that of their mean MSE, which is lower.
+            colours, with a range of 255; SSIM is that of Wang et al. (2004): 11 × 11 Gaussian window, σ 1.5, and NaN
+            where that does not fit. The PSNR of several pictures is the mean of theirs, not that of their mean MSE,
+            which is lower.
     Raises:
         ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
     """
@@ -53,9 +73,9 @@ def score_picture(output, truth):
     if 0 < truth.max() <= 1:
         raise ValueError(f"Values must be in 0…255. Received: a truth whose highest value is {truth.max():g}")
     error = output - truth
-    ssim = structural_similarity(
-        truth, output, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    fits = min(truth.shape[:2]) >= WINDOW_PX
+    ssim = structural_similarity(truth, output, data_range=255, channel_axis=-1, **options) if fits else np.nan
     return {
         "mae": np.abs(error).mean(),
         "mse": np.square(error).mean(),

@@ -67,7 +67,9 @@ def develop_file(capture):
         signal = read_signal(capture)
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
-    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items() if name != "camera"}  # a turned one is a view
+    arrays = {
+        name: np.ascontiguousarray(array) for name, array in signal._asdict().items() if name != "camera"
+    }  # a turned one is a view
     with paths.write_whole(locate_signal(capture)) as path:
         path.write_bytes(safetensors.numpy.save(arrays))
     with paths.write_whole(locate_png(capture)) as path:

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +8,8 @@ import pytest
 from PIL import Image
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from sidlib import evaluation, training
+from sidlib import evaluation, models, training
+from sidlib.backend import keras
 
 rng = np.random.default_rng(0)
 TRUTH = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -48,6 +51,11 @@ def test_the_psnr_of_a_test_split_is_the_mean_of_its_pictures(tiny_pairs):
     of_the_mean = 10 * np.log10(255**2 / scores.mse.mean())
     assert scores.psnr_db.mean() > of_the_mean + 0.01  # the logarithm is concave: the two are not the same
     assert scores.psnr_db.tolist() == pytest.approx((10 * np.log10(255**2 / scores.mse)).tolist())
+
+
+def test_a_picture_that_the_window_of_ssim_does_not_fit_has_no_ssim():
+    scores = evaluation.score_picture(OUTPUT[:10], TRUTH[:10])
+    assert np.isnan(scores["ssim"]) and scores["mae"] == pytest.approx(np.abs(OUTPUT[:10] - TRUTH[:10]).mean())
 
 
 def test_identical_pictures_have_no_error():
@@ -129,3 +137,68 @@ def test_the_decks_figures_stand_beside_its_own_experiments():
     best = training.COURSE_EXPERIMENTS[results.index.get_loc(results.course_mae.idxmin())]
     assert (best.model, best.loss, best.name) == ("dense_cnn", "mse", results.course_mse.idxmin())
     assert results.loc[best.name].tolist() == [34.337, 1921.527]
+
+
+SIZES = [(8, 8), (22, 32), (32, 22), (9, 41)]
+
+
+def draw_batch(height, width, count=1):
+    return np.random.default_rng(height).uniform(0, 60, (count, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_a_compiled_model_makes_what_it_makes_eagerly_of_every_size(name):
+    model = models.build_model(name, "relu")
+    for size in SIZES:
+        batch = draw_batch(*size, count=2)
+        output = evaluation.run(model, batch)
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, np.asarray(model(batch)), atol=0.01)
+
+
+def build_traced(traces, shape=(None, None, 3), units=3):
+    class Traced(keras.layers.Layer):
+        def call(self, pictures):
+            traces.append(pictures.shape)
+            return 2 * pictures
+
+    x = picture = keras.Input(shape, name="dark8")
+    return keras.Model(picture, keras.layers.Dense(units, kernel_initializer="identity")(Traced()(x)))
+
+
+def test_a_model_is_compiled_once_for_all_sizes_and_sees_its_new_weights():
+    traces = []
+    model = build_traced(traces)
+    traces.clear()  # of when it was built
+    for size in SIZES:
+        evaluation.run(model, draw_batch(*size))
+    assert len(traces) == 1
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    np.testing.assert_allclose(evaluation.run(model, draw_batch(8, 8)), 4 * draw_batch(8, 8), rtol=1e-6)
+
+
+def test_a_model_that_was_compiled_goes_with_its_last_user():
+    model = build_traced([])
+    evaluation.run(model, draw_batch(8, 8))
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_of_one_size_and_a_sequence_are_run_too():
+    sequence = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(2)])
+    fixed = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Reshape((8, 8, 3))])
+    for model, factor in ((sequence, 2), (fixed, 1), (build_traced([], (8, 8, 3)), 2)):
+        np.testing.assert_allclose(evaluation.run(model, draw_batch(8, 8)), factor * draw_batch(8, 8), rtol=1e-6)
+
+
+def test_other_functions_are_called_each_time_as_they_are():
+    calls = []
+
+    def model(pictures):
+        calls.append(1)
+        return np.flip(pictures, 1) * len(calls)
+
+    first, second = (evaluation.run(model, draw_batch(8, 9)) for _ in range(2))
+    np.testing.assert_array_equal(second, 2 * first)

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, estimate_sigma
 
-from sidlib.evaluation import predict, score_model, score_picture
+from sidlib.evaluation import predict, run, score_model, score_picture
 from sidlib.models import source_of
 from sidlib.raw import decode_srgb, encode_srgb
 
@@ -68,7 +68,7 @@ def average_flips(model):
     def average(pictures):
         outputs = []
         for axes in ([], [1], [2], [1, 2]):
-            outputs.append(np.flip(np.asarray(model(np.flip(pictures, axes))), axes))
+            outputs.append(np.flip(run(model, np.flip(pictures, axes)), axes))
         return np.mean(outputs, axis=0)
 
     average.source = source_of(model)

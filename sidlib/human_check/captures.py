@@ -3,15 +3,16 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from sidlib import paths
-from sidlib.backend import keras, tf
+from sidlib.backend import tf
 from sidlib.catalog import MAX_RATIO
-from sidlib.dataset import SOURCES, read_picture, show, source_of
+from sidlib.dataset import SOURCES, read_picture
+from sidlib.evaluation import run
 from sidlib.human_check.view import describe_broken
+from sidlib.models import source_of
 from sidlib.preprocess import load_signal
 from sidlib.raw import RawError, Signal, encode_srgb, quantize, read_exposure, read_signal, render
 
@@ -67,7 +68,7 @@ def open_capture(path, brightness):
 
     Args:
         path: a RAW file that LibRaw reads.
-        brightness: how bright long exposures usually are, see dataset.measure_brightness.
+        brightness: how bright long exposures usually are, see measure_brightness.
     Raises:
         RawError: it is too large, or cannot be read; the message names the file and the reason.
     """
@@ -150,29 +151,8 @@ def make_picture(models, capture, name):
 
 def run_model(model, capture):
     """Return what a model makes of a Capture: float32 (height, width, 3)."""
-    shown = show(capture.signal, SOURCES[source_of(model)], capture.ratio, capture.iso)
-    return run_batch(model, shown[None])[0]
-
-
-def run_batch(model, pictures):
-    """Return what a model makes of a batch of pictures (float32): a float32 array, whatever type it computes in.
-
-    Keras models are compiled, once for all sizes. Other functions are called as they are: they may do what cannot be
-    compiled, or what is to be done each time.
-    """
-    run = _compile(model) if isinstance(model, keras.Model) else model
-    return np.asarray(run(pictures), np.float32)
-
-
-_compiled = WeakKeyDictionary()  # goes with its models
-
-
-def _compile(model):
-    if model not in _compiled:
-        weak, inputs = ref(model), getattr(model, "inputs", None)
-        shape = inputs[0].shape if inputs else (None, None, None, 3)
-        _compiled[model] = tf.function(lambda batch: weak()(batch), input_signature=[tf.TensorSpec(shape)])
-    return _compiled[model]
+    shown = SOURCES[source_of(model)](capture.signal, capture.ratio, capture.iso)
+    return run(model, shown[None])[0]
 
 
 def save_picture(picture, file, bits):

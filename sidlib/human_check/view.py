@@ -73,11 +73,9 @@ def describe_scores(output, truth):
     """Return how close an output is to the truth, in a line: without SSIM where its window does not fit."""
     if broken := describe_broken(output):
         return broken
-    small = -(-WINDOW_PX // min(output.shape[:2]))
-    repeated = (np.tile(picture, (small, small, 1)) for picture in (output, truth))  # whose MAE and PSNR are the same
-    scores = score_picture(*repeated)
+    scores = score_picture(output, truth)
     line = f"MAE {scores['mae']:.1f} · {scores['psnr_db']:.1f} dB"
-    return line if small > 1 else f"{line} · SSIM {scores['ssim']:.2f}"
+    return line if np.isnan(scores["ssim"]) else f"{line} · SSIM {scores['ssim']:.2f}"
 
 
 def describe_broken(picture):

@@ -1,11 +1,9 @@
-import gc
-import weakref
-
 import numpy as np
 import pytest
 
 from sidlib import evaluation, models, preprocess, raw
 from sidlib.backend import keras, tf
+from sidlib.beyond import sources  # noqa: F401  makes "amplified16" known
 from sidlib.human_check import captures
 
 
@@ -85,79 +83,10 @@ def test_no_test_pairs_are_refused(tiny_pairs):
         captures.choose_pair(tiny_pairs[tiny_pairs.split == "train"])
 
 
-SIZES = [(8, 8), (22, 32), (32, 22), (9, 41)]
-
-
-def draw_batch(height, width, count=1):
-    return np.random.default_rng(height).uniform(0, 60, (count, height, width, 3)).astype(np.float32)
-
-
-@pytest.mark.parametrize("name", models.COURSE_MODELS)
-def test_a_compiled_model_makes_what_it_makes_eagerly_of_every_size(name):
-    model = models.build_model(name, "relu")
-    for size in SIZES:
-        batch = draw_batch(*size, count=2)
-        output = captures.run_batch(model, batch)
-        assert output.dtype == np.float32
-        np.testing.assert_allclose(output, np.asarray(model(batch)), atol=0.01)
-
-
-def build_traced(traces, shape=(None, None, 3), units=3):
-    class Traced(keras.layers.Layer):
-        def call(self, pictures):
-            traces.append(pictures.shape)
-            return 2 * pictures
-
-    x = picture = keras.Input(shape, name="dark8")
-    return keras.Model(picture, keras.layers.Dense(units, kernel_initializer="identity")(Traced()(x)))
-
-
-def test_a_model_is_compiled_once_for_all_sizes_and_sees_its_new_weights():
-    traces = []
-    model = build_traced(traces)
-    traces.clear()  # of when it was built
-    for size in SIZES:
-        captures.run_batch(model, draw_batch(*size))
-    assert len(traces) == 1
-    model.set_weights([2 * weight for weight in model.get_weights()])
-    np.testing.assert_allclose(captures.run_batch(model, draw_batch(8, 8)), 4 * draw_batch(8, 8), rtol=1e-6)
-
-
-def test_a_model_that_was_compiled_goes_with_its_last_user():
-    model = build_traced([])
-    captures.run_batch(model, draw_batch(8, 8))
-    gone = weakref.ref(model)
-    del model
-    gc.collect()
-    assert gone() is None
-
-
-def test_a_model_of_one_size_a_sequence_and_one_of_ones_own_are_run_too():
-    class Doubled(keras.Model):
-        def call(self, pictures):
-            return 2 * pictures
-
-    sequence = keras.Sequential([keras.layers.Rescaling(2)])
-    fixed = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Reshape((8, 8, 3))])
-    for model, factor in ((Doubled(), 2), (sequence, 2), (fixed, 1), (build_traced([], (8, 8, 3)), 2)):
-        np.testing.assert_allclose(captures.run_batch(model, draw_batch(8, 8)), factor * draw_batch(8, 8), rtol=1e-6)
-
-
-def test_other_functions_are_called_each_time_as_they_are():
-    calls = []
-
-    def model(pictures):
-        calls.append(1)
-        return np.flip(pictures, 1) * len(calls)
-
-    first, second = (captures.run_batch(model, draw_batch(8, 9)) for _ in range(2))
-    np.testing.assert_array_equal(second, 2 * first)
-
-
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
 def test_a_picture_of_a_model_of_less_precision_is_saved_as_bright_as_it_is(capture, policy, tmp_path):
-    x = picture = keras.Input((None, None, 3), name="dark8")
-    model = keras.Model(picture, keras.layers.Rescaling(0.0, 200, dtype=policy)(x))
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.Rescaling(0.0, 200, dtype=policy)(models.Sees("dark8")(picture)))
     output = captures.run_model(model, capture)
     assert output.dtype == np.float32 and (output == 200).all()
     assert np.asarray(model(capture.truth[None])).dtype != np.float32
