@@ -140,27 +140,26 @@ def _read_exposures(captures, problems, folder):
     """Add what each file says of its exposure; files that cannot be read become problems.
 
     Of files whose names differ in the ending alone, which would become the same PNG, the first that can be read stays:
-    no JPEG or side-car file displaces a RAW file.
-
-    What was read is kept in exposures.csv, and read again only from a file that has changed since.
+    so no JPEG and no side-car file displaces a RAW file. What was read is kept in exposures.csv, and read again only
+    from a file that has changed since.
     """
     made = paths.made_folder(folder)
     if made != folder:
         _log.warning("%s cannot be written: what is made from it goes to %s", folder, made)
     kept = _load_kept(made / "exposures.csv")
     rows = [_read_file(path, kept) for path in captures.path]
-    read = kept | {row[0]: row[:-1] for row in rows if not row[-1]}
-    if read != kept:
-        _keep(read, made / "exposures.csv")
+    readable = kept | {row[0]: row[:-1] for row in rows if not row[-1]}
+    if readable != kept:
+        _keep(readable, made / "exposures.csv")
 
     captures = captures.reset_index(drop=True).join(pd.DataFrame(rows, columns=[*list(_KEPT)[:-1], "reason"]))
-    unread = captures.reason.notna()
-    stems = captures.file.str.rsplit(".", n=1).str[0]
-    twin = stems[unread.sort_values(kind="stable").index].duplicated().sort_index()
-    _note(problems, captures.path[twin], "another file has the same name but for the ending")
-    for reason, files in captures[unread & ~twin].groupby("reason", sort=False).path:
-        _note(problems, files, reason)
-    return captures[~unread & ~twin]
+    captures["stem"] = captures.path.map(lambda path: path.with_suffix(""))
+    usable = captures[captures.reason.isna()].drop_duplicates("stem")
+    twin = captures.stem.isin(usable.stem) & ~captures.index.isin(usable.index)
+    captures.loc[twin, "reason"] = "another file has the same name but for the ending"
+    for row in captures.drop(usable.index).itertuples():
+        _note(problems, [row.path], row.reason)
+    return usable
 
 
 def _read_file(path, kept):
