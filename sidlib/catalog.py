@@ -16,7 +16,7 @@ MAX_RATIO = 300  # the paper's code amplifies by no more
 
 _NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
 _EXPOSURE = ["exposure_s", "iso", "f_number"]
-_KEPT = {"file": str, "bytes": "int64", "changed_ns": "int64", **dict.fromkeys(_EXPOSURE, float), "crc32": "int64"}
+_HEADER = "file,bytes,changed_ns,exposure_s,iso,f_number,crc32"
 _log = logging.getLogger(__name__)
 
 
@@ -150,9 +150,11 @@ def _read_exposures(captures, problems, folder):
     rows = [_read_file(path, kept) for path in captures.path]
     readable = kept | {row[0]: row[:-1] for row in rows if not row[-1]}
     if readable != kept:
-        _keep(readable, made / "exposures.csv")
+        _keep(readable.values(), made / "exposures.csv")
 
-    captures = captures.reset_index(drop=True).join(pd.DataFrame(rows, columns=[*list(_KEPT)[:-1], "reason"]))
+    captures = captures.reset_index(drop=True).join(
+        pd.DataFrame(rows, columns=["file", "bytes", "changed_ns", *_EXPOSURE, "reason"])
+    )
     captures["stem"] = captures.path.map(lambda path: path.with_suffix(""))
     usable = captures[captures.reason.isna()].drop_duplicates("stem")
     twin = captures.stem.isin(usable.stem) & ~captures.index.isin(usable.index)
@@ -182,27 +184,29 @@ def _read_file(path, kept):
 
 
 def _load_kept(file):
-    """The rows of exposures.csv by file, without crc32; none if a single one is not as it was written."""
+    """The rows of exposures.csv by file, without crc32; none if anything in it is not as it was written."""
     try:
-        table = pd.read_csv(file, dtype=_KEPT, float_precision="round_trip")[list(_KEPT)]
-    except (OSError, ValueError, KeyError, OverflowError):
+        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        kept = {}
+        for line in lines:
+            row, crc32 = line.rsplit(",", 1)
+            name, size, changed, *exposure = row.rsplit(",", 5)
+            if int(crc32) == zlib.crc32(row.encode()):
+                kept[name] = name, int(size), int(changed), *map(float, exposure)
+    except (OSError, ValueError):
         return {}
-    kept = {row[0]: row[:-1] for row in table.itertuples(index=False, name=None)}
-    return kept if table.crc32.tolist() == [_checksum(row) for row in kept.values()] else {}
+    return kept if header == _HEADER and len(kept) == len(lines) else {}
 
 
 def _keep(rows, file):
     """Write exposures.csv; it is only for speed, so going on without it is better than not at all."""
-    table = pd.DataFrame([(*row, _checksum(row)) for row in rows.values()], columns=list(_KEPT))
+    lines = [",".join(map(str, row)) for row in rows]
+    text = "\n".join([_HEADER, *(f"{line},{zlib.crc32(line.encode())}" for line in lines), ""])
     try:
         with paths.write_whole(file) as path:
-            table.to_csv(path, index=False)
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
-        _log.warning("%s cannot be written, and is read anew each time: %s", file, error.strerror or error)
-
-
-def _checksum(row):
-    return zlib.crc32(repr(row).encode())
+        _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
 
 
 def _note(problems, files, reason):
