@@ -2,6 +2,8 @@
 
 import logging
 import re
+import stat
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,8 @@ SPLITS = {"0": "train", "1": "test", "2": "val"}  # by a scene number's first di
 MAX_RATIO = 300  # the paper's code amplifies by no more
 
 _NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
-_KEY, _EXPOSURE = ["file", "bytes", "changed_ns"], ["exposure_s", "iso", "f_number"]
+_EXPOSURE = ["exposure_s", "iso", "f_number"]
+_HEADER = "file,bytes,changed_ns,exposure_s,iso,f_number,crc32"
 _log = logging.getLogger(__name__)
 
 
@@ -51,10 +54,8 @@ def load_pairs(dataset="sample"):
     Raises:
         FileNotFoundError: there is no such data set. ValueError: it holds no pair.
     """
-    folder = paths.find_dataset(dataset)
-    problems = []
-    captures = pd.concat([_list_captures(folder / kind, problems) for kind in ("short", "long")], ignore_index=True)
-    captures = _read_exposures(captures, problems, folder)
+    folder, problems = paths.find_dataset(dataset), []
+    captures = _read_exposures(_name_captures(_list_files(folder), problems), problems, folder)
     shorts, longs = (captures[captures.path.map(lambda path: path.parent.name) == kind] for kind in ("short", "long"))
 
     twice = longs.scene.duplicated(keep=False)
@@ -96,13 +97,12 @@ def check_dataset(dataset="Sony"):
     shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
     longs = "long/" + index.scene + "_00_" + index.long_s.map("{:g}s".format)
     expected = {*shorts, *longs}
-    captures = pd.DataFrame({"path": [path for kind in ("short", "long") for path in _list_files(folder / kind)]})
+    captures = pd.DataFrame({"path": _list_files(folder)})
     names = captures.path.map(lambda path: f"{path.parent.name}/{path.stem}")
 
     problems = []
     _note(problems, sorted(expected - set(names)), "missing")
     _note(problems, captures.path[~names.isin(expected)], "not in the index")
-    _note(problems, captures.path[names.duplicated()], "another file has the same name but for the ending")
     _read_exposures(captures[names.isin(expected)], problems, folder)
     found = pd.DataFrame(problems, columns=["file", "reason"])
     return found.assign(file=found.file.str.removeprefix(f"{folder}/"))
@@ -122,49 +122,91 @@ def report_problems(pairs, problems):
     pairs.attrs["problems"] = pairs.attrs.get("problems", []) + problems
 
 
-def _list_captures(folder, problems):
-    """The files of a folder whose names say scene and frame: a DataFrame of scene, frame, path."""
-    files = _list_files(folder)
+def _list_files(folder):
+    """What lies in short/ and long/, sorted, without hidden files."""
+    files = [path for kind in ("short", "long") for path in sorted((folder / kind).iterdir())]
+    return [path for path in files if not path.name.startswith(".")]
+
+
+def _name_captures(files, problems):
+    """The files whose names say scene and frame: a DataFrame of scene, frame, path."""
     names = {path: _NAME.fullmatch(path.name) for path in files}
     _note(problems, [path for path, name in names.items() if not name], "its name is not of the form 00001_00_0.1s.ARW")
     rows = [(name["scene"], int(name["frame"]), path) for path, name in names.items() if name]
-    captures = pd.DataFrame(rows, columns=["scene", "frame", "path"])
-    twin = captures.path.map(lambda path: path.stem).duplicated()  # it would become the same PNG
-    _note(problems, captures.path[twin], "another file has the same name but for the ending")
-    return captures[~twin]
-
-
-def _list_files(folder):
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return pd.DataFrame(rows, columns=["scene", "frame", "path"])
 
 
 def _read_exposures(captures, problems, folder):
     """Add what each file says of its exposure; files that cannot be read become problems.
 
-    What was read is kept in <data set>/exposures.csv, and read again only from a file that has changed since.
+    Of files whose names differ in the ending alone, which would become the same PNG, the first that can be read stays:
+    so no JPEG and no side-car file displaces a RAW file. What was read is kept in exposures.csv, and read again only
+    from a file that has changed since.
     """
-    kept_file = folder / "exposures.csv"
-    states = [path.stat() for path in captures.path]
-    captures = captures.assign(
-        file=[f"{path.parent.name}/{path.name}" for path in captures.path],
-        bytes=[state.st_size for state in states],
-        changed_ns=[state.st_mtime_ns for state in states],
+    made = paths.made_folder(folder)
+    if made != folder:
+        _log.warning("%s cannot be written: what is made from it goes to %s", folder, made)
+    kept = _load_kept(made / "exposures.csv")
+    rows = [_read_file(path, kept) for path in captures.path]
+    readable = kept | {row[0]: row[:-1] for row in rows if not row[-1]}
+    if readable != kept:
+        _keep(readable.values(), made / "exposures.csv")
+
+    captures = captures.reset_index(drop=True).join(
+        pd.DataFrame(rows, columns=["file", "bytes", "changed_ns", *_EXPOSURE, "reason"])
     )
-    if kept_file.is_file():
-        captures = captures.merge(pd.read_csv(kept_file), on=_KEY, how="left")
-    else:
-        captures = captures.assign(**dict.fromkeys(_EXPOSURE, np.nan))
-    unread = captures[captures.exposure_s.isna()]
-    for row in unread.itertuples():
-        try:
-            captures.loc[row.Index, _EXPOSURE] = read_exposure(row.path)
-        except RawError as error:
-            _note(problems, [row.path], str(error).removeprefix(f"{row.path}: "))
-    readable = captures[captures.exposure_s.notna()]
-    if len(unread):
-        with paths.write_whole(kept_file) as path:
-            readable[[*_KEY, *_EXPOSURE]].to_csv(path, index=False)
-    return readable
+    captures["stem"] = captures.path.map(lambda path: path.with_suffix(""))
+    usable = captures[captures.reason.isna()].drop_duplicates("stem")
+    twin = captures.stem.isin(usable.stem) & ~captures.index.isin(usable.index)
+    captures.loc[twin, "reason"] = "another file has the same name but for the ending"
+    for row in captures.drop(usable.index).itertuples():
+        _note(problems, [row.path], row.reason)
+    return usable
+
+
+def _read_file(path, kept):
+    """A row of exposures.csv without crc32, and the reason why the file cannot be read, or None."""
+    file = f"{path.parent.name}/{path.name}"
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise RawError("a folder, pipe or device, not a file")  # a pipe would keep its reader waiting
+        row = (file, state.st_size, state.st_mtime_ns)
+        if file in kept and kept[file][:3] == row:
+            return *kept[file], None
+        exposure = read_exposure(path)
+        return *row, *(float(exposure[name]) for name in _EXPOSURE), None
+    except OSError as error:  # a link that leads nowhere or in a circle
+        reason = error.strerror
+    except RawError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+    return file, 0, 0, *(np.nan for _ in _EXPOSURE), reason
+
+
+def _load_kept(file):
+    """The rows of exposures.csv by file, without crc32; none if anything in it is not as it was written."""
+    try:
+        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        kept = {}
+        for line in lines:
+            row, crc32 = line.rsplit(",", 1)
+            name, size, changed, *exposure = row.rsplit(",", 5)
+            if int(crc32) == zlib.crc32(row.encode()):
+                kept[name] = name, int(size), int(changed), *map(float, exposure)
+    except (OSError, ValueError):
+        return {}
+    return kept if header == _HEADER and len(kept) == len(lines) else {}
+
+
+def _keep(rows, file):
+    """Write exposures.csv; it is only for speed, so going on without it is better than not at all."""
+    lines = [",".join(map(str, row)) for row in rows]
+    text = "\n".join([_HEADER, *(f"{line},{zlib.crc32(line.encode())}" for line in lines), ""])
+    try:
+        with paths.write_whole(file) as path:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
 
 
 def _note(problems, files, reason):

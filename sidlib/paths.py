@@ -1,10 +1,10 @@
 """Where the project, its data sets and its results are, and how a file is written whole."""
 
+import fcntl
 import os
-from contextlib import contextmanager
+import secrets
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
@@ -12,15 +12,22 @@ RESULTS = ROOT / "results"
 
 
 def find_dataset(dataset):
-    """Return the folder of a data set: `data/<name>` for a name, or any folder of SID's shape.
+    """Return the folder of a data set; its name is the data set's, however it was reached.
+
+    That is the entry of data/ that is this folder or a link to it, and for a folder elsewhere the folder itself, with
+    every link followed.
 
     Args:
-        dataset: name of a folder in data/ ("sample", "Sony"), or a path.
+        dataset: name of an entry of data/ ("sample", "Sony"), or the path of any folder of SID's shape, from here or
+            from the project's folder; `~` is the user's own.
     Raises:
         FileNotFoundError: the folder is not there, or lacks short/ or long/.
     """
-    candidates = DATA / dataset, Path(dataset).resolve()
-    folder = next((folder for folder in candidates if (folder / "short").is_dir()), DATA / dataset)
+    given = os.path.expanduser(dataset)
+    is_name = os.sep not in given.rstrip(os.sep)
+    bases = (DATA, Path.cwd(), ROOT) if is_name else (Path.cwd(), ROOT, DATA)
+    candidates = [Path(os.path.realpath(base / given)) for base in bases]
+    folder = next((folder for folder in candidates if (folder / "short").is_dir()), candidates[0])
     for part in ("short", "long"):
         if not (folder / part).is_dir():
             raise FileNotFoundError(
@@ -28,33 +35,56 @@ def find_dataset(dataset):
                 "The sample is made by sample.build_sample(); data/README.md says how to get the real one. "
                 f"Received: {str(dataset)!r}"
             )
-    return folder
+    entries = sorted(DATA.glob("*"), key=lambda entry: (entry.is_symlink(), entry))
+    return next((entry for entry in entries if os.path.isdir(entry) and entry.samefile(folder)), folder)
 
 
 def results_folder(dataset, fast=False):
     """Return the folder for everything that is computed from a data set: results/<name>, or results/fast/<name>."""
-    name = Path(dataset).resolve().name
-    if name in ("reference", "benchmarks", "fast"):
+    try:
+        name = find_dataset(dataset).name
+    except FileNotFoundError:  # it may yet be made
+        name = Path(os.path.realpath(os.path.expanduser(dataset))).name
+    if name in ("", "reference", "benchmarks", "fast", "made"):
         raise ValueError(f"results/{name} is not a data set's: give the data set another name. Received: {dataset!r}")
     return (RESULTS / "fast" if fast else RESULTS) / name
+
+
+def made_folder(folder):
+    """Return where what is made from a data set goes: its own folder, or results/made/<its path> if that is read-only.
+
+    Args:
+        folder: of the data set, see find_dataset.
+    """
+    parts = ("", "png", "png/short", "png/long", "signal", "signal/short", "signal/long")
+    effective = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    if all(os.access(folder / part, os.W_OK, **effective) for part in parts if (folder / part).exists()):
+        return folder
+    whole = Path(os.path.realpath(folder))
+    return RESULTS / "made" / whole.relative_to(whole.anchor)
 
 
 @contextmanager
 def write_whole(path):
     """Yield a temporary path beside `path` that becomes `path` when the block ends well, so no half file stays.
 
-    The temporary name keeps the suffix, which many writers look at, and the process number, so that two
-    processes can write the same file. It starts with a dot: no catalogue lists it.
+    The temporary name keeps the suffix, which many writers look at, and a random number, so that any number of
+    processes on any number of hosts can write the same file. It starts with a dot: no catalogue lists it. The file is
+    there, empty, and is locked while the block runs: that tells it from what a killed process left, on all hosts that
+    share the disk. The block writes to it; it does not put another file in its place.
 
     Raises:
         OSError: of the block, naming the file where the writer did not.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.randbits(64)}{path.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with open(temporary, "xb") as file:
+            with suppress(OSError):  # a file system without locks: clear_leftovers lets everything be there
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield temporary
+            os.replace(temporary, path)
     except OSError as error:
         if error.errno and not error.filename:
             error.filename = str(path)
@@ -66,13 +96,7 @@ def write_whole(path):
 def clear_leftovers(folder):
     """Remove the temporary files that write_whole left below a folder when its process was killed."""
     for path in Path(folder).rglob(".*.*.*"):
-        process = path.suffixes[-2].removeprefix(".")
-        if process.isdigit() and not _is_running(int(process)):
-            path.unlink(missing_ok=True)
-
-
-def _is_running(process):
-    try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        if path.suffixes[-2].removeprefix(".").isdigit() and path.is_file():
+            with suppress(OSError), open(path, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while it is written
+                path.unlink()

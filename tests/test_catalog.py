@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 
 import pandas as pd
@@ -97,8 +98,25 @@ def test_pairs_share_their_scene_and_its_long_exposure(tiny_folder):
             "00001_00",
             "same name",
         ),
+        (lambda f: (f / "short" / "00001_09_0.1s.ARW").symlink_to("gone.ARW"), 0, "00001_09", "No such file"),
+        (lambda f: (f / "long" / "00009_00_10s.ARW").symlink_to("00009_00_10s.ARW"), 0, "00009_00", "symbolic links"),
+        (lambda f: (f / "short" / "00001_09_0.1s.ARW").mkdir(), 0, "00001_09", "not a file"),
+        (lambda f: os.mkfifo(f / "long" / "00009_00_10s.ARW"), 0, "00009_00", "not a file"),
     ],
-    ids=["no long", "no short", "name", "two longs", "text", "empty", "bad long", "twin"],
+    ids=[
+        "no long",
+        "no short",
+        "name",
+        "two longs",
+        "text",
+        "empty",
+        "bad long",
+        "twin",
+        "gone",
+        "loop",
+        "dir",
+        "pipe",
+    ],
 )
 def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
     damage(folder)
@@ -107,6 +125,32 @@ def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason)
     assert len(pairs) == 12 - lost
     assert any(file.startswith(named) and reason in text for file, text in problems.items())
     assert named in caplog.text and reason in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["JPG", "jpeg", "HEIC", "TIF", "xmp", "XMP", "pp3", "DOP", "txt", "Arw"])
+def test_what_is_no_raw_file_never_displaces_one_that_is(folder, ending):
+    expected = catalog.load_pairs(folder)
+    beside = [path.with_suffix(f".{ending}") for path in {*expected.short, *expected.long}]
+    for path in beside:
+        path.write_bytes(b"\xff\xd8\xff\xe1 no raw photograph")
+    pairs = catalog.load_pairs(folder)
+    pd.testing.assert_frame_equal(pairs, expected)
+    assert read_problems(pairs).keys() == {path.name for path in beside}
+    assert all("same name" in reason for reason in read_problems(pairs).values())
+
+
+def test_of_two_files_that_cannot_be_read_each_has_its_own_reason(folder):
+    (folder / "short" / "00001_09_0.1s.JPG").write_text("no photograph")
+    (folder / "short" / "00001_09_0.1s.NEF").touch()
+    problems = read_problems(catalog.load_pairs(folder))
+    assert "not a RAW file" in problems["00001_09_0.1s.JPG"]
+    assert "empty" in problems["00001_09_0.1s.NEF"]
+
+
+def test_a_data_set_without_val_or_test_is_accepted(folder):
+    for path in [path for split in "12" for path in folder.rglob(f"{split}*.dng")]:
+        path.unlink()
+    assert set(catalog.load_pairs(folder).split) == {"train"}
 
 
 def test_a_folder_without_any_pair_is_refused(tmp_path):
@@ -132,6 +176,49 @@ def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, mon
     assert read == [changed]
     catalog.load_pairs(folder)
     assert read == [changed]
+
+
+def damage_table(text):
+    """Return what may have become of exposures.csv: {kind: bytes}."""
+    head, first, second, *rest = lines = text.splitlines(keepends=True)
+    other = head + first.replace(",0.1,", ",0.7,") + second + "".join(rest)
+    texts = {
+        "empty": "",
+        "header alone": head,
+        "semicolons": text.replace(",", ";"),
+        "a column is missing": "".join(line.split(",", 1)[1] for line in lines),
+        "another column": text.replace("exposure_s", "seconds"),
+        "no number": text.replace(",0.1,", ",a tenth,"),
+        "nothing": text.replace(",0.1,", ",,"),
+        "NaN": text.replace(",0.1,", ",nan,"),
+        "another time": other,
+        "a row twice": text + first,
+        "a row twice, once of another time": text + other.splitlines(keepends=True)[1],
+        "cut": text[:-20],
+    }
+    rng = random.Random(0)
+    edited = {f"byte {place}": text[:place] + "7" + text[place + 1 :] for place in rng.sample(range(len(text)), 20)}
+    rubbish = {"rubbish": rng.randbytes(3000), "zeros": bytes(3000), "UTF-16": text.encode("utf-16")}
+    return {name: content.encode() for name, content in (texts | edited).items() if content != text} | rubbish
+
+
+def test_a_table_of_exposures_that_is_not_as_it_was_written_is_made_anew(folder):
+    expected = catalog.load_pairs(folder)
+    file = folder / "exposures.csv"
+    whole = file.read_bytes()
+    damages = damage_table(whole.decode())
+    assert len(damages) > 30
+    for kind, content in damages.items():
+        file.write_bytes(content)
+        pd.testing.assert_frame_equal(catalog.load_pairs(folder), expected)
+        assert file.read_bytes() == whole, kind
+
+
+def test_a_file_that_is_kept_only_for_speed_stops_nothing_when_it_cannot_be_written(folder, caplog):
+    (folder / "exposures.csv").unlink(missing_ok=True)
+    (folder / "exposures.csv").mkdir()
+    assert len(catalog.load_pairs(folder)) == 12
+    assert "exposures.csv cannot be written" in caplog.text
 
 
 @pytest.fixture(scope="module")

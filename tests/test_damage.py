@@ -1,5 +1,6 @@
 """Files that are damaged, disks that are full, and processes that are killed."""
 
+import ctypes
 import errno
 import json
 import os
@@ -120,6 +121,40 @@ def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folde
     assert run.returncode != 0
     assert any(line.startswith("OSError") and str(folder) in line for line in run.stderr.splitlines())
     assert read_developed(folder) == {}
+
+
+def give_up_root():
+    """Make the kernel ask for permissions of files as it does for everybody but root: prctl(PR_CAPBSET_DROP, …)."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # CAP_DAC_OVERRIDE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gives up the rights of root")
+@pytest.mark.parametrize(("locked", "developed"), [("", False), ("png/short", True)])
+def test_a_data_set_that_cannot_be_written_is_developed_elsewhere_once(folder, tmp_path, locked, developed):
+    expected = catalog.load_pairs(folder)
+    if developed:  # by somebody who can write there, but for one capture that was replaced since
+        preprocess.develop_pairs(expected)
+        expected.short[0].touch()
+    else:
+        (folder / "exposures.csv").unlink()
+        (folder / "png" / "short").mkdir(parents=True)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    script = (
+        "import pathlib, sys; from sidlib import catalog, paths, preprocess\n"
+        "paths.RESULTS = pathlib.Path(sys.argv[2])\n"
+        "pairs = preprocess.develop_pairs(catalog.load_pairs(sys.argv[1])); assert len(pairs) == 12, pairs\n"
+        "for column in ('short_png', 'long_png', 'short_signal', 'long_signal'): print(*pairs[column], sep='\\n')"
+    )
+    (folder / locked).chmod(0o555)
+    runs = [run_python(script, folder, tmp_path / "results", preexec_fn=give_up_root) for _ in range(2)]
+    (folder / locked).chmod(0o755)
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert "cannot be written: what is made from it goes to" in runs[0].stderr
+    assert "Developing" in runs[0].stdout and "Developing" not in runs[1].stdout
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    made = [path for path in (tmp_path / "results" / "made").rglob("*") if path.is_file()]
+    assert sum(path.suffix in (".png", ".safetensors") for path in made) == (2 if developed else 34)
+    assert all(os.path.isfile(path) for path in runs[1].stdout.splitlines())
 
 
 def test_a_tree_whose_making_was_killed_again_and_again_ends_as_if_undisturbed(folder):
