@@ -1,5 +1,6 @@
 """Which captures exist and which short exposure belongs to which long one: one DataFrame, a row a pair."""
 
+import io
 import logging
 import re
 import stat
@@ -15,8 +16,7 @@ SPLITS = {"0": "train", "1": "test", "2": "val"}  # by a scene number's first di
 MAX_RATIO = 300  # the paper's code amplifies by no more
 
 _NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
-_EXPOSURE = ["exposure_s", "iso", "f_number"]
-_HEADER = "file,bytes,changed_ns,exposure_s,iso,f_number,crc32"
+_KEY, _EXPOSURE = ["file", "bytes", "changed_ns"], ["exposure_s", "iso", "f_number"]
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +72,7 @@ def load_pairs(dataset="sample"):
         dataset=folder.name,
         split=pairs.scene.str[0].map(SPLITS),
         ratio=exposure_ratio(pairs.short_s, pairs.long_s),
-        iso=pairs.iso.astype(int),
+        iso=np.nan_to_num(pairs.iso, posinf=0).astype(int),
     )
     columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "short", "long"]
     pairs = pairs.sort_values(["scene", "short_s", "frame"])[columns].reset_index(drop=True)
@@ -146,67 +146,62 @@ def _read_exposures(captures, problems, folder):
     made = paths.made_folder(folder)
     if made != folder:
         _log.warning("%s cannot be written: what is made from it goes to %s", folder, made)
-    kept = _load_kept(made / "exposures.csv")
-    rows = [_read_file(path, kept) for path in captures.path]
-    readable = kept | {row[0]: row[:-1] for row in rows if not row[-1]}
-    if readable != kept:
-        _keep(readable.values(), made / "exposures.csv")
+    states = pd.DataFrame([_find_state(path) for path in captures.path], captures.index, [*_KEY[1:], "reason"])
+    captures = captures.join(states.astype({"bytes": "int64", "changed_ns": "int64"}))
+    captures = captures.assign(file=captures.path.map(lambda path: f"{path.parent.name}/{path.name}"))
+    captures = captures.merge(_load_kept(made / "exposures.csv"), on=_KEY, how="left")
+    unread = captures[captures.reason.isna() & captures.exposure_s.isna()]
+    for row in unread.itertuples():
+        try:
+            captures.loc[row.Index, _EXPOSURE] = read_exposure(row.path)
+        except RawError as error:
+            captures.loc[row.Index, "reason"] = str(error).removeprefix(f"{row.path}: ")
+    readable = captures[captures.reason.isna()]
+    if len(unread):
+        _keep(readable[[*_KEY, *_EXPOSURE]], made / "exposures.csv")
 
-    captures = captures.reset_index(drop=True).join(
-        pd.DataFrame(rows, columns=["file", "bytes", "changed_ns", *_EXPOSURE, "reason"])
-    )
-    captures["stem"] = captures.path.map(lambda path: path.with_suffix(""))
-    usable = captures[captures.reason.isna()].drop_duplicates("stem")
-    twin = captures.stem.isin(usable.stem) & ~captures.index.isin(usable.index)
-    captures.loc[twin, "reason"] = "another file has the same name but for the ending"
+    stems = captures.path.map(lambda path: path.with_suffix(""))
+    usable = readable[~stems[readable.index].duplicated()]
+    captures.loc[stems.isin(stems[usable.index]), "reason"] = "another file has the same name but for the ending"
     for row in captures.drop(usable.index).itertuples():
         _note(problems, [row.path], row.reason)
     return usable
 
 
-def _read_file(path, kept):
-    """A row of exposures.csv without crc32, and the reason why the file cannot be read, or None."""
-    file = f"{path.parent.name}/{path.name}"
+def _find_state(path):
+    """A file's size in bytes, when it was changed, and None; or why it cannot be read."""
     try:
         state = path.stat()
-        if not stat.S_ISREG(state.st_mode):
-            raise RawError("a folder, pipe or device, not a file")  # a pipe would keep its reader waiting
-        row = (file, state.st_size, state.st_mtime_ns)
-        if file in kept and kept[file][:3] == row:
-            return *kept[file], None
-        exposure = read_exposure(path)
-        return *row, *(float(exposure[name]) for name in _EXPOSURE), None
     except OSError as error:  # a link that leads nowhere or in a circle
-        reason = error.strerror
-    except RawError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-    return file, 0, 0, *(np.nan for _ in _EXPOSURE), reason
+        return 0, 0, error.strerror
+    # Whoever reads a pipe waits.
+    reason = None if stat.S_ISREG(state.st_mode) else "a folder, pipe or device, not a file"
+    return state.st_size, state.st_mtime_ns, reason
 
 
 def _load_kept(file):
-    """The rows of exposures.csv by file, without crc32; none if anything in it is not as it was written."""
+    """What _keep wrote; without rows if it is not as it was written, since it is only for speed."""
     try:
-        header, *lines = file.read_text(encoding="utf-8").splitlines()
-        kept = {}
-        for line in lines:
-            row, crc32 = line.rsplit(",", 1)
-            name, size, changed, *exposure = row.rsplit(",", 5)
-            if int(crc32) == zlib.crc32(row.encode()):
-                kept[name] = name, int(size), int(changed), *map(float, exposure)
+        known, text = file.read_text("utf-8").split("\n", 1)
+        if known == _checksum(text):
+            return pd.read_csv(io.StringIO(text), float_precision="round_trip")
     except (OSError, ValueError):
-        return {}
-    return kept if header == _HEADER and len(kept) == len(lines) else {}
+        pass
+    types = dict.fromkeys(_KEY, "int64") | {"file": object} | dict.fromkeys(_EXPOSURE, float)
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
 
 
-def _keep(rows, file):
-    """Write exposures.csv; it is only for speed, so going on without it is better than not at all."""
-    lines = [",".join(map(str, row)) for row in rows]
-    text = "\n".join([_HEADER, *(f"{line},{zlib.crc32(line.encode())}" for line in lines), ""])
+def _keep(exposures, file):
+    text = exposures.to_csv(index=False, lineterminator="\n")
     try:
         with paths.write_whole(file) as path:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(f"{_checksum(text)}\n{text}", "utf-8", newline="\n")
     except OSError as error:
         _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
+
+
+def _checksum(text):
+    return f"# checksum {zlib.crc32(text.encode())}"
 
 
 def _note(problems, files, reason):

@@ -1,14 +1,15 @@
 """Where the project, its data sets and its results are, and how a file is written whole."""
 
-import fcntl
 import os
 import secrets
-from contextlib import contextmanager, suppress
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
+LEFT_OVER_S = 24 * 3600  # nobody writes one file for a day
 
 
 def find_dataset(dataset):
@@ -24,7 +25,7 @@ def find_dataset(dataset):
         FileNotFoundError: the folder is not there, or lacks short/ or long/.
     """
     given = os.path.expanduser(dataset)
-    is_name = os.sep not in given.rstrip(os.sep)
+    is_name = len(Path(given).parts) == 1 and not given.startswith(".")
     bases = (DATA, Path.cwd(), ROOT) if is_name else (Path.cwd(), ROOT, DATA)
     candidates = [Path(os.path.realpath(base / given)) for base in bases]
     folder = next((folder for folder in candidates if (folder / "short").is_dir()), candidates[0])
@@ -56,9 +57,7 @@ def made_folder(folder):
     Args:
         folder: of the data set, see find_dataset.
     """
-    parts = ("", "png", "png/short", "png/long", "signal", "signal/short", "signal/long")
-    effective = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    if all(os.access(folder / part, os.W_OK, **effective) for part in parts if (folder / part).exists()):
+    if os.access(folder, os.W_OK):
         return folder
     whole = Path(os.path.realpath(folder))
     return RESULTS / "made" / whole.relative_to(whole.anchor)
@@ -68,10 +67,8 @@ def made_folder(folder):
 def write_whole(path):
     """Yield a temporary path beside `path` that becomes `path` when the block ends well, so no half file stays.
 
-    The temporary name keeps the suffix, which many writers look at, and a random number, so that any number of
-    processes on any number of hosts can write the same file. It starts with a dot: no catalogue lists it. The file is
-    there, empty, and is locked while the block runs: that tells it from what a killed process left, on all hosts that
-    share the disk. The block writes to it; it does not put another file in its place.
+    The temporary name keeps the suffix, which many writers look at, and has a random number, so that any number of
+    processes on any number of hosts can write the same file. It starts with a dot: no catalogue lists it.
 
     Raises:
         OSError: of the block, naming the file where the writer did not.
@@ -80,11 +77,8 @@ def write_whole(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.randbits(64)}{path.suffix}")
     try:
-        with open(temporary, "xb") as file:
-            with suppress(OSError):  # a file system without locks: clear_leftovers lets everything be there
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield temporary
-            os.replace(temporary, path)
+        yield temporary
+        os.replace(temporary, path)
     except OSError as error:
         if error.errno and not error.filename:
             error.filename = str(path)
@@ -94,9 +88,10 @@ def write_whole(path):
 
 
 def clear_leftovers(folder):
-    """Remove the temporary files that write_whole left below a folder when its process was killed."""
+    """Remove the temporary files below a folder that write_whole left there when its process was killed.
+
+    They are told by their age: other hosts and containers may write here, too, and their processes cannot be asked.
+    """
     for path in Path(folder).rglob(".*.*.*"):
-        if path.suffixes[-2].removeprefix(".").isdigit() and path.is_file():
-            with suppress(OSError), open(path, "r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while it is written
-                path.unlink()
+        if path.suffixes[-2].removeprefix(".").isdigit() and path.stat().st_mtime < time.time() - LEFT_OVER_S:
+            path.unlink(missing_ok=True)

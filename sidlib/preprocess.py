@@ -19,7 +19,8 @@ def develop_pairs(pairs):
     """Develop both pictures of every pair to data/<name>/png, with all cores; what is there is kept.
 
     The Signal of each capture goes to data/<name>/signal, for networks that read more than 8 bits of it. Both are made
-    anew when the capture has changed since, or one of them. What a read-only data set lacks goes to paths.made_folder.
+    anew if the capture has changed since, or one of them has. What a read-only data set lacks goes to
+    paths.made_folder.
 
     Args:
         pairs: DataFrame of catalog.load_pairs.
@@ -29,77 +30,64 @@ def develop_pairs(pairs):
     Raises:
         OSError: a file cannot be written (a full disk). What was written stays and is whole; call again to go on.
     """
-    captures = [*pairs.short, *pairs.long.unique()]
-    made = {folder: paths.made_folder(folder) for folder in {capture.parent.parent for capture in captures}}
-    for folder in made.values():
-        paths.clear_leftovers(folder / "png")
-        paths.clear_leftovers(folder / "signal")
-    places = {}  # of each capture: the folder that holds what was made from it, or will
-    for capture in captures:
-        own = capture.parent.parent
-        places[capture] = next(
-            (place for place in dict.fromkeys((own, made[own])) if _is_current(capture, place)), None
-        )
-    missing = [capture for capture in captures if places[capture] is None]
-    places |= {capture: made[capture.parent.parent] for capture in missing}
+    usable = pairs.assign(
+        short_png=pairs.short.map(locate_png),
+        long_png=pairs.long.map(locate_png),
+        short_signal=pairs.short.map(locate_signal),
+        long_signal=pairs.long.map(locate_signal),
+    )
+    captures = [*usable.short, *usable.long.unique()]
+    for folder in {locate(capture).parent for capture in captures for locate in (locate_png, locate_signal)}:
+        paths.clear_leftovers(folder)
+    missing = [capture for capture in captures if not _is_current(capture)]
 
     workers = joblib.Parallel(n_jobs=-1, return_as="generator")
-    reasons = workers(joblib.delayed(develop_file)(capture, places[capture]) for capture in missing)
+    reasons = workers(joblib.delayed(develop_file)(capture) for capture in missing)
     progress = tqdm(reasons, "Developing", len(missing), unit="file", file=sys.stdout, disable=not missing)
     unreadable = {capture: reason for capture, reason in zip(missing, progress, strict=True) if reason}
-    usable = pairs.assign(
-        short_png=[locate_png(capture, places[capture]) for capture in pairs.short],
-        long_png=[locate_png(capture, places[capture]) for capture in pairs.long],
-        short_signal=[locate_signal(capture, places[capture]) for capture in pairs.short],
-        long_signal=[locate_signal(capture, places[capture]) for capture in pairs.long],
-    )
-    problems = [{"file": str(capture), "reason": reason} for capture, reason in unreadable.items()]
-    catalog.report_problems(usable, problems)
+    catalog.report_problems(usable, [{"file": str(file), "reason": reason} for file, reason in unreadable.items()])
     return usable[~usable.short.isin(unreadable) & ~usable.long.isin(unreadable)].reset_index(drop=True)
 
 
-def locate_png(capture, folder=None):
-    """Return where the developed picture of a capture goes: data/<name>/short/x.ARW → data/<name>/png/short/x.png.
-
-    Args:
-        folder: what stands in for data/<name>; None for paths.made_folder.
-    """
-    return _locate(capture, folder, "png", ".png")
+def locate_png(capture):
+    """Return where the developed picture of a capture lies: data/<name>/short/x.ARW → data/<name>/png/short/x.png."""
+    return _locate(capture, "png", ".png")
 
 
-def locate_signal(capture, folder=None):
-    """Return where the Signal of a capture goes: data/<name>/signal/short/x.safetensors, see locate_png."""
-    return _locate(capture, folder, "signal", ".safetensors")
+def locate_signal(capture):
+    """Return where the Signal of a capture lies: data/<name>/short/x.ARW → data/<name>/signal/short/x.safetensors."""
+    return _locate(capture, "signal", ".safetensors")
 
 
-def _locate(capture, folder, made, suffix):
-    folder = folder or paths.made_folder(capture.parent.parent)
-    return folder / made / capture.parent.name / (capture.stem + suffix)
+def _locate(capture, made, suffix):
+    return paths.made_folder(capture.parent.parent) / made / capture.parent.name / (capture.stem + suffix)
 
 
-def develop_file(capture, folder=None):
-    """Write one RAW file's PNG and Signal, see locate_png; return None, or the reason why the file cannot be read."""
+def develop_file(capture):
+    """Write one RAW file's PNG and Signal; return None, or the reason why the file cannot be read."""
     try:
         state = capture.stat()  # before it is read: what changes later shows
         signal = read_signal(capture)
-    except (OSError, RawError) as error:
-        return getattr(error, "strerror", None) or str(error).removeprefix(f"{capture}: ")
-    picture = Image.fromarray(quantize(render(*signal[:3])))
-    arrays = signal._asdict()
-    record = {"camera": arrays.pop("camera"), "source": [state.st_size, state.st_mtime_ns]}
-    # The PNG gets its name first: the Signal vouches for both.
-    with (
-        paths.write_whole(locate_signal(capture, folder)) as signal_path,
-        paths.write_whole(locate_png(capture, folder)) as png_path,
-    ):
-        picture.save(png_path, compress_level=1)  # the usual 6 takes as long as developing
-        record["png_bytes"] = png_path.stat().st_size
-        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}  # a turned one is a view
-        # One entry of metadata: safetensors writes several in any order, and the same bytes are to come out.
-        signal_path.write_bytes(safetensors.numpy.save(arrays, {"record": json.dumps(record)}))
-        for path in (png_path, signal_path):
-            with suppress(PermissionError):  # a disk that lets nobody set times: it is made anew each time
-                os.utime(path, ns=(_stamp(state), _stamp(state)))
+    except OSError as error:
+        return error.strerror
+    except RawError as error:
+        return str(error).removeprefix(f"{capture}: ")
+    with paths.write_whole(locate_png(capture)) as path:
+        picture = Image.fromarray(quantize(render(*signal[:3])))
+        picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
+        png_bytes = path.stat().st_size
+        _stamp(path, state)
+    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items() if name != "camera"}
+    record = {"camera": signal.camera, "source": [state.st_size, state.st_mtime_ns], "png_bytes": png_bytes}
+    with paths.write_whole(locate_signal(capture)) as path:  # after the PNG: it vouches for both
+        path.write_bytes(safetensors.numpy.save(arrays, {"record": json.dumps(record)}))
+        _stamp(path, state)
+
+
+def _stamp(path, state):
+    """Let a file bear the time of the capture that it was made from: one that is edited later shows."""
+    with suppress(PermissionError):  # a disk that lets nobody set times: it is made anew each time
+        os.utime(path, ns=(state.st_mtime_ns, state.st_mtime_ns))
 
 
 def load_signal(path):
@@ -116,24 +104,17 @@ def load_signal(path):
         raise RawError(f"{path}: damaged, preprocess.develop_pairs makes it anew ({error})") from error
 
 
-def _is_current(capture, folder):
-    """Whether a folder holds the PNG and the Signal of a capture as it is now, as develop_file wrote them.
+def _is_current(capture):
+    """Whether the PNG and the Signal of a capture are there as develop_file wrote them, and of the capture as it is.
 
-    Nothing but the Signal's header is read, which tells how long it has to be. Both files bear the capture's time, so
-    one that was edited shows. What a disk changes in silence does not.
+    Only the Signal's header is read, which says how long the file is. What a disk changes in silence is not noticed.
     """
-    png, signal = locate_png(capture, folder), locate_signal(capture, folder)
     try:
-        state, made = capture.stat(), png.stat()
-        with safetensors.safe_open(signal, "numpy") as file:
+        state, png, signal = (path.stat() for path in (capture, locate_png(capture), locate_signal(capture)))
+        with safetensors.safe_open(locate_signal(capture), "numpy") as file:
             record = json.loads(file.metadata()["record"])
-        expected = {"source": [state.st_size, state.st_mtime_ns], "png_bytes": made.st_size}
-        unedited = made.st_mtime_ns == signal.stat().st_mtime_ns == _stamp(state)
-        return unedited and record == {**expected, "camera": record["camera"]}
+        recorded = record["source"] == [state.st_size, state.st_mtime_ns] and record["png_bytes"] == png.st_size
+        # Some disks keep times to two seconds.
+        return recorded and all(abs(made.st_mtime - state.st_mtime) <= 2 for made in (png, signal))
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
         return False
-
-
-def _stamp(state):
-    """The time in ns that files bear which are made from a capture: its own, in even seconds as every disk keeps it."""
-    return state.st_mtime_ns - state.st_mtime_ns % 2_000_000_000

@@ -180,20 +180,22 @@ def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, mon
 
 def damage_table(text):
     """Return what may have become of exposures.csv: {kind: bytes}."""
-    head, first, second, *rest = lines = text.splitlines(keepends=True)
+    known, names, first, second, *rest = lines = text.splitlines(keepends=True)
+    head = known + names
     other = head + first.replace(",0.1,", ",0.7,") + second + "".join(rest)
     texts = {
         "empty": "",
         "header alone": head,
+        "no checksum": text.removeprefix(known),
         "semicolons": text.replace(",", ";"),
-        "a column is missing": "".join(line.split(",", 1)[1] for line in lines),
+        "a column is missing": known + "".join(line.split(",", 1)[1] for line in lines[1:]),
         "another column": text.replace("exposure_s", "seconds"),
         "no number": text.replace(",0.1,", ",a tenth,"),
         "nothing": text.replace(",0.1,", ",,"),
         "NaN": text.replace(",0.1,", ",nan,"),
         "another time": other,
         "a row twice": text + first,
-        "a row twice, once of another time": text + other.splitlines(keepends=True)[1],
+        "a row twice, once of another time": text + other.splitlines(keepends=True)[2],
         "cut": text[:-20],
     }
     rng = random.Random(0)
