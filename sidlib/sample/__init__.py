@@ -81,28 +81,31 @@ def build_sample(photos=None, name="sample", seed=SEED):
     folder = paths.DATA / name
     splits = PHOTOGRAPHS if photos is None else split_photographs(photos, seed)
     scenes = plan_scenes(splits, seed)
-    if any(_compare(scenes, folder, seed)):
+    if any(_compare(scenes, folder, seed)[:2]):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".building"):  # one process builds, others wait and find its files
             paths.clear_leftovers(folder)
-            missing, stale = _compare(scenes, folder, seed)
+            missing, stale, foreign = _compare(scenes, folder, seed)
+            if foreign := [file for file in foreign if (folder / file).lstat().st_size]:  # what is empty goes
+                raise FileExistsError(f"{folder} holds files that the sample would replace: move them away. {foreign}")
             for file in stale:
-                file.unlink()
+                (folder / file).unlink()
             _photograph_scenes(missing, folder, seed)
     return folder
 
 
 def _compare(scenes, folder, seed):
-    """Return the Scenes of a plan that a folder lacks, and the files of other plans in it."""
+    """Return the Scenes of a plan that a folder lacks, its files of other plans, and others' files that are in the way.
+
+    Another process may be at work meanwhile: what vanishes under our eyes counts as missing.
+    """
     files = [file for kind in ("short", "long") for file in (folder / kind).glob("[!.]*.dng")]
     marks = {f"{file.parent.name}/{file.name}": dng.read_mark(file) for file in files}
     plan = {file: sign_file(scene, file, seed) for scene in scenes for file in scene.name_files()}
     ours = {file: unique_id for file, (name, unique_id) in marks.items() if name == file}
-    foreign = [file for file in plan if file in marks and file not in ours and (folder / file).lstat().st_size]
-    if foreign:
-        raise FileExistsError(f"{folder} holds files that the sample would replace: move them away. {foreign}")
     missing = [scene for scene in scenes if any(ours.get(file) != plan[file] for file in scene.name_files())]
-    return missing, [folder / file for file, unique_id in ours.items() if unique_id != plan.get(file)]
+    stale = [file for file, unique_id in ours.items() if unique_id != plan.get(file)]
+    return missing, stale, sorted(plan.keys() & marks.keys() - ours.keys())
 
 
 def _photograph_scenes(scenes, folder, seed):

@@ -109,7 +109,7 @@ def save_photograph(path, seed):
 
 
 def read_files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.dng")}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("[!.]*.dng")}
 
 
 def build_fresh(**arguments):
