@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import nbformat
 import pytest
@@ -107,7 +108,7 @@ def test_a_notebook_that_fails_stops_the_run_and_shows_the_cell(checkout):
 def test_nothing_is_started_that_another_environment_could_have(checkout, target):
     commands = make(checkout, "-n", target).stdout
     assert not re.search(r"\bjupyter\b", commands)
-    started = re.findall(r"(\S+) -[mc] (?!venv)", commands)
+    started = re.findall(r"(\S+) -[mc] (?!venv|browser)", commands)
     assert set(started) <= {".venv/bin/python", "python3"}
     assert ".venv/bin/python" in started
 
@@ -146,3 +147,12 @@ def test_an_environment_whose_python_was_taken_away_is_set_up_again(checkout):
     asked = (checkout / "asked").read_text()
     assert asked.count("-m venv --clear .venv") == 2
     assert asked.count("-m pip install") == 2
+
+
+def test_the_package_list_holds_every_folder_and_every_file_beside_its_modules():
+    setup = tomllib.loads((paths.ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    files = [path.relative_to(paths.ROOT) for path in (paths.ROOT / "sidlib").rglob("*.*") if path.suffix != ".pyc"]
+    assert {".".join(file.parent.parts) for file in files} == set(setup["packages"])
+    for file in files:
+        known = ["*.py", *setup["package-data"].get(".".join(file.parent.parts), [])]
+        assert any(file.match(pattern) for pattern in known), file
