@@ -3,43 +3,43 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export SID_DATASET ?= sample
 
-REPORT := results/$(SID_DATASET)/report
+# What runs is this checkout's code in this environment, whatever else is installed or active
+export PYTHONPATH := $(CURDIR)
+export JUPYTER_PREFER_ENV_PATH := 1
+unexport PYTHONHOME JUPYTER_PATH MPLBACKEND
+
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
-NBCONVERT := $(PY) -m jupyter nbconvert --log-level ERROR
+NBCONVERT := $(PY) -m nbconvert --log-level ERROR
 EXECUTE := $(NBCONVERT) --execute --KernelManager.transport_encryption=auto --ExecutePreprocessor.record_timing=False --to notebook
 KEPT := ! -name votes.csv ! -name own
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
+.NOTPARALLEL:  # two targets would train and write the same
 .PHONY: run test lab panel study bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
-	@for notebook in $(NOTEBOOKS); do echo "Running $$notebook"; $(EXECUTE) --output-dir $(REPORT) $$notebook || exit 1; done
-	@$(COALESCE) $(REPORT)/*.ipynb
-	@sed -i.bak -e 's/\(0[0-9]_[a-z_]*\)\.ipynb/\1.html/g' -e 's#\.\./README\.md#../../../README.md#g' $(REPORT)/*.ipynb  # links
-	@$(NBCONVERT) --to html $(REPORT)/*.ipynb
-	@rm $(REPORT)/*.ipynb $(REPORT)/*.bak
-	@echo "Done. Open $(REPORT)/05_evaluation.html; the table is results/$(SID_DATASET)/summary.csv"
+	@$(PY) -m sidlib.report
 
 test: .venv/ready  ## the helpers, the notebooks in fast mode, and the panel where a Chromium is found
 	$(PY) -m pytest
 
 lab: .venv/ready  ## JupyterLab
-	$(PY) -m jupyter lab notebooks
+	$(PY) -m jupyterlab notebooks
 
 panel: .venv/ready  ## the human-check panel alone, as a web page for this machine's browser
 	$(PY) -m voila notebooks/panel.ipynb --Voila.ip=127.0.0.1
 
 study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
-	$(PY) -c "from sidlib import catalog, preprocess, sample, study; \
-		'$(SID_DATASET)' != 'sample' or sample.build_sample(); \
-		study.run_study(preprocess.develop_pairs(catalog.load_pairs('$(SID_DATASET)')))"
+	$(PY) -c "import os; from sidlib import catalog, preprocess, sample; from sidlib.beyond import study; \
+		name = os.environ['SID_DATASET']; name != 'sample' or sample.build_sample(); \
+		study.run_study(preprocess.develop_pairs(catalog.load_pairs(name)))"
 
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q
 
 lint: .venv/ready
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
 
 reference: export SID_DATASET = sample
 reference: .venv/ready  ## run the sample and its study anew, and keep outputs, tables and figures in git: hours
@@ -57,10 +57,17 @@ reference: .venv/ready  ## run the sample and its study anew, and keep outputs, 
 	$(PY) -m pytest -m browser
 	cp results/fast/sample/panel.png results/reference/figures/
 
-.venv/ready: requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+USABLE := import sys, pip; sys.exit(sys.version_info < (3, 11))
+CAPABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+.venv/ready: requirements.txt pyproject.toml $(PY)
+	@$(PY) -c '$(USABLE)' 2>/dev/null || $(PYTHON) -c '$(CAPABLE)' 2>/dev/null || { \
+		echo "Python 3.11 or newer with venv is needed, and $(PYTHON) is none:" \
+			"install one (Debian: python3-venv) or name it, as in make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PY) -c '$(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+$(PY):  # without it, or when its Python was taken away, everything is set up again
 
 clean:  ## everything that is computed; data sets, the environment, votes and saved pictures stay
 	find results -mindepth 2 -maxdepth 2 ! -path 'results/reference/*' $(KEPT) -exec rm -rf {} +

@@ -22,7 +22,7 @@ def begin_anew():
 @pytest.mark.notebooks
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
 def test_the_notebook_runs_top_to_bottom(notebook, tmp_path):
-    command = [sys.executable, "-m", "jupyter", "nbconvert", "--execute", "--to", "notebook", "--output-dir", tmp_path]
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--output-dir", tmp_path]
     environment = os.environ | {"SID_DATASET": "sample", "SID_FAST": "1"}
     del environment["MPLBACKEND"]  # conftest.py sets it; notebooks have their own
     run = subprocess.run([*command, notebook], env=environment, capture_output=True, text=True)

@@ -9,6 +9,7 @@ from sidlib import paths
 from sidlib.raw import camera_to_srgb
 
 MODEL = "Sony ILCE-7SM2"
+MAKE_TAG, MODEL_TAG = "SONY", "ILCE-7SM2"  # as the camera itself spells them
 BLACK, WHITE = 512, 16383  # counts (DN), 14 bit
 PATTERN = "RGGB"
 # CIE XYZ to camera RGB, × 10⁴: LibRaw's entry for this camera.

@@ -1,9 +1,12 @@
+import os
+import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
-import rawpy
 import tifffile
 from PIL import Image
 from skimage.measure import block_reduce
@@ -62,28 +65,6 @@ def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
         assert (right - left) / (lower - upper) == pytest.approx(1280 / 854, rel=1e-3)
 
 
-def test_a_written_file_is_read_back_pixel_for_pixel_with_its_metadata(scenes, tmp_path):
-    scene = replace(scenes[0], iso=25600, f_number=5.6)
-    counts = np.random.default_rng(0).integers(0, 16384, (854, 1280)).astype(np.uint16)
-    dng.write_dng(tmp_path / "a.dng", counts, 0.033, scene)
-    with rawpy.imread(str(tmp_path / "a.dng")) as file:
-        np.testing.assert_array_equal(file.raw_image, counts)
-    mosaic = raw.read_mosaic(tmp_path / "a.dng")
-    assert (mosaic.pattern, mosaic.white, mosaic.black.tolist()) == ("RGGB", camera.WHITE, [camera.BLACK] * 4)
-    np.testing.assert_allclose(mosaic.white_balance, scene.white_balance, rtol=1e-5)
-    np.testing.assert_allclose(mosaic.to_srgb, camera.TO_SRGB, atol=1e-5)
-    exposure = raw.read_exposure(tmp_path / "a.dng")
-    assert exposure == {"exposure_s": pytest.approx(1 / 30, rel=1e-5), "iso": 25600, "f_number": 5.6}
-
-
-def test_another_reader_finds_the_same_exposure(scenes, tmp_path):
-    dng.write_dng(tmp_path / "a.dng", np.zeros((10, 12), np.uint16), 0.04, scenes[0])
-    with tifffile.TiffFile(tmp_path / "a.dng") as file:
-        exif = file.pages[0].tags["ExifTag"].value
-    assert (exif["ExposureTime"], exif["ISOSpeedRatings"]) == ((1, 25), scenes[0].iso)
-    assert Fraction(*exif["FNumber"]) == Fraction(scenes[0].f_number).limit_denominator(10)
-
-
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(small, tmp_path):
     scene = sample.plan_scenes(sample.PHOTOGRAPHS)[0]
     folders = [tmp_path / name for name in ("one", "same", "other")]
@@ -104,31 +85,163 @@ def test_the_long_exposure_developed_is_the_photograph(scenes, tmp_path):
     assert np.abs(developed[:85] - expected).mean() < 1
 
 
-def test_photographs_of_ones_own_are_split_by_photograph(small, tmp_path, monkeypatch, caplog):
+@pytest.fixture
+def data(small, tmp_path, monkeypatch):
+    """An empty data/ but for its tables."""
+    for table in ("sid_sony.csv", "sony_a7s2_noise.csv"):
+        shutil.copy(paths.ROOT / "data" / table, tmp_path)
     monkeypatch.setattr(paths, "DATA", tmp_path)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for place in range(4):
-        Image.fromarray(np.full((120, 150, 3), 60 * place, np.uint8)).save(photos / f"{place}.png")
-    (photos / "notes.txt").write_text("no photograph")
-    (tmp_path / "sid_sony.csv").write_bytes((paths.ROOT / "data" / "sid_sony.csv").read_bytes())
-    splits = photographs.split_photographs(photos, seed=0)
-    assert sorted(splits.values()) == ["test", "train", "train", "val"]
-    assert "notes.txt" in caplog.text
-    assert {scene.photograph for scene in sample.plan_scenes(splits)} <= {
-        str(photos / f"{place}.png") for place in range(4)
-    }
+    return tmp_path
 
 
-def test_a_second_build_writes_nothing(small, tmp_path, monkeypatch):
-    (tmp_path / "sid_sony.csv").write_bytes((paths.ROOT / "data" / "sid_sony.csv").read_bytes())
-    monkeypatch.setattr(paths, "DATA", tmp_path)
-    scenes = sample.plan_scenes(sample.PHOTOGRAPHS)
-    for scene in scenes:
-        sample.photograph_scene(scene, tmp_path / "again")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*")}
+@pytest.fixture
+def photos(tmp_path):
+    """Six photographs of one's own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for place in range(6):
+        save_photograph(folder / f"{place}.png", place)
+    return folder
+
+
+def save_photograph(path, seed):
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (120, 150, 3), np.uint8)).save(path)
+
+
+def read_files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("[!.]*.dng")}
+
+
+def build_fresh(**arguments):
+    """What a build gives where nothing was before."""
+    return read_files(sample.build_sample(name="fresh", **arguments))
+
+
+def test_a_second_build_writes_nothing(data):
+    folder = sample.build_sample(name="again")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert len(read_files(folder)) == 7
     sample.build_sample(name="again")
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def add(photos):
+    save_photograph(photos / "7.png", 7)
+
+
+def remove(photos):
+    (photos / "2.png").unlink()
+
+
+def swap(photos):
+    for place in range(6):
+        save_photograph(photos / f"{place}.png", 10 + place)
+
+
+@pytest.mark.parametrize("change", [add, remove, swap])
+def test_changed_photographs_leave_nothing_of_the_old_plan(data, photos, change):
+    before = read_files(sample.build_sample(photos, "mine"))
+    change(photos)
+    after = read_files(sample.build_sample(photos, "mine"))
+    assert after == build_fresh(photos=photos)
+    assert change is not swap or not set(before.values()) & set(after.values())
+
+
+def test_another_seed_leaves_nothing_of_the_old_plan(data, photos):
+    sample.build_sample(photos, "mine", seed=1)
+    assert read_files(sample.build_sample(photos, "mine", seed=2)) == build_fresh(photos=photos, seed=2)
+
+
+def test_a_renamed_photograph_changes_nothing(data, photos):
+    folder = sample.build_sample(photos, "mine")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")}
+    (photos / "0.png").rename(photos / "9.png")
+    sample.build_sample(photos, "mine")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")} == before
+
+
+def test_what_was_not_made_here_stays(data, photos):
+    folder = sample.build_sample(photos, "mine", seed=1)
+    own = folder / "short" / "00001_00_0.1s.ARW", folder / "short" / "00099_00_0.1s.dng", folder / "long" / "notes.dng"
+    own[0].write_bytes(b"of another camera")
+    shutil.copy(next((folder / "long").glob("1*.dng")), own[1])  # a copy under a name of one's own
+    dng.write_dng(own[2], np.zeros((30, 40), np.uint16), 1, sample.plan_scenes(sample.PHOTOGRAPHS)[0])
+    before = [path.read_bytes() for path in own]
+    sample.build_sample(photos, "mine", seed=2)
+    assert [path.read_bytes() for path in own] == before
+
+
+def test_a_file_of_ones_own_is_never_overwritten(data):
+    folder = sample.build_sample(name="mine")
+    own = next((folder / "long").glob("*.dng"))
+    own.write_bytes(b"my own capture")
+    (folder / "short" / "00001_00_0.1s.dng").unlink(missing_ok=True)
+    with pytest.raises(FileExistsError, match=own.name):
+        sample.build_sample(name="mine")
+    assert own.read_bytes() == b"my own capture"
+
+
+@pytest.mark.parametrize("left", [0, 20_000, -1])
+def test_a_file_that_was_cut_off_is_made_anew(data, left):
+    folder = sample.build_sample(name="mine")
+    whole = read_files(folder)
+    for name in whole:
+        (folder / name).write_bytes(whole[name][:left])
+    assert read_files(sample.build_sample(name="mine")) == whole
+
+
+def test_files_of_an_earlier_version_are_made_anew(data, monkeypatch):
+    folder = sample.build_sample(name="mine")
+    whole = read_files(folder)
+    counts, tags = np.zeros((106, 160), np.uint16), [("UniqueCameraModel", "s", 0, camera.MODEL, True)]
+    for name in [*whole, "long/10099_00_10s.dng"]:  # the last is of a larger plan
+        tifffile.imwrite(folder / name, counts, photometric="cfa", metadata=None, software=False, extratags=tags)
+    assert read_files(sample.build_sample(name="mine")) == whole
+
+
+def start_build(data, seed):
+    """Another process that builds a larger data set `shared`."""
+    code = f"""
+from pathlib import Path
+from sidlib import paths, sample
+paths.DATA = Path({str(data)!r})
+sample.SENSOR_PX, sample.SCENES = (160, 106), {{"train": 15, "val": 5, "test": 15}}
+sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
+"""
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
+
+
+def find_seed(folder, plans):
+    """The one plan whose files a folder holds, all of them and no other."""
+    marks = {file: dng.read_mark(folder / file)[1] for file in read_files(folder)}
+    return [seed for seed, scenes in plans.items() if marks == {f: sign for f, sign in scenes.items()}]
+
+
+def test_killed_builds_and_builds_at_once_never_mix_plans(data, photos, monkeypatch):
+    monkeypatch.setattr(sample, "SCENES", {"train": 15, "val": 5, "test": 15})
+    monkeypatch.setattr(sample, "FRAMES", {"train": 5, "val": 4, "test": 2})
+    plans = {}
+    for seed in (1, 2):
+        scenes = sample.plan_scenes(photographs.split_photographs(photos, seed), seed)
+        plans[seed] = {f: sample.sign_file(scene, f, seed) for scene in scenes for f in scene.name_files()}
+    killed = start_build(data, 1)
+    while not list(data.glob("shared/*/0*.dng")):
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert find_seed(data / "shared", plans) == []
+    both = [start_build(data, seed) for seed in (2, 1)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len(find_seed(data / "shared", plans)) == 1
+    assert not list((data / "shared").rglob(".*.dng"))
+
+
+def test_a_complete_data_set_is_only_read(data, photos):
+    folder = sample.build_sample(photos, "mine")
+    (folder / ".building").unlink(missing_ok=True)
+    sample.build_sample(photos, "mine")
+    assert {path.name for path in folder.iterdir()} == {"short", "long"}  # so a read-only one will do
 
 
 def test_too_few_photographs_and_no_folder_are_refused(tmp_path):

@@ -1,0 +1,132 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sidlib import sample
+from sidlib.sample import photographs
+
+
+def draw(seed, size=(150, 120)):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for place in range(10):
+        draw(place).save(tmp_path / f"{place}.png")
+    return tmp_path
+
+
+def split(folder, seed=0):
+    return {file.name: of for file, of in photographs.split_photographs(folder, seed).items()}
+
+
+def test_photographs_of_ones_own_are_split_by_photograph(tmp_path, caplog):
+    for place in range(4):
+        Image.fromarray(np.full((120, 150, 3), 60 * place, np.uint8)).save(tmp_path / f"{place}.png")
+    (tmp_path / "notes.txt").write_text("no photograph")
+    splits = photographs.split_photographs(tmp_path, seed=0)
+    assert sorted(splits.values()) == ["test", "train", "train", "val"]
+    assert "notes.txt" in caplog.text
+    files = {str(tmp_path / f"{place}.png") for place in range(4)}
+    assert {scene.photograph for scene in sample.plan_scenes(splits)} == files
+
+
+def test_one_photograph_more_moves_at_most_one_in_each_of_val_and_test(folder):
+    before = split(folder)
+    for place in range(10, 20):
+        draw(place).save(folder / f"{place}.png")
+        after = split(folder)
+        moved = [{of, after[name]} for name, of in before.items() if of != after[name]]
+        assert all("train" in move for move in moved)
+        assert len(moved) == len({*map(frozenset, moved)})  # at most one between train and val, one with test
+        before = after
+
+
+def test_names_do_not_matter_and_the_seed_does(folder):
+    before, other = split(folder), split(folder, seed=3)
+    assert before != other
+    (folder / "0.png").rename(folder / "zero.png")
+    assert split(folder) == {name.replace("0.png", "zero.png"): of for name, of in before.items()}
+
+
+@pytest.mark.parametrize("seed", range(len(sample.PHOTOGRAPHS)))
+def test_one_picture_under_several_names_stays_in_one_split(folder, seed):
+    picture = sample.load_photograph(list(sample.PHOTOGRAPHS)[seed])
+    picture.save(folder / "a.png")
+    shutil.copy(folder / "a.png", folder / "copy of a.png")
+    picture.save(folder / "a.bmp")
+    picture.save(folder / "a.jpg", quality=75)
+    picture.resize((picture.width // 3, picture.height // 3)).save(folder / "small.jpg")
+    (folder / "link.png").symlink_to(folder / "a.png")
+    splits = split(folder, seed)
+    assert len({splits[name] for name in ("a.png", "copy of a.png", "a.bmp", "a.jpg", "small.jpg")}) == 1
+    assert {"train", "val", "test"} == set(splits.values())
+
+
+def test_pictures_that_differ_by_little_but_are_others_are_told_apart(tmp_path):
+    draw(0, (900, 700)).save(tmp_path / "a.png")
+    draw(1, (900, 700)).save(tmp_path / "b.png")  # noise: on the mean nearly equal
+    for level in (3, 4):
+        Image.new("RGB", (300, 200), (level,) * 3).save(tmp_path / f"{level}.png")
+    picture = sample.load_photograph("coffee")
+    picture.save(tmp_path / "c.png")
+    picture.resize((300, 300)).save(tmp_path / "square.png")
+    assert sorted(split(tmp_path).values()) == ["test", *["train"] * 4, "val"]
+
+
+def test_three_copies_are_no_three_photographs(tmp_path):
+    for name in "abc":
+        draw(0).save(tmp_path / f"{name}.png")
+    with pytest.raises(ValueError, match="at least three.*1 different"):
+        split(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["grey16.png", "grey16.tif", "big_endian.tif"])
+def test_sixteen_bits_keep_their_brightness(tmp_path, name):
+    grey = np.linspace(0, 65535, 200, dtype=">u2" if name.startswith("big") else "<u2").reshape(10, 20)
+    Image.fromarray(grey).save(tmp_path / name)
+    pixels = np.asarray(photographs.load_photograph(tmp_path / name))
+    np.testing.assert_array_equal(pixels[..., 0], grey // 256)
+
+
+def test_what_is_transparent_lies_on_white(tmp_path):
+    Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(tmp_path / "a.png")
+    assert photographs.load_photograph(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_pixels_without_a_known_white_are_named_and_left_out(folder, caplog):
+    Image.fromarray(np.ones((20, 30), np.float32)).save(folder / "float.tif")
+    assert "float.tif" not in split(folder)
+    assert "float.tif is left out" in caplog.text
+
+
+def save_kinds(folder):
+    picture = draw(50)
+    picture.resize((40, 900)).save(folder / "portrait.jpg")
+    draw(51, (3000, 40)).save(folder / "panorama.png")
+    Image.new("RGB", (1, 1), (9, 99, 200)).save(folder / "one.png")
+    draw(52).convert("L").save(folder / "grey.jpg")
+    draw(53).convert("1").save(folder / "bit.png")
+    draw(54).convert("CMYK").save(folder / "cmyk.jpg")
+    draw(55).convert("LA").save(folder / "alpha.png")
+    draw(56).save(folder / "moves.gif", save_all=True, append_images=[draw(57)])
+    draw(58).convert("P").save(folder / "palette.png", transparency=0)
+    Image.fromarray(np.random.default_rng(59).integers(0, 65535, (30, 20), np.uint16)).save(folder / "grey16.png")
+    return len(list(folder.iterdir()))
+
+
+def test_photographs_of_any_shape_and_kind_become_scenes(tmp_path, monkeypatch):
+    count = save_kinds(tmp_path)
+    monkeypatch.setattr(sample, "SENSOR_PX", (160, 106))
+    splits = photographs.split_photographs(tmp_path, seed=0)
+    assert len(splits) == count
+    scenes = {scene.photograph: scene for scene in sample.plan_scenes(splits)}
+    assert len(scenes) == count
+    for scene in scenes.values():
+        image = sample.load_photograph(scene.photograph)
+        signal = sample.expose_mosaic(image, scene.box, scene.white_balance, scene.size_px)
+        assert signal.shape == (106, 160)
+        assert np.isfinite(signal).all() and signal.min() >= 0

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from sidlib import paths, report
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout whose name has a space, as the current folder; a data set in data/, and one elsewhere."""
+    root = tmp_path / "a check out"
+    for folder in (root / "data" / "ann's data", root / "own data"):
+        for kind in ("short", "long"):
+            (folder / kind).mkdir(parents=True)
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "DATA", root / "data")
+    monkeypatch.setattr(paths, "RESULTS", root / "results")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.mark.parametrize(
+    "dataset", ["ann's data", "ann's data/", "data/ann's data", "./data/ann's data/", "{}/data/ann's data/"]
+)
+def test_a_data_set_in_data_goes_by_its_name_however_it_is_given(project, dataset):
+    assert report.name_dataset(dataset.format(project)) == "ann's data"
+
+
+@pytest.mark.parametrize("dataset", ["own data", "own data/", "{}/own data"])
+def test_a_data_set_elsewhere_goes_by_its_absolute_path(project, dataset):
+    assert report.name_dataset(dataset.format(project)) == str(project / "own data")
+
+
+@pytest.mark.parametrize("dataset", ["sample", "sample/", "data/sample", "{}/data/sample/"])
+def test_the_sample_need_not_be_there(project, dataset):
+    assert report.name_dataset(dataset.format(project)) == "sample"
+
+
+@pytest.mark.parametrize(("dataset", "reason"), [("Sonny", "No data set"), ("reference", "another name")])
+def test_what_cannot_work_is_refused_before_anything_runs(project, monkeypatch, dataset, reason):
+    for kind in ("short", "long"):
+        (project / "data" / "reference" / kind).mkdir(parents=True)
+    monkeypatch.setattr(report, "write_report", None)
+    monkeypatch.setenv("SID_DATASET", dataset)
+    with pytest.raises(SystemExit, match=reason):
+        report.main()
+
+
+def test_links_lead_from_page_to_page_and_to_the_readme(project):
+    folder = project / "results" / "fast" / "x" / "report"
+    given = "← [03](03_models.ipynb) · [README](../README.md#data) · [panel](panel.ipynb)"
+    readme = os.path.join("..", "..", "..", "..", "README.md")
+    expected = f"← [03](03_models.html) · [README]({readme}#data) · [panel](panel.ipynb)"
+    assert report._point_links(given, folder) == expected
