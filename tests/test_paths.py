@@ -1,5 +1,3 @@
-import errno
-import fcntl
 import os
 import time
 
@@ -156,17 +154,6 @@ def test_writers_of_the_same_file_do_not_meet(tmp_path):
         second.write_text("second")
     assert file.read_text() == "first"
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_where_a_disk_knows_no_locks_files_are_written_and_none_is_taken_for_a_leftover(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with paths.write_whole(tmp_path / "x.png") as path:
-        path.write_text("whole")
-        paths.clear_leftovers(tmp_path)
-    assert (tmp_path / "x.png").read_text() == "whole"
 
 
 def test_nobody_elses_hidden_file_is_a_leftover(tmp_path):
