@@ -41,18 +41,19 @@ def exposure_ratio(short_s, long_s):
     return np.minimum(long_s / short_s, MAX_RATIO)
 
 
-def load_pairs(dataset="sample"):
+def load_pairs(dataset="sample", needed=()):
     """Return the pairs of a data set that are on disk.
 
     Args:
         dataset: "sample", "Sony", or any folder of SID's shape: short/ and long/ with files named like
             00001_00_0.1s.ARW (scene, frame, exposure time), in any RAW format.
+        needed: splits that have to be there, of "train", "val" and "test".
     Returns:
         DataFrame, a row a pair, sorted by scene: dataset, split, scene, frame, short_s, long_s, ratio (at most 300),
         iso, f_number, short, long (paths). Times, ISO and f-number are the files' own. What is in the folder but in no
         pair is logged and kept in `.attrs["problems"]`, a list of {"file", "reason"}.
     Raises:
-        FileNotFoundError: there is no such data set. ValueError: it holds no pair.
+        FileNotFoundError: there is no such data set. ValueError: it holds no pair, or none of a split that is needed.
     """
     folder, problems = paths.find_dataset(dataset), []
     captures = _read_exposures(_name_captures(_list_files(folder), problems), problems, folder)
@@ -79,6 +80,12 @@ def load_pairs(dataset="sample"):
     report_problems(pairs, problems)
     if pairs.empty:
         raise ValueError(f"{folder} holds no pair of a short and a long exposure; {len(problems)} files have a problem")
+    if missing := set(needed) - set(pairs.split):
+        splits = ", ".join(f"{digit} {split}" for digit, split in SPLITS.items())
+        raise ValueError(
+            f"{folder} holds no pair of {' or '.join(sorted(missing))}; a scene number's first digit says the split: "
+            f"{splits}. {len(problems)} files have a problem"
+        )
     return pairs
 
 

@@ -144,7 +144,7 @@ def _fit(run, training, validation, on_epoch):
             shuffle=False,  # the pipeline shuffles
             verbose=0,
         )
-    run.end()
+    run.remove_lasts()
 
 
 def has_stalled(history, experiment):
@@ -209,9 +209,9 @@ class Run:
         return pd.read_csv(self.history)
 
     def find_last(self):
-        """Return {epochs done: file} of the models to go on with, the latest first."""
+        """Return how many epochs are done, and the file to go on with; None and None before the first."""
         files = {int(file.stem.removeprefix("last-")): file for file in self.folder.glob("last-*.keras")}
-        return dict(sorted(files.items(), reverse=True))
+        return max(files.items(), default=(None, None))
 
     def resume(self, updates):
         """Return the model to go on with and the history of the epochs that it has behind it.
@@ -219,7 +219,8 @@ class Run:
         Args:
             updates: see Experiment.build_optimizer.
         """
-        for done, file in self.find_last().items():
+        done, file = self.find_last()
+        if file:
             return keras.saving.load_model(file), self.read_history()[:done] if done else pd.DataFrame()
         model = self.experiment.build_model()
         loss = self.experiment.losses[self.experiment.loss]
@@ -238,15 +239,14 @@ class Run:
 
     def save_last(self, model, done):
         """Write the model to go on with after so many epochs, then remove the one before."""
-        before = self.find_last()
-        self._save(model, self.folder / f"last-{done}.keras")
-        for number, file in before.items():
-            if number != done:
-                file.unlink()
+        file = self.folder / f"last-{done}.keras"
+        self._save(model, file)
+        self.remove_lasts(but=file)
 
-    def end(self):
+    def remove_lasts(self, but=None):
         for file in self.folder.glob("last*.keras"):
-            file.unlink()
+            if file != but:
+                file.unlink()
 
     def _save(self, model, to):
         with paths.write_whole(to) as path:

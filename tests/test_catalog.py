@@ -147,10 +147,12 @@ def test_of_two_files_that_cannot_be_read_each_has_its_own_reason(folder):
     assert "empty" in problems["00001_09_0.1s.NEF"]
 
 
-def test_a_data_set_without_val_or_test_is_accepted(folder):
+def test_a_data_set_without_val_or_test_is_accepted_where_they_are_not_needed(folder):
     for path in [path for split in "12" for path in folder.rglob(f"{split}*.dng")]:
         path.unlink()
     assert set(catalog.load_pairs(folder).split) == {"train"}
+    with pytest.raises(ValueError, match=r"no pair of test or val; .*0 train, 1 test, 2 val"):
+        catalog.load_pairs(folder, needed=("train", "val", "test"))
 
 
 def test_a_folder_without_any_pair_is_refused(tmp_path):
