@@ -6,6 +6,7 @@ holds samples of each colour, and their mean in linear light is what a demosaice
 
 import logging
 import math
+import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,6 @@ MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does
 SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
 CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
 KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel"
-PANASONIC_WIDTH, PANASONIC_HEIGHT, PANASONIC_FORMAT, PANASONIC_OFFSET = 2, 3, 45, 280
 
 _log = logging.getLogger(__name__)
 
@@ -82,19 +82,18 @@ class Signal(NamedTuple):
 def open_raw(path):
     """Yield the unpacked rawpy object of a file and the pages of its TIFF header, none if it has no such header.
 
-    Raises:
-        RawError: whatever is wrong with the file; it names the file and the reason.
+    Whatever is wrong with the file becomes a RawError that names it.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            head = file.read(SHORTEST_BYTES)
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise RawError(f"{path}: {error.strerror}") from error
-    if not head:
+    if not size:
         raise RawError(f"{path}: the file is empty")
     pages = _read_tiff_pages(path)
-    announced, size = _announced_bytes(_find_raw_pages(pages)), path.stat().st_size
+    announced = _announced_bytes(_find_raw_pages(pages))
     if announced > size:
         raise RawError(f"{path}: the file is cut off, {size} of at least {announced} bytes are there")
     try:
@@ -104,7 +103,7 @@ def open_raw(path):
         raw.unpack()
     except (rawpy.LibRawError, rawpy.NotSupportedError, OSError, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        damaged = isinstance(error, rawpy.LibRawFatalError) and len(head) == SHORTEST_BYTES
+        damaged = isinstance(error, rawpy.LibRawFatalError) and size >= SHORTEST_BYTES
         verdict = "cut off or damaged" if damaged else "not a RAW file that LibRaw can read"
         raise RawError(f"{path}: {verdict} ({reason})") from error
     with raw:
@@ -139,18 +138,14 @@ def _announced_bytes(pages):
     so. Panasonic puts a placeholder where TIFF says where the pixels are, and says that in a tag of its own.
     """
     strips = [strip for page in pages for strip in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    for tags in (page.tags for page in pages if page.tags.valueof(PANASONIC_FORMAT) in range(4, 8)):
-        width, height, offset = map(tags.valueof, (PANASONIC_WIDTH, PANASONIC_HEIGHT, PANASONIC_OFFSET))
+    for tags in (page.tags for page in pages if page.tags.valueof(45) in range(4, 8)):  # Panasonic's RawFormat
+        width, height, offset = map(tags.valueof, (2, 3, 280))
         strips.append((offset, width // 14 * 16 * height))  # at most 14 pixels in 16 bytes
     return max((sum(strip) for strip in strips if min(strip) > 0 and sum(strip) < MAX_BYTES), default=0)
 
 
 def read_exposure(path):
-    """Return how a capture was exposed, from its own metadata: a dict of exposure_s, iso and f_number.
-
-    Raises:
-        RawError: the file cannot be read, or does not say its exposure time.
-    """
+    """Return a dict of exposure_s, iso and f_number of a capture, from its metadata; RawError if that cannot be."""
     with open_raw(path) as (raw, _):
         try:
             exposure_s, iso, f_number = raw.other.shutter_speed, raw.other.iso_speed, raw.other.aperture
@@ -164,11 +159,7 @@ def read_exposure(path):
 
 
 def read_mosaic(path):
-    """Return the Mosaic of a RAW file.
-
-    Raises:
-        RawError: the file cannot be read, or its colours are not red, green and blue.
-    """
+    """Return the Mosaic of a RAW file; RawError if it cannot be read or its colours are not red, green and blue."""
     with open_raw(path) as (raw, pages):
         mosaic = _interpret(path, raw, pages)
         return replace(mosaic, counts=mosaic.counts.copy())
@@ -253,21 +244,21 @@ def camera_to_srgb(xyz_to_camera):
 
 
 def bin_mosaic(counts, scale, side=2):
-    """Average a mosaic over scale × scale blocks, each place in its pattern apart: see _sum_rows for the weights.
+    """Average a mosaic over scale × scale blocks, each of the side × side places of its pattern apart.
 
     Args:
         counts: (H, W), any real type; (H, W, 3) with a side of 1 where each pixel has all colours.
         scale: block side in pixels, even. At the lower and right edge a block averages the pixels that it has.
-        side: how many pixels the pattern is wide and high.
     Returns:
-        Two arrays, float32 (places, ceil(H / scale), ceil(W / scale)): the means, in the unit of counts, and of how
-        many pixels each is the mean; places row by row.
-    Raises:
-        ValueError: scale is odd or below 2.
+        The means in the unit of counts, and of how many pixels each is the mean (see _sum_rows): float32, both of shape
+        (places, ceil(H / scale), ceil(W / scale)).
     """
     if scale < 2 or scale % 2:
         raise ValueError(f"scale must be even and at least 2. Received: {scale}")
-    counts = _fill_pattern(_fill_pattern(counts, scale, side).swapaxes(0, 1), scale, side).swapaxes(0, 1)
+    for axis in (0, 1):
+        rest = counts.shape[axis] % scale
+        if missing := min(-rest % side, -rest % scale):  # a small last block repeats what it lacks of the pattern
+            counts = np.concatenate([counts, np.take(counts, range(-side, missing - side), axis)], axis)
     planes, phases = np.moveaxis(np.atleast_3d(counts), -1, 0), range(side)
     halves = [_sum_rows(plane, scale, row, side) for plane in planes for row in phases]
     sums = np.stack([_sum_rows(half.T, scale, column, side).T for half in halves for column in phases])
@@ -278,28 +269,20 @@ def bin_mosaic(counts, scale, side=2):
     return sums, samples
 
 
-def _fill_pattern(counts, scale, side):
-    """Repeat the last rows, so that a small last block has every row of the pattern."""
-    rest = len(counts) % scale
-    missing = min(-rest % side, -rest % scale)
-    return np.concatenate([counts, counts[len(counts) - side :][:missing]]) if missing else counts
-
-
 def _sum_rows(values, scale, phase, period):
     """Sum the rows phase, phase + period, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
 
     The rows of a phase do not lie evenly around a block's middle: of ten, 0, 2, 4, 6, 8 lie half a row above it and
-    1, 3, 5, 7, 9 half a row below, which would leave coloured fringes. So the rows at a border count ¾ for their own
-    block and ¼ for the other: ¾ · 0 + 2 + 4 + 6 + 8 + ¼ · 10 is 5 · 4.5, and 4.5 the middle. (It is half the sum of
-    all rows once those between are interpolated.) At the picture's edge nothing is taken, and so nothing given.
+    1, 3, 5, 7, 9 half a row below, which would leave coloured fringes. So a row beside a border counts ¾ for its own
+    block and ¼ for the other: (¾ · 0 + 2 + 4 + 6 + 8 + ¼ · 10) / 5 = 4½ is the middle. It is what interpolating the
+    rows between and summing all ten would give, halved. At the picture's edge a block that takes none gives none.
     """
     firsts, cycle = np.arange(0, len(values), scale), math.lcm(scale, period)
     lasts = np.append(firsts[1:], len(values)) - 1
     sums = np.zeros_like(values, np.float32, shape=(len(firsts), values.shape[1]))  # in the memory order of values
     for row in range(phase, cycle, period):  # whole rows at a time: many times as fast as a sum over a short axis
         part = values[row::cycle]
-        blocks = sums[row // scale :: cycle // scale][: len(part)]
-        blocks += part
+        sums[row // scale :: cycle // scale][: len(part)] += part
     for edges, own, other in ((firsts, np.s_[:-1], np.s_[1:]), (lasts, np.s_[1:], np.s_[:-1])):
         quarters = np.float32(0.25) * (edges % period == phase)
         if period > 1 and quarters.any():
