@@ -69,7 +69,7 @@ class Signal(NamedTuple):
         camera_rgb: float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative.
         white_balance: float (3,), gains of R, G, B, the smallest being 1.
         to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB.
-        camera: maker and model as the file states them, "" where it does not.
+        camera: maker and model as the file's TIFF header states them, "" where it does not or there is none.
     """
 
     camera_rgb: np.ndarray
@@ -170,7 +170,7 @@ def _interpret(path, raw, pages):
     counts, sizes, white = raw.raw_image_visible, raw.sizes, raw.white_level
     if counts.shape[:2] != (sizes.height, sizes.width):
         raise RawError(f"{path}: its pixels do not lie in upright rows and columns")  # Fujifilm's Super CCD
-    if not counts.any():
+    if not any(row.any() for row in counts):  # row by row, to end early
         raise RawError(f"{path}: cut off or damaged (all pixels are 0)")
     if any(page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP for page in _find_raw_pages(pages)):
         raise RawError(f"{path}: its pixels are floating point numbers, no counts")  # LibRaw scales by the brightest

@@ -100,6 +100,24 @@ def test_what_previews_announce_is_no_evidence_of_a_cut_file(nonsense, tmp_path)
                 raw.develop(path)
 
 
+@pytest.mark.parametrize("marked", ["cfa", "canon", "by its size"])
+def test_a_file_cut_within_its_raw_pixels_is_named_however_they_are_marked(marked, tmp_path):
+    """Small pictures first and raw pixels last, as CR2 and ORF files have them."""
+    path, pixels = tmp_path / "a.CR2", np.random.default_rng(0).integers(1, 9000, (216, 320)).astype(np.uint16)
+    canon = [(50752, "H", 3, (1, 160, 160), True)] if marked == "canon" else ()
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.zeros((22, 32, 3), np.uint8), metadata=None, photometric="rgb")
+        raw_pixels = pixels[:10, :10] if marked == "canon" else pixels  # Canon does not say how large they are
+        tiff.write(raw_pixels, metadata=None, photometric="cfa" if marked == "cfa" else "minisblack", extratags=canon)
+    with tifffile.TiffFile(path) as tiff:
+        start, length = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
+    content = path.read_bytes()
+    for cut in (start + 1, start + length // 2, start + length - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(raw.RawError, match=r"a\.CR2: the file is cut off"):
+            raw.develop(path)
+
+
 def write_rw2(path, offset, byte_count):
     """Write a Panasonic file whose pixels are at the place of its own tag 0x118: 10 pixels of 12 bits in 16 bytes."""
     width, height, start = 620, 440, 2048
