@@ -9,6 +9,7 @@ import math
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ SRGB_TO_XYZ = np.array(
 )
 MAX_PIXELS = 250_000_000  # more than any camera has: a header that says so is damaged
 MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does not mean it
+MOST_PAGES = 32  # a damaged TIFF header may go round in circles
 SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
 CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
 KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel"
@@ -115,10 +117,10 @@ def _read_tiff_pages(path):
     pages, log = [], tifffile.logger()
     log.disabled = True
     with suppress(Exception), tifffile.TiffFile(path) as tiff:  # whatever is wrong, the verdict is LibRaw's
-        for page in tiff.pages:
+        for page in islice(tiff.pages, MOST_PAGES):
             pages.append(page)
             with suppress(Exception):
-                pages.extend(page.pages or ())  # SubIFDs
+                pages.extend(islice(page.pages or (), MOST_PAGES))  # SubIFDs
         for tags in (page.tags for page in pages):
             _ = [tags.valueof(name) for name in KEPT_TAGS]  # a value is read when it is asked for first
     log.disabled = False
@@ -188,10 +190,11 @@ def _interpret(path, raw, pages):
 
 def _read_black_steps(pages, side):
     """What a DNG's black level has above its lowest at each place; LibRaw states steps only of Bayer's four places."""
-    for tags in (page.tags for page in _find_raw_pages(pages)[-1:] if "BlackLevelRepeatDim" in page.tags):
+    with suppress(IndexError, TypeError, ValueError):  # none is stated, or what is stated makes no pattern
+        tags = _find_raw_pages(pages)[-1].tags
         rows, columns = tags.valueof("BlackLevelRepeatDim")
-        levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
         if max(rows, columns) > (2 if side == 2 else 1):
+            levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
             levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
             steps = np.tile(levels - levels.min(), (side, side)).reshape(rows, side, columns, side)
             return steps.mean(axis=(0, 2)).ravel()

@@ -213,6 +213,14 @@ def test_an_x_trans_sensor_whose_black_level_varies_over_its_pattern(large, tmp_
     np.testing.assert_allclose(raw.read_signal(path).camera_rgb, level, atol=1e-4)
 
 
+@pytest.mark.parametrize("repeat", [(0, 0), (3, 3), (60_000, 60_000), (7,)])
+def test_a_black_level_that_repeats_over_nonsense_is_one_for_all(repeat, scene, tmp_path):
+    path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"))
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["BlackLevelRepeatDim"].overwrite(repeat)
+    assert np.isfinite(raw.develop_linear(path)).all()
+
+
 def test_a_black_level_that_repeats_over_more_than_the_pattern_is_averaged(scene, tmp_path):
     path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), black=[500, 510, 520, 530] * 4)
     assert raw.read_mosaic(path).black.tolist() == [510, 520, 510, 520]

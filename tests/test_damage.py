@@ -100,6 +100,18 @@ def test_what_previews_announce_is_no_evidence_of_a_cut_file(nonsense, tmp_path)
                 raw.develop(path)
 
 
+def test_a_header_that_goes_round_in_circles_ends(tmp_path):
+    path = tmp_path / "whole.ARW"
+    write_compressed_arw(path)
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages[0].offset
+    content = bytearray(path.read_bytes())
+    end = first + 2 + 12 * struct.unpack_from("<H", content, first)[0]
+    struct.pack_into("<I", content, end, first)
+    path.write_bytes(content)
+    assert raw.develop(path).shape == (22, 32, 3)
+
+
 @pytest.mark.parametrize("marked", ["cfa", "canon", "by its size"])
 def test_a_file_cut_within_its_raw_pixels_is_named_however_they_are_marked(marked, tmp_path):
     """Small pictures first and raw pixels last, as CR2 and ORF files have them."""
