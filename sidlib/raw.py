@@ -1,12 +1,15 @@
 """One RAW file: read it, reduce it, develop it to RGB.
 
-Developing at a tenth of the size needs no demosaicing: every block of 10 × 10 pixels holds samples of each colour, and
-their mean in linear light is what a demosaiced and then reduced picture would show.
+Developing at a tenth of the size needs no demosaicing, whatever pattern the sensor has: every block of 10 × 10 pixels
+holds samples of each colour, and their mean in linear light is what a demosaiced and then reduced picture would show.
 """
 
 import logging
-from contextlib import contextmanager
+import math
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +19,14 @@ import tifffile
 
 # Linear sRGB to CIE XYZ for a D65 white: IEC 61966-2-1.
 SRGB_TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 MAX_PIXELS = 250_000_000  # more than any camera has: a header that says so is damaged
+MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does not mean it
+MOST_PAGES = 32  # a damaged TIFF header may go round in circles
+SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
+CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
+KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel"
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +40,10 @@ class Mosaic:
     """The raw counts of one capture and what is needed to interpret them.
 
     Attributes:
-        counts: uint16 (H, W), as the sensor laid them, visible area only.
-        pattern: the colours of the upper left 2 × 2 pixels, row by row: "RGGB", "BGGR", "GRBG" or "GBRG".
-        black: float (4,), the black level in counts of each of these four pixels.
+        counts: uint16 (H, W), as the sensor laid them, visible area only; (H, W, 3) where each pixel has all colours.
+        pattern: the colours of the square that repeats over the sensor, row by row: "RGGB" or another of Bayer's
+            orders, 36 letters of X-Trans; "W" of a monochrome sensor; "RGB" where each pixel has all colours.
+        black: float, the black level in counts for each letter of the pattern.
         white: the count at which the sensor saturates.
         white_balance: float (3,), gains of R, G, B, the smallest being 1.
         to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB; rows sum to 1.
@@ -53,6 +58,11 @@ class Mosaic:
     to_srgb: np.ndarray
     flip: int
 
+    @property
+    def side(self):
+        """How many pixels the pattern is wide and high."""
+        return math.isqrt(len(self.pattern)) if self.counts.ndim == 2 else 1
+
 
 class Signal(NamedTuple):
     """What a capture recorded, reduced to its small size, and what turns it into colours: the arguments of render.
@@ -61,7 +71,7 @@ class Signal(NamedTuple):
         camera_rgb: float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative.
         white_balance: float (3,), gains of R, G, B, the smallest being 1.
         to_srgb: float (3, 3), white-balanced camera RGB to linear sRGB.
-        camera: maker and model as the file states them, "" where it does not.
+        camera: maker and model as the file's TIFF header states them, "" where it does not or there is none.
     """
 
     camera_rgb: np.ndarray
@@ -72,125 +82,157 @@ class Signal(NamedTuple):
 
 @contextmanager
 def open_raw(path):
-    """Yield the rawpy object of a file; whatever LibRaw finds wrong with it becomes a RawError that names the file."""
+    """Yield the unpacked rawpy object of a file and the pages of its TIFF header, none if it has no such header.
+
+    Whatever is wrong with the file becomes a RawError that names it.
+    """
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            empty = not file.read(1)
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise RawError(f"{path}: {error.strerror}") from error
-    if empty:
+    if not size:
         raise RawError(f"{path}: the file is empty")
-    announced, size = _announced_bytes(path), path.stat().st_size
+    pages = _read_tiff_pages(path)
+    announced = _announced_bytes(_find_raw_pages(pages))
     if announced > size:
         raise RawError(f"{path}: the file is cut off, {size} of at least {announced} bytes are there")
     try:
-        with rawpy.imread(str(path)) as raw:
-            if raw.sizes.raw_width * raw.sizes.raw_height > MAX_PIXELS:
-                raise RawError(f"{path}: its header says {raw.sizes.raw_width} × {raw.sizes.raw_height} pixels")
-            yield raw
-    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
+        raw = rawpy.imread(str(path))
+        if raw.sizes.raw_width * raw.sizes.raw_height > MAX_PIXELS:
+            raise RawError(f"{path}: its header says {raw.sizes.raw_width} × {raw.sizes.raw_height} pixels")
+        raw.unpack()
+    except (rawpy.LibRawError, rawpy.NotSupportedError, OSError, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        raise RawError(f"{path}: not a RAW file that LibRaw can read ({reason})") from error
+        damaged = isinstance(error, rawpy.LibRawFatalError) and size >= SHORTEST_BYTES
+        verdict = "cut off or damaged" if damaged else "not a RAW file that LibRaw can read"
+        raise RawError(f"{path}: {verdict} ({reason})") from error
+    with raw:
+        yield raw, pages
 
 
-def _announced_bytes(path):
-    """How long a TIFF-like file (DNG, ARW, NEF …) has to be for the pixels that it announces; 0 for other formats.
-
-    LibRaw fills what is missing of Sony's compressed pixels with the last row that it could read, and does not say so.
-    """
-    log = tifffile.logger()
+def _read_tiff_pages(path):
+    """The pages of a TIFF-like file (DNG, ARW, NEF …) as far as they can be read; none of other formats."""
+    pages, log = [], tifffile.logger()
     log.disabled = True
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]  # raw pixels are in a SubIFD
-            ends = [map(sum, zip(page.dataoffsets, page.databytecounts, strict=False)) for page in pages]
-            return max((end for of_page in ends for end in of_page), default=0)
-    except Exception:  # whatever is wrong with the header, the verdict is LibRaw's
-        return 0
-    finally:
-        log.disabled = False
+    with suppress(Exception), tifffile.TiffFile(path) as tiff:  # whatever is wrong, the verdict is LibRaw's
+        for page in islice(tiff.pages, MOST_PAGES):
+            pages.append(page)
+            with suppress(Exception):
+                pages.extend(islice(page.pages or (), MOST_PAGES))  # SubIFDs
+        for tags in (page.tags for page in pages):
+            _ = [tags.valueof(name) for name in KEPT_TAGS]  # a value is read when it is asked for first
+    log.disabled = False
+    return pages
+
+
+def _find_raw_pages(pages):
+    """Those pages of a TIFF header that hold RAW pixels, the largest last: they say so, or none does and it is that."""
+    pages = sorted(pages, key=lambda page: page.imagewidth * page.imagelength)
+    return [page for page in pages if page.photometric in (CFA, LINEAR_RAW) or CANON_SLICES in page.tags] or pages[-1:]
+
+
+def _announced_bytes(pages):
+    """How long a file has to be for the pixels that these TIFF pages announce; 0 where they do not say.
+
+    LibRaw fills what is missing of Sony's and Panasonic's compressed pixels with what it read before, and does not say
+    so. Panasonic puts a placeholder where TIFF says where the pixels are, and says that in a tag of its own.
+    """
+    strips = [strip for page in pages for strip in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    for tags in (page.tags for page in pages if page.tags.valueof(45) in range(4, 8)):  # Panasonic's RawFormat
+        width, height, offset = map(tags.valueof, (2, 3, 280))
+        strips.append((offset, width // 14 * 16 * height))  # at most 14 pixels in 16 bytes
+    return max((sum(strip) for strip in strips if min(strip) > 0 and sum(strip) < MAX_BYTES), default=0)
 
 
 def read_exposure(path):
-    """Return how a capture was exposed, from its own metadata: a dict of exposure_s, iso and f_number.
-
-    Raises:
-        RawError: the file cannot be read, or does not say its exposure time.
-    """
-    with open_raw(path) as raw:
-        other = raw.other
-        if not other.shutter_speed > 0:
-            raise RawError(f"{path}: its metadata has no exposure time")
-        # LibRaw keeps single floats: six digits take 0.1 back from 0.10000000149.
-        return {
-            name: float(f"{value:.6g}")
-            for name, value in (
-                ("exposure_s", other.shutter_speed),
-                ("iso", other.iso_speed),
-                ("f_number", other.aperture),
-            )
-        }
+    """Return a dict of exposure_s, iso and f_number of a capture, from its metadata; RawError if that cannot be."""
+    with open_raw(path) as (raw, _):
+        try:
+            exposure_s, iso, f_number = raw.other.shutter_speed, raw.other.iso_speed, raw.other.aperture
+        except (ValueError, OverflowError) as error:  # rawpy reads all or nothing
+            raise RawError(f"{path}: its metadata has no possible date ({error})") from error
+    if not exposure_s > 0:
+        raise RawError(f"{path}: its metadata has no exposure time")
+    # LibRaw keeps single floats: six digits take 0.1 back from 0.10000000149.
+    exposure = {"exposure_s": exposure_s, "iso": iso, "f_number": f_number}
+    return {name: float(f"{value:.6g}") for name, value in exposure.items()}
 
 
 def read_mosaic(path):
-    """Return the Mosaic of a Bayer RAW file.
-
-    Raises:
-        RawError: the file cannot be read, or its sensor has no 2 × 2 Bayer pattern.
-    """
-    with open_raw(path) as raw:
-        if not _is_bayer(raw):
-            raise RawError(f"{path}: its sensor has no 2 × 2 Bayer pattern")
-        mosaic = _interpret(path, raw)
+    """Return the Mosaic of a RAW file; RawError if it cannot be read or its colours are not red, green and blue."""
+    with open_raw(path) as (raw, pages):
+        mosaic = _interpret(path, raw, pages)
         return replace(mosaic, counts=mosaic.counts.copy())
 
 
-def _is_bayer(raw):
-    """Whether each pixel holds one of three colours in a 2 × 2 pattern: not X-Trans, monochrome or demosaiced."""
-    pattern = raw.raw_pattern
-    return (
-        raw.raw_type == rawpy.RawType.Flat and raw.num_colors == 3 and pattern is not None and pattern.shape == (2, 2)
-    )
+def _interpret(path, raw, pages):
+    """The Mosaic of an open file; its counts live as long as the file is open."""
+    counts, sizes, white = raw.raw_image_visible, raw.sizes, raw.white_level
+    if counts.shape[:2] != (sizes.height, sizes.width):
+        raise RawError(f"{path}: its pixels do not lie in upright rows and columns")  # Fujifilm's Super CCD
+    if not any(row.any() for row in counts):  # row by row, to end early
+        raise RawError(f"{path}: cut off or damaged (all pixels are 0)")
+    if any(page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP for page in _find_raw_pages(pages)):
+        raise RawError(f"{path}: its pixels are floating point numbers, no counts")  # LibRaw scales by the brightest
+    channels, pattern = _read_pattern(raw)
+    if raw.num_colors > 3 or set(pattern) not in ({"W"}, set("RGB")):
+        raise RawError(f"{path}: its colours, {pattern}, are not red, green and blue")
+    black = np.array([raw.black_level_per_channel[channel] for channel in channels], float)
+    black += _read_black_steps(pages, len(raw.raw_pattern)) if counts.ndim == 2 else 0
+    if not white > black.max():
+        raise RawError(f"{path}: its white level, {white}, is not above its black level, {black.max():g}")
+    white_balance, to_srgb = (np.ones(3), np.eye(3)) if pattern == "W" else _read_colours(path, raw)
+    counts = counts if counts.ndim == 2 else counts[..., : len(pattern)]
+    return Mosaic(counts, pattern, black, float(white), white_balance, to_srgb, sizes.flip)
 
 
-def _interpret(path, raw):
-    """The Mosaic of an open Bayer file; its counts live as long as the file is open."""
-    top, left = raw.sizes.top_margin, raw.sizes.left_margin
-    places = [raw.raw_color(top + row, left + column) for row in (0, 1) for column in (0, 1)]
-    pattern = "".join(chr(raw.color_desc[place]) for place in places)
-    if set(pattern) != set("RGB"):
-        raise RawError(f"{path}: its sensor's pattern, {pattern}, lacks a colour")
-    black = np.array([raw.black_level_per_channel[place] for place in places], float)
-    if not raw.white_level > black.max():
-        raise RawError(f"{path}: its white level, {raw.white_level}, is not above its black level, {black.max():g}")
-    return Mosaic(
-        counts=raw.raw_image_visible,
-        pattern=pattern,
-        black=black,
-        white=float(raw.white_level),
-        white_balance=_white_balance(path, raw),
-        to_srgb=_to_srgb(raw),
-        flip=raw.sizes.flip,
-    )
+def _read_black_steps(pages, side):
+    """What a DNG's black level has above its lowest at each place; LibRaw states steps only of Bayer's four places."""
+    with suppress(IndexError, TypeError, ValueError):  # none is stated, or what is stated makes no pattern
+        tags = _find_raw_pages(pages)[-1].tags
+        rows, columns = tags.valueof("BlackLevelRepeatDim")
+        if max(rows, columns) > (2 if side == 2 else 1):
+            levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
+            levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
+            steps = np.tile(levels - levels.min(), (side, side)).reshape(rows, side, columns, side)
+            return steps.mean(axis=(0, 2)).ravel()
+    return 0
 
 
-def _white_balance(path, raw):
-    """The camera's gains for R, G, B, or daylight's where the file has none, scaled so that the smallest is 1."""
-    gains = np.array(raw.camera_whitebalance[:3], float)
-    if not (gains > 0).all():
-        _log.warning("%s has no white balance: daylight is taken", path)
-        gains = np.array(raw.daylight_whitebalance[:3], float)
-    return gains / gains.min()
+def _read_pattern(raw):
+    """The number in LibRaw and the letter of each colour in an open file's pattern: see Mosaic."""
+    if raw.raw_type == rawpy.RawType.Stack:
+        channels = range(raw.num_colors)
+    elif raw.raw_pattern.size == 1:
+        return [0], "W"
+    else:
+        side, top, left = len(raw.raw_pattern), raw.sizes.top_margin, raw.sizes.left_margin
+        channels = [raw.raw_color(top + row, left + column) for row in range(side) for column in range(side)]
+    return channels, "".join(chr(raw.color_desc[channel]) for channel in channels)
+
+
+def _read_colours(path, raw):
+    """An open file's white balance and camera matrix: see Mosaic; the log says what replaces a missing one."""
+    balances = [np.array(gains[:3]) for gains in (raw.camera_whitebalance, raw.daylight_whitebalance, (1, 1, 1))]
+    choice, gains = next((n, gains) for n, gains in enumerate(balances) if all(0 < gain < np.inf for gain in gains))
+    if choice:
+        _log.warning("%s has no white balance: %s", path, "daylight is taken" if np.ptp(gains) else "all gains are 1")
+    to_srgb = _to_srgb(raw)
+    if to_srgb is None:
+        _log.warning("%s has no colour matrix: its camera's colours are taken for sRGB's", path)
+    return gains / gains.min(), np.eye(3) if to_srgb is None else to_srgb
 
 
 def _to_srgb(raw):
-    """LibRaw's matrix for an open file; it keeps one or the other, and none for a camera that it does not know."""
-    if raw.color_matrix.any():
-        return raw.color_matrix[:, :3].astype(float)
-    if raw.rgb_xyz_matrix.any():
-        return camera_to_srgb(raw.rgb_xyz_matrix[:3])
-    return np.eye(3)
+    """LibRaw's matrix for an open file, or None; it keeps one or the other, and none for a camera it does not know."""
+    with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
+        known = raw.color_matrix.any()
+        matrix = raw.color_matrix[:, :3].astype(float) if known else camera_to_srgb(raw.rgb_xyz_matrix[:3])
+        if np.allclose(matrix.sum(axis=1), 1, atol=0.01):  # else it cannot be inverted
+            return matrix
+    return None
 
 
 def camera_to_srgb(xyz_to_camera):
@@ -204,54 +246,52 @@ def camera_to_srgb(xyz_to_camera):
     return np.linalg.inv(srgb_to_camera / srgb_to_camera.sum(axis=1, keepdims=True))
 
 
-def bin_mosaic(counts, scale):
-    """Average a mosaic over scale × scale blocks, each of the four places in the 2 × 2 pattern apart.
-
-    A block's samples of one place lie half a pixel off the block's centre, to another side for each place, which would
-    leave coloured fringes. So each plane is interpolated linearly before it is averaged; see _sum_rows.
+def bin_mosaic(counts, scale, side=2):
+    """Average a mosaic over scale × scale blocks, each of the side × side places of its pattern apart.
 
     Args:
-        counts: (H, W), any real type. At the lower and right edge a block averages the pixels that it has.
-        scale: block side in pixels, even.
+        counts: (H, W), any real type; (H, W, 3) with a side of 1 where each pixel has all colours.
+        scale: block side in pixels, even. At the lower and right edge a block averages the pixels that it has.
     Returns:
-        float32 in the unit of counts, shape (ceil(H / scale), ceil(W / scale), 4): upper left, upper right, lower left,
-        lower right of the pattern.
-    Raises:
-        ValueError: scale is odd or below 2.
+        The means in the unit of counts, and of how many pixels each is the mean (see _sum_rows): float32, both of shape
+        (places, ceil(H / scale), ceil(W / scale)).
     """
-    _check_scale(scale)
-    # An odd last row or column would leave a block without some colour: its neighbour but one is of the same colour.
-    odd_row, odd_column = (side % 2 for side in counts.shape)
-    if odd_row or odd_column:
-        counts = np.pad(counts, ((0, odd_row), (0, odd_column)), mode="reflect")
-    halves = [_sum_rows(counts, scale, row) for row in (0, 1)]
-    sums = [_sum_rows(half.T, scale, column).T for half in halves for column in (0, 1)]
-    samples = [np.diff(np.append(np.arange(0, side, scale), side)) / 2 for side in counts.shape]
-    return np.stack(sums, axis=-1) / np.outer(*samples)[..., None].astype(np.float32)
-
-
-def _check_scale(scale):
     if scale < 2 or scale % 2:
-        raise ValueError(f"scale must be even and at least 2, so that each block holds every colour. Received: {scale}")
+        raise ValueError(f"scale must be even and at least 2. Received: {scale}")
+    for axis in (0, 1):
+        rest = counts.shape[axis] % scale
+        if missing := min(-rest % side, -rest % scale):  # a small last block repeats what it lacks of the pattern
+            counts = np.concatenate([counts, np.take(counts, range(-side, missing - side), axis)], axis)
+    planes, phases = np.moveaxis(np.atleast_3d(counts), -1, 0), range(side)
+    halves = [_sum_rows(plane, scale, row, side) for plane in planes for row in phases]
+    sums = np.stack([_sum_rows(half.T, scale, column, side).T for half in halves for column in phases])
+    ones = (np.ones((length, 1)) for length in counts.shape[:2])
+    rows, columns = ([_sum_rows(one, scale, phase, side) for phase in phases] for one in ones)
+    samples = np.stack([row * column.T for row in rows for column in columns] * len(planes))
+    sums /= np.maximum(samples, 1 / 16)
+    return sums, samples
 
 
-def _sum_rows(values, scale, offset):
-    """Sum the rows offset, offset + 2, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
+def _sum_rows(values, scale, phase, period):
+    """Sum the rows phase, phase + period, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
 
-    Half the sum of all rows of the block once those between are interpolated: the row between two blocks takes half of
-    each neighbour, so a quarter of the neighbour's first (or last) sample stands in for a quarter of the own one.
+    The rows of a phase do not lie evenly around a block's middle: of ten, 0, 2, 4, 6, 8 lie half a row above it and
+    1, 3, 5, 7, 9 half a row below, which would leave coloured fringes. So a row beside a border counts ¾ for its own
+    block and ¼ for the other: (¾ · 0 + 2 + 4 + 6 + 8 + ¼ · 10) / 5 = 4½ is the middle. It is what interpolating the
+    rows between and summing all ten would give, halved. At the picture's edge a block that takes none gives none.
     """
-    samples, half = values[offset::2], scale // 2
-    starts = np.arange(0, len(samples), half)
-    ends = np.append(starts[1:], len(samples))
-    sums = samples[::half].astype(np.float32)  # in the memory order of values, transposed or not
-    for place in range(1, half):  # whole rows at a time: many times as fast as a sum over a short axis
-        part = samples[place::half]
-        sums[: len(part)] += part
-    edges = samples[starts if offset == 0 else ends - 1] * np.float32(0.25)
-    own, other = (slice(None, -1), slice(1, None)) if offset == 0 else (slice(1, None), slice(None, -1))
-    sums[own] += edges[other]
-    sums[own] -= edges[own]
+    firsts, cycle = np.arange(0, len(values), scale), math.lcm(scale, period)
+    lasts = np.append(firsts[1:], len(values)) - 1
+    sums = np.zeros_like(values, np.float32, shape=(len(firsts), values.shape[1]))  # in the memory order of values
+    for row in range(phase, cycle, period):  # whole rows at a time: many times as fast as a sum over a short axis
+        part = values[row::cycle]
+        sums[row // scale :: cycle // scale][: len(part)] += part
+    for edges, own, other in ((firsts, np.s_[:-1], np.s_[1:]), (lasts, np.s_[1:], np.s_[:-1])):
+        quarters = np.float32(0.25) * (edges % period == phase)
+        if period > 1 and quarters.any():
+            given = values[edges] * quarters[:, None]
+            sums[own] += given[other]
+            sums[own] -= given[own]
     return sums
 
 
@@ -259,11 +299,20 @@ def reduce_mosaic(mosaic, scale):
     """Return a Mosaic as camera RGB at 1 / scale of its size: black 0, white 1, linear, float32 (h, w, 3).
 
     Noise below black stays negative here: cutting it off before averaging would lift the shadows.
+
+    Raises:
+        ValueError: scale is odd, or so small that a block lacks a colour.
     """
-    black, span = mosaic.black.astype(np.float32), (mosaic.white - mosaic.black).astype(np.float32)
-    places = (bin_mosaic(mosaic.counts, scale) - black) / span  # (h, w, 4)
-    colours = [[place for place, name in enumerate(mosaic.pattern) if name == colour] for colour in "RGB"]
-    return np.stack([sum(places[..., place] for place in of) / len(of) for of in colours], axis=-1)
+    means, samples = bin_mosaic(mosaic.counts, scale, mosaic.side)
+    blacks, spans = (levels.astype(np.float32) for levels in (mosaic.black, mosaic.white - mosaic.black))
+    colours = []
+    for colour in "RGB":
+        places = [place for place, name in enumerate(mosaic.pattern) if name in (colour, "W")]
+        total = sum(samples[place] for place in places)
+        if not total.all():
+            raise ValueError(f"scale must be so large that each block holds every colour. Received: {scale}")
+        colours.append(sum((means[p] - blacks[p]) / spans[p] * (samples[p] / total) for p in places))
+    return np.stack(colours, axis=-1)
 
 
 def render(camera_rgb, white_balance, to_srgb, gain=1.0):
@@ -278,29 +327,14 @@ def render(camera_rgb, white_balance, to_srgb, gain=1.0):
 def read_signal(path, scale=10):
     """Return the Signal of a RAW file at 1 / scale of its size, shape (ceil(H / scale), ceil(W / scale), 3).
 
-    A file without a Bayer pattern is developed by LibRaw at full size and then reduced: its Signal is linear sRGB.
-
     Raises:
-        RawError: the file cannot be read. ValueError: scale is not even.
+        RawError: the file cannot be read. ValueError: scale is odd, or so small that a block lacks a colour.
     """
-    _check_scale(scale)
-    with open_raw(path) as raw:
-        if not _is_bayer(raw):
-            return Signal(turn(_develop_by_libraw(path, raw, scale), raw.sizes.flip), np.ones(3), np.eye(3))
-        mosaic = _interpret(path, raw)
+    with open_raw(path) as (raw, pages):
+        mosaic = _interpret(path, raw, pages)
         camera_rgb = reduce_mosaic(mosaic, scale)
-    return Signal(turn(camera_rgb, mosaic.flip), mosaic.white_balance, mosaic.to_srgb)
-
-
-def _develop_by_libraw(path, raw, scale):
-    """The linear sRGB of an open file that has no Bayer pattern, by LibRaw at full size, then reduced."""
-    gains = [*_white_balance(path, raw), 0]
-    full = raw.postprocess(gamma=(1, 1), no_auto_bright=True, user_wb=gains, output_bps=16, user_flip=0)
-    height, width = (-(-side // scale) * scale for side in full.shape[:2])
-    padded = np.pad(full, ((0, height - full.shape[0]), (0, width - full.shape[1]), (0, 0)), mode="edge")
-    blocks = padded.reshape(height // scale, scale, width // scale, scale, full.shape[2])
-    linear = blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(65535)
-    return np.broadcast_to(linear, (*linear.shape[:2], 3))
+    camera = " ".join(str(page.tags.valueof(tag, "")).strip() for page in pages[:1] for tag in ("Make", "Model"))
+    return Signal(turn(camera_rgb, mosaic.flip), mosaic.white_balance, mosaic.to_srgb, camera.strip())
 
 
 def develop_linear(path, scale=10, gain=1.0):

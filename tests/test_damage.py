@@ -7,12 +7,15 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rawpy
 import tifffile
 from PIL import Image
 
@@ -57,10 +60,129 @@ def test_a_compressed_file_of_sony_is_cut_off_where_it_says_it_goes_on(tmp_path)
     write_compressed_arw(path)
     assert raw.develop(path).shape == (22, 32, 3)
     content = path.read_bytes()
-    for share in (0.99, 0.5, 0.1):
-        path.write_bytes(content[: len(content) - int((1 - share) * 216 * 320)])
+    start = len(content) - 216 * 320
+    for length in (start - 1, start, start + 1, start + 7000, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
         with pytest.raises(raw.RawError, match=r"whole\.ARW: the file is cut off"):
             raw.read_exposure(path)
+    for length in (10, 40, 100, start // 2):
+        path.write_bytes(content[:length])
+        with pytest.raises(raw.RawError, match=r"whole\.ARW: (not a RAW|cut off)"):
+            raw.read_exposure(path)
+
+
+@pytest.mark.parametrize("nonsense", [0xFFFFFFFF, 0xFFFFFF00, 0x80000000, 10**8, 0])
+def test_what_previews_announce_is_no_evidence_of_a_cut_file(nonsense, tmp_path):
+    """A small picture first, in the main chain, and the raw pixels in a SubIFD, as DNG and NEF files have them."""
+    whole, path = tmp_path / "whole.dng", tmp_path / "a.dng"
+    counts = np.random.default_rng(0).integers(600, 9000, (216, 320)).astype(np.uint16)
+    version, black, white = (
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50714, "H", 1, 512, True),
+        (50717, "H", 1, 16383, True),
+    )
+    cfa = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True), black, white]
+    with tifffile.TiffWriter(whole) as tiff:
+        options = {"metadata": None, "photometric": "rgb", "subfiletype": 1}
+        tiff.write(np.zeros((22, 32, 3), np.uint8), subifds=1, extratags=[version], **options)
+        tiff.write(counts, photometric="cfa", metadata=None, extratags=cfa)
+        tiff.write(np.zeros((22, 32, 3), np.uint8), **options)
+    expected = raw.develop(whole)
+    for tag in ("StripOffsets", "StripByteCounts"):
+        shutil.copy(whole, path)
+        with tifffile.TiffFile(path, mode="r+") as tiff:
+            for page in tiff.pages:
+                page.tags[tag].overwrite(nonsense)
+        np.testing.assert_array_equal(raw.develop(path), expected)
+        with tifffile.TiffFile(path) as tiff:
+            start, length = tiff.pages[0].pages[0].dataoffsets[0], tiff.pages[0].pages[0].databytecounts[0]
+        for cut in (start + 1, start + length // 2, start + length - 1):
+            path.write_bytes(whole.read_bytes()[:cut])
+            with pytest.raises(raw.RawError, match=r"a\.dng: the file is cut off"):
+                raw.develop(path)
+
+
+def test_a_header_that_goes_round_in_circles_ends(tmp_path):
+    path = tmp_path / "whole.ARW"
+    write_compressed_arw(path)
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages[0].offset
+    content = bytearray(path.read_bytes())
+    end = first + 2 + 12 * struct.unpack_from("<H", content, first)[0]
+    struct.pack_into("<I", content, end, first)
+    path.write_bytes(content)
+    assert raw.develop(path).shape == (22, 32, 3)
+
+
+@pytest.mark.parametrize("marked", ["cfa", "canon", "by its size"])
+def test_a_file_cut_within_its_raw_pixels_is_named_however_they_are_marked(marked, tmp_path):
+    """Small pictures first and raw pixels last, as CR2 and ORF files have them."""
+    path, pixels = tmp_path / "a.CR2", np.random.default_rng(0).integers(1, 9000, (216, 320)).astype(np.uint16)
+    canon = [(50752, "H", 3, (1, 160, 160), True)] if marked == "canon" else ()
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.zeros((22, 32, 3), np.uint8), metadata=None, photometric="rgb")
+        raw_pixels = pixels[:10, :10] if marked == "canon" else pixels  # Canon does not say how large they are
+        tiff.write(raw_pixels, metadata=None, photometric="cfa" if marked == "cfa" else "minisblack", extratags=canon)
+    with tifffile.TiffFile(path) as tiff:
+        start, length = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
+    content = path.read_bytes()
+    for cut in (start + 1, start + length // 2, start + length - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(raw.RawError, match=r"a\.CR2: the file is cut off"):
+            raw.develop(path)
+
+
+def write_rw2(path, offset, byte_count):
+    """Write a Panasonic file whose pixels are at the place of its own tag 0x118: 10 pixels of 12 bits in 16 bytes."""
+    width, height, start = 620, 440, 2048
+    fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 8: 1, 9: 1, 10: 12, 11: 34316}
+    fields |= {14: 4095, 15: 4095, 16: 4095, 0x17: 400, 0x1C: 128, 0x1D: 128, 0x1E: 128, 0x24: 500, 0x25: 256}
+    fields |= {0x26: 400, 0x2D: 5, 0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0", 0x111: offset, 0x112: 1, 0x116: height}
+    fields |= {0x117: byte_count, 0x118: start}
+    entries, texts = struct.pack("<HHI4s", 1, 7, 4, b"0310"), b""
+    place = 8 + 2 + 12 * (1 + len(fields)) + 4
+    for tag, value in fields.items():
+        if isinstance(value, bytes):
+            entries += struct.pack("<HHII", tag, 2, len(value), place + len(texts))
+            texts += value
+        else:
+            entries += struct.pack("<HHII", tag, 4 if tag >= 0x111 and tag != 0x112 else 3, 1, value)
+    header = struct.pack("<4sIH", b"IIU\0", 8, 1 + len(fields)) + entries + bytes(4) + texts
+    pixels = np.random.default_rng(0).integers(0, 256, -(-width // 10 * 16 * height // 0x4000) * 0x4000, np.uint8)
+    path.write_bytes(header.ljust(start, b"\0") + pixels.tobytes())
+
+
+@pytest.mark.parametrize("offset", [0xFFFFFFFF, 0, 2048])
+@pytest.mark.parametrize("byte_count", [0xFFFFFFFF, 0, 12])
+def test_a_panasonic_file_has_its_pixels_where_its_own_tag_says(offset, byte_count, tmp_path):
+    path = tmp_path / "a.RW2"
+    write_rw2(path, offset, byte_count)
+    assert raw.read_signal(path).camera == "Panasonic DC-GH5S"
+    content = path.read_bytes()
+    for length in (2048, 3000, len(content) // 2):
+        path.write_bytes(content[:length])
+        with pytest.raises(raw.RawError, match=r"a\.RW2: the file is cut off"):
+            raw.develop(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (rawpy.LibRawIOError(b"Input/output error"), r"cut off or damaged \(Input/output error\)"),
+        (rawpy.LibRawDataError("Data error"), r"cut off or damaged \(Data error\)"),
+        (rawpy.LibRawUnsufficientMemoryError(b"Out of memory"), "cut off or damaged"),
+        (rawpy.LibRawFileUnsupportedError(b"Unsupported"), r"not a RAW file that LibRaw can read \(Unsupported\)"),
+    ],
+)
+@pytest.mark.parametrize("step", ["imread", "unpack"])
+def test_what_libraw_finds_is_told_from_what_it_does_not_know(error, reason, step, tiny_folder, monkeypatch):
+    def refuse(*_):
+        raise error
+
+    unpacking = SimpleNamespace(sizes=SimpleNamespace(raw_width=320, raw_height=214), unpack=refuse)
+    monkeypatch.setattr(rawpy, "imread", refuse if step == "imread" else lambda _: unpacking)
+    with pytest.raises(raw.RawError, match=rf"\.dng: {reason}"):
+        raw.read_exposure(next((tiny_folder / "long").iterdir()))
 
 
 def damage_files(good, folder):

@@ -7,6 +7,22 @@ from skimage.metrics import peak_signal_noise_ratio
 from sidlib import raw, sample
 from sidlib.sample import camera
 
+XTRANS = "GGRGGB" "GGBGGR" "BRGRBG" "GGBGGR" "GGRGGB" "RBGBRG"  # fmt: skip
+PATTERNS = ["RGGB", "BGGR", "GRBG", "GBRG", XTRANS, "W"]
+
+
+def reduce(counts, pattern, scale):
+    """Camera RGB of counts through a pattern, black 0 and white 1000."""
+    black = np.zeros(len(pattern))
+    return raw.reduce_mosaic(raw.Mosaic(counts, pattern, black, 1000.0, np.ones(3), np.eye(3), 0), scale)
+
+
+def lay_colours(pattern, shape):
+    """The colour of each pixel, a letter each."""
+    side = round(len(pattern) ** 0.5)
+    rows, columns = np.indices(shape)
+    return np.array(list(pattern))[rows % side * side + columns % side]
+
 
 def interpolate(counts, offset, axis):
     """Fill the rows (or columns) between offset, offset + 2, … linearly; the plain way, to compare with."""
@@ -26,31 +42,71 @@ def long_file(tmp_path_factory):
 
 
 def test_real_files_become_424_by_284():
-    assert raw.bin_mosaic(np.zeros((2832, 4240), np.uint16), 10).shape == (284, 424, 4)
+    assert [part.shape for part in raw.bin_mosaic(np.zeros((2832, 4240), np.uint16), 10)] == [(4, 284, 424)] * 2
 
 
 @pytest.mark.parametrize("scale", [2, 4, 10])
 def test_inner_blocks_are_the_means_of_interpolated_planes(scale):
     counts = np.random.default_rng(0).integers(0, 16384, (60, 80)).astype(np.uint16)
-    binned = raw.bin_mosaic(counts, scale)
+    binned, samples = raw.bin_mosaic(counts, scale)
+    assert (samples == (scale / 2) ** 2).all()
     for place in range(4):
         row, column = divmod(place, 2)
         plane = interpolate(interpolate(counts, row, 0), column, 1)
         expected = block_reduce(plane, (scale, scale), np.mean)
-        np.testing.assert_allclose(binned[1:-1, 1:-1, place], expected[1:-1, 1:-1], rtol=1e-5)
+        np.testing.assert_allclose(binned[place, 1:-1, 1:-1], expected[1:-1, 1:-1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(20, 20), (21, 20), (20, 23), (13, 17), (2, 2)])
+@pytest.mark.parametrize("shape", [(20, 20), (21, 20), (20, 23), (13, 17), (22, 28), (29, 19)])
 def test_a_grey_mosaic_stays_grey_whatever_its_size(shape):
-    binned = raw.bin_mosaic(np.full(shape, 700, np.uint16), 10)
-    assert binned.shape == (-(-shape[0] // 10), -(-shape[1] // 10), 4)
-    np.testing.assert_allclose(binned, 700)
+    for pattern in PATTERNS:
+        linear = reduce(np.full(shape, 700, np.uint16), pattern, 10)
+        assert linear.shape == (-(-shape[0] // 10), -(-shape[1] // 10), 3)
+        np.testing.assert_allclose(linear, 0.7, rtol=1e-6)
 
 
 def test_a_ramp_has_no_coloured_fringes():
     ramp = np.add.outer(3.0 * np.arange(60), 7.0 * np.arange(80))
-    inner = raw.bin_mosaic(ramp, 10)[1:-1, 1:-1]
-    np.testing.assert_allclose(inner, inner[..., :1].repeat(4, axis=-1), rtol=1e-5)
+    inner = raw.bin_mosaic(ramp, 10)[0][:, 1:-1, 1:-1]
+    np.testing.assert_allclose(inner, inner[:1].repeat(4, axis=0), rtol=1e-5)
+    xtrans = 1000 * reduce(ramp, XTRANS, 10)[1:-1, 1:-1]  # a step of 70 from block to block
+    np.testing.assert_allclose(xtrans, xtrans[..., :1].repeat(3, axis=-1), atol=0.3)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 6, 10])
+def test_a_block_of_any_pattern_is_the_mean_of_its_colours(scale):
+    """The window of one block, plainly: a row beside a border counts ¾ inside and ¼ outside."""
+    counts = np.random.default_rng(0).integers(0, 1000, (60, 80)).astype(np.uint16)
+    window = np.pad(np.ones(scale), 1)
+    window[:2], window[-2:] = (0.25, 0.75), (0.75, 0.25)
+    linear = reduce(counts, XTRANS, scale)
+    for row, column in ((1, 2), (2, 1), (3, 4)):
+        block = np.s_[row * scale - 1 : (row + 1) * scale + 1, column * scale - 1 : (column + 1) * scale + 1]
+        for number, colour in enumerate("RGB"):
+            weights = np.outer(window, window) * (lay_colours(XTRANS, counts.shape) == colour)[block]
+            expected = (counts[block] * weights).sum() / weights.sum() / 1000
+            assert linear[row, column, number] == pytest.approx(expected, rel=1e-5)
+
+
+def test_pixels_that_have_all_colours_or_none_are_averaged_as_they_are():
+    counts = np.random.default_rng(0).integers(0, 1000, (40, 60, 3)).astype(np.uint16)
+    expected = block_reduce(counts, (10, 10, 1), np.mean) / 1000
+    np.testing.assert_allclose(reduce(counts, "RGB", 10), expected, rtol=1e-6)
+    np.testing.assert_allclose(reduce(counts[..., 0], "W", 10), expected[..., :1].repeat(3, axis=-1), rtol=1e-6)
+
+
+def test_a_black_level_for_each_place_of_any_pattern():
+    black = np.random.default_rng(0).integers(0, 500, 36)
+    counts = 300 + np.tile(black.reshape(6, 6), (7, 9)).astype(np.uint16)
+    mosaic = raw.Mosaic(counts, XTRANS, black.astype(float), 1000.0, np.ones(3), np.eye(3), 0)
+    greens = [level for level, name in zip(black, XTRANS, strict=True) if name == "G"]
+    expected = np.mean([300 / (1000 - level) for level in greens])
+    np.testing.assert_allclose(raw.reduce_mosaic(mosaic, 6)[..., 1], expected, rtol=1e-5)
+
+
+def test_a_block_that_lacks_a_colour_is_refused():
+    with pytest.raises(ValueError, match="each block holds every colour. Received: 2"):
+        reduce(np.zeros((64, 64), np.uint16), "R" + "G" * 14 + "B", 2)
 
 
 @pytest.mark.parametrize("scale", [0, 1, 5, -2])
@@ -61,8 +117,10 @@ def test_an_odd_scale_is_refused(scale):
 
 def test_development_agrees_with_libraw(long_file):
     with rawpy.imread(str(long_file)) as file:
-        full = file.postprocess(no_auto_bright=True, use_camera_wb=True, gamma=(1, 1), output_bps=16) / 65535
-    libraw = block_reduce(full[:850], (10, 10, 1), np.mean)
+        full = file.postprocess(
+            no_auto_bright=True, adjust_maximum_thr=0, use_camera_wb=True, gamma=(1, 1), output_bps=16
+        )
+    libraw = block_reduce(full[:850] / 65535, (10, 10, 1), np.mean)
     ours = np.clip(raw.develop_linear(long_file), 0, 1)[:85]
     assert peak_signal_noise_ratio(libraw, ours, data_range=1) > 45
     np.testing.assert_allclose(ours.mean((0, 1)), libraw.mean((0, 1)), rtol=0.005)
@@ -85,12 +143,11 @@ def test_noise_below_black_is_kept_until_the_end(tmp_path):
     assert reduced.mean() * (16383 - 512) == pytest.approx(camera.load_noise_table().black_error_dn[25600], abs=0.6)
 
 
-@pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
-def test_each_bayer_order_gives_the_same_colours(pattern):
+@pytest.mark.parametrize("pattern", PATTERNS[:-1])
+def test_each_pattern_gives_the_same_colours(pattern):
     levels = {"R": 100, "G": 200, "B": 300}
-    counts = np.tile(np.array([levels[colour] for colour in pattern]).reshape(2, 2), (10, 10)).astype(np.uint16)
-    mosaic = raw.Mosaic(counts, pattern, np.zeros(4), 1000.0, np.ones(3), np.eye(3), 0)
-    np.testing.assert_allclose(raw.reduce_mosaic(mosaic, 10), np.tile([0.1, 0.2, 0.3], (2, 2, 1)), rtol=1e-6)
+    counts = np.vectorize(levels.get)(lay_colours(pattern, (20, 20))).astype(np.uint16)
+    np.testing.assert_allclose(reduce(counts, pattern, 10), np.tile([0.1, 0.2, 0.3], (2, 2, 1)), rtol=1e-6)
 
 
 def test_black_level_white_balance_and_clip_come_in_their_order():
@@ -112,14 +169,17 @@ def test_the_srgb_curve_has_its_known_values_and_an_inverse():
 
 
 def test_what_is_no_raw_file_is_named_with_the_reason(tmp_path, long_file):
-    contents = {"empty.ARW": b"", "text.ARW": b"no photograph", "cut.dng": long_file.read_bytes()[:50_000]}
+    contents = {"empty.ARW": b"", "text.ARW": b"no photograph", "long.ARW": b"no photograph\n" * 1000}
+    contents |= {"cut.dng": long_file.read_bytes()[:50_000], "head.dng": long_file.read_bytes()[:200]}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "folder.ARW").mkdir()
     for name, reason in {
         "empty.ARW": "empty",
         "text.ARW": "not a RAW",
+        "long.ARW": "not a RAW",
         "cut.dng": "cut off",
+        "head.dng": "cut off or damaged",
         "folder.ARW": "Is a directory",
         "none.ARW": "No such file",
     }.items():

@@ -63,11 +63,11 @@ def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):
         scale: side in pixels of the blocks that became one pixel.
     Returns:
         float32 (h, w, 3), linear camera RGB, black 0 and white 1.
-    Source: that of expose. The number of samples is that of raw.bin_mosaic, whose interpolation between neighbouring
-        blocks averages (½ scale)² / (½ scale − ⅜)² samples in each direction.
+    Source: that of expose.
     """
     noise = load_noise_table().loc[iso]
-    side = (scale / 2) ** 2 / (scale / 2 - 0.375)  # samples of one place along a block's side
+    weights = np.array([0.75, *[1] * (scale // 2 - 1), 0.25])  # raw._sum_rows gives them to one place's pixels in a row
+    side = weights.sum() ** 2 / np.square(weights).sum()  # a plain mean of so many pixels is as noisy
     samples = side**2 * np.array([1, 2, 1])  # of red, green, blue
     span, gain = WHITE - BLACK, noise.gain_dn_per_e
     electrons = np.maximum(camera_rgb, 0) * (span / (ratio * gain))
