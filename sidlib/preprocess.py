@@ -14,6 +14,8 @@ from tqdm import tqdm
 from sidlib import catalog, paths
 from sidlib.raw import RawError, Signal, quantize, read_signal, render
 
+MIN_SIZE_PX = 11
+
 
 def develop_pairs(pairs):
     """Develop both pictures of every pair to data/<name>/png, with all cores; what is there is kept.
@@ -72,6 +74,9 @@ def develop_file(capture):
         return error.strerror
     except RawError as error:
         return str(error).removeprefix(f"{capture}: ")
+    height, width = signal.camera_rgb.shape[:2]
+    if min(height, width) < MIN_SIZE_PX:
+        return f"too small: {width} × {height} pixels are left of it, and SSIM's window needs {MIN_SIZE_PX}"
     with paths.write_whole(locate_png(capture)) as path:
         picture = Image.fromarray(quantize(render(*signal[:3])))
         picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
