@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ import rawpy
 import tifffile
 from PIL import Image
 
-from sidlib import catalog, paths, preprocess, raw
+from sidlib import catalog, paths, preprocess, raw, rawfile
 
 DEVELOP_ALL = (
     "import sys; from sidlib import catalog, preprocess; preprocess.develop_pairs(catalog.load_pairs(sys.argv[1]))"
@@ -174,15 +173,16 @@ def test_a_panasonic_file_has_its_pixels_where_its_own_tag_says(offset, byte_cou
         (rawpy.LibRawFileUnsupportedError(b"Unsupported"), r"not a RAW file that LibRaw can read \(Unsupported\)"),
     ],
 )
-@pytest.mark.parametrize("step", ["imread", "unpack"])
+@pytest.mark.parametrize("step", ["open", "unpack"])
 def test_what_libraw_finds_is_told_from_what_it_does_not_know(error, reason, step, tiny_folder, monkeypatch):
     def refuse(*_):
         raise error
 
-    unpacking = SimpleNamespace(sizes=SimpleNamespace(raw_width=320, raw_height=214), unpack=refuse)
-    monkeypatch.setattr(rawpy, "imread", refuse if step == "imread" else lambda _: unpacking)
-    with pytest.raises(raw.RawError, match=rf"\.dng: {reason}"):
-        raw.read_exposure(next((tiny_folder / "long").iterdir()))
+    if step == "open":
+        monkeypatch.setattr(rawpy, "imread", refuse)
+    path = next((tiny_folder / "long").iterdir())
+    with pytest.raises(raw.RawError, match=rf"\.dng: {reason}"), raw.open_raw(path):
+        refuse()  # as LibRaw does when pixels are asked for
 
 
 def damage_files(good, folder):
@@ -232,7 +232,7 @@ def test_a_file_without_permission_is_named(tiny_folder, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read everything, others not
 
-    monkeypatch.setattr(raw, "open", refuse, raising=False)
+    monkeypatch.setattr(rawfile, "open", refuse, raising=False)
     path = next((tiny_folder / "short").iterdir())
     assert "Permission denied" in preprocess.develop_file(path)
 
