@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from playwright.sync_api import Error, expect, sync_playwright
 
-from sidlib import paths, sample
+from sidlib import catalog, paths, preprocess, sample, training
 from sidlib.human_check import votes
 from sidlib.human_check.view import encode_png
 
@@ -95,8 +96,11 @@ def open_page(browser, address):
 
 @pytest.fixture(scope="module")
 def page(browser, tmp_path_factory):
-    """JupyterLab with notebook 05, run top to bottom in fast mode."""
+    """JupyterLab with notebook 05, run top to bottom in fast mode, after what notebook 04 trains."""
     sample.build_sample()
+    pairs = catalog.take_scenes(preprocess.develop_pairs(catalog.load_pairs("sample")), 2)
+    for experiment in (*training.COURSE_EXPERIMENTS, training.LONG_EXPERIMENT):
+        training.train(replace(experiment, epochs=2), pairs, RESULTS)
     folder, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("settings")
     shutil.copy(paths.ROOT / "notebooks" / "05_evaluation.ipynb", folder)
     for name, setting in {
