@@ -28,10 +28,8 @@ def full_size(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench") / "short"
     folder.mkdir()
     scene = sample.plan_scenes(sample.PHOTOGRAPHS)[0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "SENSOR_PX", SENSOR_PX)
-        photograph = sample.load_photograph("motorcycle")
-        signal = sample.expose_mosaic(photograph, (0, 0, 740, 494), scene.white_balance)
+    photograph = sample.load_photograph("motorcycle")
+    signal = sample.expose_mosaic(photograph, (0, 0, 740, 494), scene.white_balance, SENSOR_PX)
     counts = camera.expose(signal, 1, scene.iso, np.random.default_rng(0))
     dng.write_dng(folder / "0.dng", counts, 10, scene)
     return folder / "0.dng"
