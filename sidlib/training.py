@@ -80,6 +80,10 @@ class Experiment:
         """
         return keras.optimizers.Adam(self.learning_rate)
 
+    def count_updates(self, pairs):
+        """Return how many updates an epoch on training pairs has."""
+        return count_batches(pairs, self.batch_size)
+
     def make_dataset(self, pairs, epochs):
         """Return the pipeline of training pairs over a range of epochs."""
         return make_dataset(pairs, self.batch_size, self.augment, shuffle=True, seed=self.seed, epochs=epochs)
@@ -130,7 +134,8 @@ def train(experiment, pairs, folder=None, on_epoch=None):
 def _fit(run, training, validation, on_epoch):
     """Train from where the run stands to its end."""
     experiment = run.experiment
-    model, history = run.resume(updates=experiment.epochs * count_batches(training, experiment.batch_size))
+    updates = experiment.count_updates(training)
+    model, history = run.resume(updates=experiment.epochs * updates)
     done = len(history)
     epochs = range(done, done if has_stalled(history, experiment) else experiment.epochs)
     with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as progress:
@@ -139,7 +144,7 @@ def _fit(run, training, validation, on_epoch):
             validation_data=make_dataset(validation, experiment.batch_size, source=source_of(model)),
             initial_epoch=epochs.start,
             epochs=epochs.stop,
-            steps_per_epoch=count_batches(training, experiment.batch_size),
+            steps_per_epoch=updates,
             callbacks=[ReportEpochs(progress), SaveEpochs(run, history, on_epoch), StopEarly(run)],
             shuffle=False,  # the pipeline shuffles
             verbose=0,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sidlib.backend import keras
-from sidlib.beyond import sources
+from sidlib.beyond import sources, stream
 from sidlib.beyond.models import build_model
 from sidlib.dataset import make_dataset
 from sidlib.losses import LOSSES, ssim_loss
@@ -28,6 +28,8 @@ class OpenExperiment(Experiment):
         unit, linear, residual: see models.build_model.
         fresh: another short exposure of each scene in every epoch, see sources.retake; drawn from the seed, too.
         cosine: the learning rate falls to zero along half a cosine.
+        updates: in an epoch, each on pictures of their own, see stream.make_stream; 0 for the pairs themselves.
+        drawn, jitter: of these the share of drawn scenes, and whether brightness and colours are varied.
         clip_norm: longer gradients of a weight are shortened to this length; 0 for never.
     """
 
@@ -39,6 +41,9 @@ class OpenExperiment(Experiment):
     fresh: bool = False
     cosine: bool = False
     clip_norm: float = 0.0
+    updates: int = 0
+    drawn: float = 0.6
+    jitter: bool = True
 
     losses = LOSSES | {"mae_ssim": mae_ssim_loss}
 
@@ -56,7 +61,12 @@ class OpenExperiment(Experiment):
             rate = keras.optimizers.schedules.CosineDecay(rate, updates)
         return keras.optimizers.Adam(rate, clipnorm=self.clip_norm or None)
 
+    def count_updates(self, pairs):
+        return self.updates or super().count_updates(pairs)
+
     def make_dataset(self, pairs, epochs):
+        if self.updates:
+            return stream.make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))
         retake = sources.retake if self.fresh else None
         options = {"source": self.source, "retake": retake}
         return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, **options)
