@@ -150,24 +150,21 @@ def plot_clip(values, clipped, gradient):
     return figure
 
 
-def plot_histories(histories, columns=3):
+def plot_histories(histories, losses=None):
     """Return training and validation loss over the epochs, an experiment a panel; the best epoch is marked.
 
     Args:
-        histories: {experiment: history}, as training.train returns them.
+        histories: {title: history}, each as training.train returns it.
+        losses: {title: name of its loss}, for the axis; None for "loss".
     """
-    columns = min(columns, len(histories))
+    columns = min(3, len(histories))
     rows = -(-len(histories) // columns)
     figure, axes = _start(rows, columns, (4 * columns, 2.6 * rows))
     for axis in axes.flat[len(histories) :]:
         axis.axis("off")
-    for axis, (name, history) in zip(axes.flat, histories.items(), strict=False):
-        axis.plot(history.epoch, history.loss, color=SPLIT_COLOURS["train"], label="train")
-        axis.plot(history.epoch, history.val_loss, color=SPLIT_COLOURS["val"], label="val")
-        best = history.loc[history.val_loss.idxmin()]
-        axis.plot(best.epoch, best.val_loss, "o", color=SPLIT_COLOURS["val"], label="best")
-        axis.set(title=name, xlabel="epoch", ylabel="loss", ylim=(0, 1.5 * history.loss.quantile(0.75)))
-        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis, (title, history) in zip(axes.flat, histories.items(), strict=False):
+        _draw_history(axis, history, (losses or {}).get(title, "loss"))
+        axis.set_title(title)
     axes.flat[0].legend(frameon=False)
     return figure
 
@@ -249,3 +246,36 @@ def _start(rows, columns, size, squeeze=False, **options):
 def _name_time(seconds):
     """0.1 → "1/10 s", 0.033 → "1/30 s", 10 → "10 s"."""
     return f"1/{round(1 / seconds)} s" if seconds < 1 else f"{seconds:g} s"
+
+
+def _draw_history(axis, history, loss):
+    """Draw the losses of training and validation on an axis, from 0 to what most epochs need, and mark the best."""
+    axis.plot(history.epoch, history.loss, color=SPLIT_COLOURS["train"], label="train")
+    axis.plot(history.epoch, history.val_loss, color=SPLIT_COLOURS["val"], label="val")
+    best = history.loc[history.val_loss.idxmin()]
+    axis.plot(best.epoch, best.val_loss, "o", color=SPLIT_COLOURS["val"], label="best")
+    top = history[["loss", "val_loss"]].quantile(0.75).max()
+    axis.set(xlabel="epoch", ylabel=loss, ylim=(0, 1.5 * top))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def plot_strip(title, history, loss, pictures):
+    """Return one experiment as a slide shows it: its curves, then input, output and truth side by side.
+
+    Args:
+        title: above it all, from the left; may have a second line with the scores.
+        history: as training.train returns it.
+        loss: the name of the loss, for the axis.
+        pictures: {caption: array (height, width, 3) in 0…255}, from left to right; their pixels are shown as they are.
+    """
+    figure, (curves, *places) = _start(
+        1, 1 + len(pictures), (8, 2.3), squeeze=True, width_ratios=[1.1] + [1.2] * len(pictures)
+    )
+    _draw_history(curves, history, loss)
+    curves.legend(frameon=False, ncols=3, fontsize=7, handlelength=1, columnspacing=1)
+    for axis, (caption, picture) in zip(places, pictures.items(), strict=True):
+        axis.imshow(np.clip(np.rint(picture), 0, 255).astype(np.uint8), interpolation="nearest")
+        axis.set_title(caption)
+        axis.axis("off")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure

@@ -21,6 +21,8 @@ from sidlib.models import build_model, source_of
 
 _log = logging.getLogger(__name__)
 
+TITLES = {"cnn": "CNN", "dense_cnn": "dense CNN", "unet": "U-Net", "relu": "ReLU", "leaky_relu": "leaky ReLU"}
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -66,6 +68,17 @@ class Experiment:
             if value != field.default:
                 parts.append(value if isinstance(value, str) else f"{field.name}{value:g}")
         return "-".join(parts)
+
+    @property
+    def title(self):
+        """The name for people: "U-Net, leaky ReLU, MAE, no flips, 50 epochs"."""
+        setting = [TITLES.get(value, value) for value in (self.model, self.activation)]
+        setting += [self.loss.upper(), "flips" if self.augment else "no flips"]
+        for field in dataclasses.fields(self)[4:]:
+            value, words = getattr(self, field.name), field.name.replace("_", " ")
+            if value != field.default:
+                setting.append(f"{value} {words}" if words == "epochs" else f"{words} {value}")
+        return ", ".join(setting)
 
     def build_model(self):
         """Return the model to train, with first weights drawn from the seed."""

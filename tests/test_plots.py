@@ -60,3 +60,21 @@ def test_the_grid_has_a_dot_an_experiment():
     (axis,) = plots.plot_grid(grid, "MAE").axes
     assert sum(len(dots.get_offsets()) for dots in axis.collections) == 36
     assert len(axis.get_yticks()) == 6
+
+
+def test_the_axis_of_a_history_names_its_loss():
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [3.0, 2.0], "val_loss": [3.0, 1.5]})
+    figure = plots.plot_histories({"U-Net": history, "CNN": history}, {"U-Net": "MSE"})
+    assert [axis.get_ylabel() for axis in figure.axes] == ["MSE", "loss"]
+
+
+def test_a_strip_shows_the_curves_and_then_its_pictures_pixel_for_pixel():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
+    pictures = {name: np.full((6, 4, 3), value) for name, value in (("input", -1), ("output", 99.6), ("truth", 300))}
+    figure = plots.plot_strip("CNN\nMAE 30", history, "MAE", pictures)
+    curves, *shown = figure.axes
+    assert curves.get_ylabel() == "MAE" and figure.get_suptitle() == "CNN\nMAE 30"
+    best = next(line for line in curves.lines if line.get_label() == "best")
+    assert best.get_xydata().tolist() == [[2, 1.5]]
+    assert [axis.get_title() for axis in shown] == ["input", "output", "truth"]
+    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in shown] == [0, 100, 255]

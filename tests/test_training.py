@@ -67,6 +67,12 @@ def test_a_name_is_made_of_what_differs():
     assert training.LONG_EXPERIMENT.name == "unet-leaky_relu-mae-noflips-epochs50"
 
 
+def test_a_title_says_the_same_in_words():
+    assert training.LONG_EXPERIMENT.title == "U-Net, leaky ReLU, MAE, no flips, 50 epochs"
+    other = replace(training.COURSE_EXPERIMENTS[0], learning_rate=3e-4, monitor="val_loss")
+    assert other.title == "CNN, ReLU, MAE, flips, learning rate 0.0003, monitor val_loss"
+
+
 @pytest.mark.parametrize("field", ["loss", "monitor"])
 def test_an_unknown_loss_is_refused(field):
     with pytest.raises(ValueError, match=f"{field} must be one of .*Received: 'psnr'"):
