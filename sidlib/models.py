@@ -46,7 +46,7 @@ def build_dense_cnn(x, activation, filters=CNN_FILTERS):
     """Return the output of the CNN with dense connections: each level sees the picture and all levels before it."""
     for level, count in enumerate(filters, 1):
         features = convolve(count, activation, f"level{level}_conv")(x)
-        x = layers.Concatenate(name=f"level{level}_join")([x, features])  # channels 3, 35, 99, 227
+        x = layers.Concatenate(name=f"level{level}_join")([x, features])  # channels 35, 99, 227
     return convolve(3, None, "output_conv")(x)
 
 
