@@ -14,6 +14,7 @@ layers, ops = keras.layers, keras.ops
 
 CNN_FILTERS = (32, 64, 128)
 UNET_FILTERS = (16, 64, 256)
+LEAKY_SLOPE = 0.2
 
 
 def build_model(name, activation):
@@ -21,7 +22,7 @@ def build_model(name, activation):
 
     Args:
         name: one of MODELS.
-        activation: after each convolution but the last, "relu" or "leaky_relu" (slope 0.2, Keras's default).
+        activation: after each convolution but the last, "relu" or "leaky_relu".
     Raises:
         ValueError: there is no such model or activation.
     """
@@ -45,7 +46,7 @@ def build_dense_cnn(x, activation, filters=CNN_FILTERS):
     """Return the output of the CNN with dense connections: each level sees the picture and all levels before it."""
     for level, count in enumerate(filters, 1):
         features = convolve(count, activation, f"level{level}_conv")(x)
-        x = layers.Concatenate(name=f"level{level}_join")([x, features])  # channels 3, 35, 99, 227
+        x = layers.Concatenate(name=f"level{level}_join")([x, features])  # channels 35, 99, 227
     return convolve(3, None, "output_conv")(x)
 
 
@@ -65,8 +66,15 @@ def build_unet(x, activation, filters=UNET_FILTERS):
 
 
 def convolve(filters, activation, name):
-    """Return the convolution that all models are made of: 3 × 3, size kept."""
-    return layers.Conv2D(filters, 3, padding="same", activation=activation, name=name)
+    """Return the convolution that all models are made of: 3 × 3, size kept; the activation is one of ACTIVATIONS."""
+    function = ACTIVATIONS[activation] if activation else None
+    return layers.Conv2D(filters, 3, padding="same", activation=function, name=name)
+
+
+@keras.saving.register_keras_serializable("sidlib")
+def leaky_relu(x):
+    """Return x where it is positive, and a fifth of it where it is negative."""
+    return keras.activations.leaky_relu(x, negative_slope=LEAKY_SLOPE)
 
 
 def describe_layers(model, height, width):
@@ -159,4 +167,4 @@ class ResizeLike(layers.Layer):
 
 
 MODELS = {"cnn": build_cnn, "dense_cnn": build_dense_cnn, "unet": build_unet}
-ACTIVATIONS = ("relu", "leaky_relu")
+ACTIVATIONS = {"relu": keras.activations.relu, "leaky_relu": leaky_relu}

@@ -5,12 +5,22 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 
 from sidlib import paths
 
 SPLIT_COLOURS = {"train": "#4c72b0", "val": "#dd8452", "test": "#55a868"}
 CHANNEL_COLOURS = {"red": "#c44e52", "green": "#55a868", "blue": "#4c72b0"}
 SHORT_COLOUR, LONG_COLOUR = "#30356b", "#e8a33d"
+LAYER_COLOURS = {  # by the last part of a layer's name
+    "sees": ("#5c5f73", "picture"),
+    "conv": ("#4c72b0", "convolution 3 × 3"),
+    "join": ("#e8a33d", "join"),
+    "pool": ("#c44e52", "max-pooling, half the size"),
+    "up": ("#55a868", "up-sampling, double the size"),
+    "resize": ("#8fc9a0", "resize to the skip's size"),
+    "clip": ("#30356b", "clip to 0…255"),
+}
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,6 +64,17 @@ def show_pictures(pictures, titles, columns=None, width=3.2):
     return figure
 
 
+def mark_place(picture, top, left, height, width):
+    """Return a copy of a picture (height, width, 3) in 0…255 with a frame, red and two pixels wide, around a place."""
+    marked = np.array(picture)
+    outer = np.s_[max(top - 3, 0) : top + height + 3, max(left - 3, 0) : left + width + 3]
+    inner = np.s_[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+    kept = marked[inner].copy()
+    marked[outer] = (255, 0, 0)
+    marked[inner] = kept
+    return marked
+
+
 def plot_index(pairs, title):
     """Return how pairs were exposed: number of pairs by exposure times, ratio, ISO and f-number, a colour a split."""
     times = pairs.apply(lambda pair: f"{_name_time(pair.short_s)}, {pair.long_s:g} s", axis=1)
@@ -77,20 +98,28 @@ def plot_index(pairs, title):
 def plot_light_levels(short_counts, long_counts, black, white):
     """Return the histograms of the raw counts of a pair, on one axis from black level to saturation.
 
+    The height is the share of the pixels for each single count, whatever the width of a bin.
+
     Args:
         short_counts, long_counts: raw counts of the two captures, any shape.
         black, white: black level and saturation in counts.
     """
     figure, (axis,) = _start(1, 1, (9, 3), squeeze=True)
-    linear = 30  # counts: bins of one count up to here, of equal width on the logarithmic axis from there
-    bins = np.append(np.arange(-linear, linear), np.geomspace(linear, white - black, 60))
+    linear = 30  # counts: bins of one count up to here, of about equal width on the logarithmic axis from there
+    edges = np.append(np.arange(-linear, linear), np.geomspace(linear, white - black, 60).round())
+    bins = np.unique(edges) - 0.5  # between counts, so that each bin holds as many of them as it is wide
+    bins[-1] += 1  # saturation lies in the last bin
     for counts, name, colour in ((short_counts, "short", SHORT_COLOUR), (long_counts, "long", LONG_COLOUR)):
         signal = counts.ravel().astype(float) - black
-        axis.hist(signal, bins, weights=np.full(signal.size, 100 / signal.size), color=colour, alpha=0.75, label=name)
+        share = 100 * np.histogram(signal, bins)[0] / np.diff(bins) / signal.size
+        axis.stairs(share, bins, fill=True, color=colour, alpha=0.75, label=name)
     axis.set_xscale("symlog", linthresh=linear)
+    axis.set_yscale("log")
     axis.axvline(white - black, color="gray", linestyle=":", label="saturation")
     ticks = [-20, 0, 20, 100, 1000, 10000]
-    axis.set(xlabel="counts above black", ylabel="pixels (%)", xticks=ticks, xticklabels=ticks, xlim=(-linear, None))
+    axis.set(xlabel="counts above black", xticks=ticks, xticklabels=ticks, xlim=(-linear, None))
+    axis.set(ylabel="pixels a count (%)", ylim=(1e-4, None))
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.legend(frameon=False)
     return figure
 
@@ -139,6 +168,112 @@ def plot_ways(table):
     axis.set(xlabel="time / time of raw.develop")
     axis.grid(False, axis="y")
     return figure
+
+
+def plot_activations(curves):
+    """Return activation functions side by side.
+
+    Args:
+        curves: DataFrame indexed by the value that goes in, a column a function.
+    """
+    figure, axes = _start(1, len(curves.columns), (4 * len(curves.columns), 2.8), sharey=True)
+    for axis, name in zip(axes.flat, curves, strict=True):
+        axis.plot(curves.index, curves[name], color=SHORT_COLOUR, linewidth=2)
+        axis.axhline(0, color="gray", linewidth=0.8)
+        axis.axvline(0, color="gray", linewidth=0.8)
+        axis.set(title=name, xlabel="value before the activation")
+    axes[0, 0].set_ylabel("value after it")
+    return figure
+
+
+def draw_network(table, title):
+    """Return a drawing of a network: a box for what each layer gives, as high as it is, the thicker the more channels.
+
+    The number of channels stands below, and the size where it changes. What is half as high stands a row lower. A
+    colour tells the kind of layer; an arrow leads from an earlier layer to each join that takes it, see find_joined.
+
+    Args:
+        table: DataFrame of models.describe_layers; the last part of a layer's name says its kind, see LAYER_COLOURS.
+        title: a text above.
+    """
+    boxes, rows = _place_boxes(table)
+    figure, (axis,) = _start(1, 1, (11, 2.9 + 0.95 * rows), squeeze=True)
+    size = (0, 0)
+    for layer, box in boxes.iterrows():
+        _draw_box(axis, box, *LAYER_COLOURS[_kind(layer)])
+        below, before = box.middle - box.height / 2 - 0.04, size
+        size = tuple(table.loc[layer, ["height", "width"]])
+        axis.text(box.left, below, table.channels[layer], va="top", weight="bold")
+        if size != before:
+            axis.text(box.left, below - 0.18, f"{size[0]} × {size[1]}", va="top", fontsize=7)
+    for source, join in find_joined(table):
+        _draw_skip(axis, boxes.loc[source], boxes.loc[join])
+    axis.set(title=title, aspect="equal", xlim=(-0.1, boxes.left.iloc[-1] + 0.6))
+    axis.axis("off")
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels[::3], handles[::3], strict=True))  # of each box the front
+    figure.legend(once.values(), once, loc="outside lower center", ncols=len(once), frameon=False, fontsize=8)
+    return figure
+
+
+def _place_boxes(table, across=10.7, tallest=1.5, gap=0.32):
+    """Where the boxes of a drawing stand, in inches: a DataFrame of left, width, middle, height; how many rows go down.
+
+    Args:
+        across: the most that all boxes may take.
+        tallest: height of the picture's own box.
+        gap: between boxes.
+    """
+    halvings = np.log2(table.height.max() / table.height).round()
+    thickness = np.sqrt(table.channels)
+    width = thickness * min(0.08, (across - gap * len(table)) / thickness.sum())
+    left = (width + gap).cumsum() - width - gap
+    middle = -1.5 * tallest * (1 - 0.5**halvings) - 0.6 * halvings  # without the 0.6, which is for texts, rows touch
+    height = tallest * table.height / table.height.max()
+    return pd.DataFrame({"left": left, "width": width, "middle": middle, "height": height}), int(halvings.max())
+
+
+def find_joined(table):
+    """Return which earlier layer each join takes besides the one before it: a list of (layer, join).
+
+    It is the first with the join's height and width and with as many channels as the join adds.
+
+    Args:
+        table: DataFrame of models.describe_layers.
+    """
+    found, before = [], table.shift()
+    for join in [layer for layer in table.index if _kind(layer) == "join"]:
+        wanted = table.loc[join, ["height", "width", "channels"]] - [0, 0, before.channels[join]]
+        alike = (table.loc[:join, ["height", "width", "channels"]] == wanted).all(axis=1)
+        found.append((alike.idxmax(), join))
+    return found
+
+
+def _kind(layer):
+    """The last part of a layer's name: "encoder2_pool" → "pool"."""
+    return layer.rsplit("_", 1)[-1]
+
+
+def _draw_box(axis, box, colour, label):
+    """A cuboid seen from its left: the front, and a lighter top and a darker side that lean to the right."""
+    right, low, high = box.left + box.width, box.middle - box.height / 2, box.middle + box.height / 2
+    lean = 0.12 * box.height
+    faces = {
+        0.0: [(box.left, low), (right, low), (right, high), (box.left, high)],
+        0.35: [(box.left, high), (right, high), (right + lean, high + lean), (box.left + lean, high + lean)],
+        -0.25: [(right, low), (right + lean, low + lean), (right + lean, high + lean), (right, high)],
+    }
+    for light, corners in faces.items():
+        shade = np.array(to_rgb(colour)) * (1 - abs(light)) + max(light, 0)
+        axis.fill(*zip(*corners, strict=True), facecolor=shade, edgecolor="white", linewidth=0.5, label=label)
+
+
+def _draw_skip(axis, source, join):
+    """An arrow that leaves the top of a box, passes over what lies between, and comes down on a join."""
+    start, end = (box.left + part * box.width + 0.06 * box.height for box, part in ((source, 0.75), (join, 0.25)))
+    top = source.middle + 0.56 * source.height
+    axis.plot([start, start, end], [top, top + 0.18, top + 0.18], color="#888888", linewidth=1.3)
+    axis.annotate("", (end, top - 0.02), (end, top + 0.2), arrowprops={"arrowstyle": "-|>", "color": "#888888"})
 
 
 def plot_clip(values, clipped, gradient):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sidlib import catalog, plots
+from sidlib import catalog, models, plots
 from sidlib.beyond import study
 
 
@@ -38,6 +38,46 @@ def test_the_used_grey_levels_are_counted():
     short, long = np.zeros((2, 2, 3), np.uint8), np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     figure = plots.plot_grey_levels(short, long)
     assert [axis.get_title() for axis in figure.axes] == ["short: 1 of 256 levels", "long: 12 of 256 levels"]
+
+
+def test_a_bar_of_the_light_levels_is_the_share_of_pixels_for_one_count():
+    counts = np.arange(500, 16384)  # each count once, so that every bar is as high
+    (axis,) = plots.plot_light_levels(counts, counts[-1:], black=512, white=16383).axes
+    (shares, edges, _), (saturated, *_) = (patch.get_data() for patch in axis.patches)
+    np.testing.assert_allclose(shares[edges[:-1] >= -12], 100 / len(counts))
+    np.testing.assert_allclose([(shares * np.diff(edges)).sum(), (saturated * np.diff(edges)).sum()], 100)
+
+
+def test_a_marked_place_keeps_its_pixels_and_the_picture_its_own():
+    picture = np.full((20, 30, 3), 7.0)
+    marked = plots.mark_place(picture, 8, 9, 3, 4)
+    assert (picture == 7).all() and (marked[7:12, 8:14] == 7).all()
+    assert (marked[5:7, 6:16] == (255, 0, 0)).all() and (marked[:5] == 7).all()
+    assert (plots.mark_place(picture, 0, 0, 20, 30) == 7).all()
+
+
+def test_each_activation_has_its_curve():
+    curves = pd.DataFrame({"ReLU": [0, 1], "leaky ReLU": [-0.2, 1]}, index=[-1, 1])
+    axes = plots.plot_activations(curves).axes
+    assert [axis.get_title() for axis in axes] == ["ReLU", "leaky ReLU"]
+    assert axes[1].lines[0].get_xydata().tolist() == [[-1, -0.2], [1, 1]]
+
+
+def test_the_drawing_of_a_network_has_each_layer_and_each_skip():
+    for name in models.MODELS:
+        table = models.describe_layers(models.build_model(name, "relu"), 86, 128)
+        (axis,) = plots.draw_network(table, name).axes
+        channels = [text.get_text() for text in axis.texts if text.get_weight() == "bold"]
+        assert channels == table.channels.astype(str).tolist()
+        assert len(axis.lines) == len(plots.find_joined(table))
+
+
+def test_a_join_takes_an_earlier_layer_and_the_one_before_it():
+    for height, width in ((86, 128), (8, 8), (284, 424), (9, 11)):
+        unet = models.describe_layers(models.build_model("unet", "relu"), height, width)
+        assert plots.find_joined(unet) == [(f"encoder{i}_conv", f"decoder{i}_join") for i in (3, 2, 1)]
+    dense = models.describe_layers(models.build_model("dense_cnn", "relu"), 8, 8)
+    assert [source for source, _ in plots.find_joined(dense)] == ["sees", "level1_join", "level2_join"]
 
 
 def test_a_saved_figure_is_whole_and_returned(tmp_path):
