@@ -39,12 +39,10 @@ def check_source(name):
     return name
 
 
-def make_dataset(
-    pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8", retake=None
-):
+def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8"):
     """Return the pipeline of (short, long) pictures.
 
-    Order, flips and retakes of an epoch are drawn from the seed and the epoch's number alone, so that a training that
+    Order and flips of an epoch are drawn from the seed and the epoch's number alone, so that a training that
     was interrupted goes on with exactly the pictures that would have come. A batch holds pictures of one size; those of
     another size wait for a batch of their own, and the last batches of an epoch may be smaller: see count_batches.
 
@@ -53,11 +51,9 @@ def make_dataset(
         batch_size: pairs a batch.
         augment: flip each pair horizontally with probability ½ and vertically with probability ½.
         shuffle: another order in every epoch.
-        seed: of order, flips and retakes.
+        seed: of order and flips.
         epochs: range of the epochs to run through, one after the other.
         source: what of the short exposure is shown, one of SOURCES.
-        retake: None for the recorded short exposures, or a function (pair as a dict, numpy Generator) → (raw.Signal,
-            ISO) that takes another one of the same scene in each epoch.
     Returns:
         tf.data.Dataset of two float32 tensors in 0…255, shape (batch, height, width, 3) each.
     Raises:
@@ -68,17 +64,14 @@ def make_dataset(
     files = tf.constant(pairs[["short_png", "long_png"]].astype(str).to_numpy())
     rows = pairs.to_dict("records")
 
-    def show(place, epoch):
+    def show(place):
         pair = rows[place]
-        signal, iso = load_signal(pair["short_signal"]), pair["iso"]
-        if retake:
-            signal, iso = retake(pair, np.random.default_rng((seed, epoch, place)))
-        return SOURCES[source](signal, pair["ratio"], iso)
+        return SOURCES[source](load_signal(pair["short_signal"]), pair["ratio"], pair["iso"])
 
-    def read_short(place, epoch):
-        if source == "dark8" and not retake:  # the PNG is just this
+    def read_short(place):
+        if source == "dark8":  # the PNG is just this
             return read_picture(files[place, 0])
-        return tf.ensure_shape(tf.numpy_function(show, (place, epoch), tf.float32), (None, None, 3))
+        return tf.ensure_shape(tf.numpy_function(show, (place,), tf.float32), (None, None, 3))
 
     def run_through(epoch):
         draws = tf.random.stateless_uniform((count, 3), (seed, epoch))  # order, horizontal flip, vertical flip
@@ -86,7 +79,7 @@ def make_dataset(
         flips = (draws[:, 1:] < 0.5) & augment
 
         def read_pair(place, flips):
-            return flip(read_short(place, epoch), flips), flip(read_picture(files[place, 1]), flips)
+            return flip(read_short(place), flips), flip(read_picture(files[place, 1]), flips)
 
         places = tf.data.Dataset.from_tensor_slices((order, flips))
         return _batch_by_size(places.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE), batch_size)

@@ -89,7 +89,12 @@ def score_model(model, pairs):
 
     Columns: scene, frame, ratio, iso, mae, mse, psnr_db, ssim; see score_picture.
     """
-    scores = [score_picture(output, truth) for _, output, truth in predict(model, pairs)]
+    return score_outputs(((output, truth) for _, output, truth in predict(model, pairs)), pairs)
+
+
+def score_outputs(outputs, pairs):
+    """Return the scores of pictures, (output, truth) of each pair: a DataFrame as that of score_model."""
+    scores = [score_picture(output, truth) for output, truth in outputs]
     return pairs[["scene", "frame", "ratio", "iso"]].join(pd.DataFrame(scores, index=pairs.index))
 
 

@@ -17,8 +17,9 @@ def tiny_folder(tmp_path_factory):
     """Two train scenes of three shorts, one val scene, two test scenes."""
     folder = tmp_path_factory.mktemp("data") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "SENSOR_PX", SENSOR_PX)
+        patch.setattr(sample, "SENSOR_PX", dict.fromkeys(sample.SENSOR_PX, SENSOR_PX))
         patch.setattr(sample, "SCENES", {"train": 2, "val": 1, "test": 2})
+        patch.setattr(sample, "DRAWN", dict.fromkeys(sample.DRAWN, 0))
         patch.setattr(sample, "FRAMES", {"train": 3, "val": 2, "test": 2})
         for scene in sample.plan_scenes(SPLITS):
             sample.photograph_scene(scene, folder)

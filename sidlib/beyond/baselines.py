@@ -1,17 +1,23 @@
-"""What can be had without learning: the picture amplified, denoised, or given the brightness of its truth."""
+"""What can be had without learning: the picture amplified, denoised, or given the brightness of its truth.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A baseline is a function like those of dataset.SOURCES: it takes a raw.Signal, the exposure ratio and the ISO, and
+returns a picture, float (height, width, 3) in 0…255.
+"""
+
 from functools import partial
+from itertools import product
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import minimize_scalar
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, estimate_sigma
 
-from sidlib.evaluation import predict, run, score_model, score_picture
+from sidlib.beyond.sources import correct_black
+from sidlib.dataset import SOURCES, read_picture
+from sidlib.evaluation import predict, run, score_outputs
 from sidlib.models import source_of
-from sidlib.raw import decode_srgb, encode_srgb
+from sidlib.preprocess import load_signal
+from sidlib.raw import decode_srgb, encode_srgb, render
+from sidlib.sample import camera
 
 # A denoiser takes a picture (height, width, 3) in 0…1 and a strength: the standard deviation of the noise for
 # non-local means (Buades et al. 2005), the weight of smoothness for total variation (Chambolle 2004).
@@ -21,42 +27,86 @@ DENOISERS = {
     ),
     "total variation": lambda picture, strength: denoise_tv_chambolle(picture, weight=strength, channel_axis=-1),
 }
-STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)  # times the noise that a picture is estimated to have
+STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)  # times the noise that a picture has
 
 
-def denoise_by_its_noise(picture, denoiser, strength):
-    """Return a picture (height, width, 3) in 0…1 denoised as strongly as it needs: strength × its own noise.
+def amplify_rounded(signal, ratio, iso):
+    """The course's 8-bit input, multiplied in linear light: what was lost when it was rounded stays lost."""
+    return 255 * encode_srgb(decode_srgb(SOURCES["dark8"](signal, ratio, iso) / 255) * ratio)
+
+
+def denoise_picture(signal, ratio, iso, show, denoiser, strength):
+    """A source's picture, denoised as strongly as it needs: strength × its own noise.
 
     Source of the estimate: Donoho and Johnstone (1994), the median of the finest wavelet coefficients.
     """
-    return DENOISERS[denoiser](picture, strength * estimate_sigma(picture, average_sigmas=True, channel_axis=-1))
+    picture = show(signal, ratio, iso) / 255
+    return 255 * DENOISERS[denoiser](picture, strength * estimate_sigma(picture, average_sigmas=True, channel_axis=-1))
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A model that does not learn: a function from batch to batch, like a trained one.
+def denoise_stable(signal, ratio, iso, denoiser, strength):
+    """The capture without its known black error, denoised where its noise is the same everywhere, then amplified.
 
-    Attributes:
-        source: what of a short exposure it sees, see dataset.SOURCES.
-        denoise: from a picture (height, width, 3) in 0…1 to a picture; None leaves it as it is.
+    Source: the generalised Anscombe transform and its asymptotically unbiased inverse (Mäkitalo and Foi, IEEE
+    Transactions on Image Processing 2013), with the noise of the camera's calibration.
+    """
+    gain, variance = camera.average_noise(iso)
+    of_noise = gain * correct_black(signal, iso) + variance  # the variance at each place, as the signal itself tells it
+    stable = 2 / gain * np.sqrt(np.maximum(of_noise + 3 / 8 * gain**2, 0))  # now it is 1 everywhere
+    low, span = stable.min(), np.ptp(stable)
+    clean = low + span * DENOISERS[denoiser]((stable - low) / span, strength / span)
+    camera_rgb = ((clean * gain / 2) ** 2 - gain**2 / 8 - variance) / gain
+    return 255 * encode_srgb(render(camera_rgb, signal.white_balance, signal.to_srgb, ratio))
+
+
+def list_baselines(usual_ratio):
+    """Return {name: [baselines]}: one each, or one for each of STRENGTHS, of which the best on val is to be taken.
+
+    Args:
+        usual_ratio: the most common ratio of the training pairs, for those that are not told the picture's own.
     """
 
-    source: str
-    denoise: Callable | None = None
+    def as_usual(show):
+        return lambda signal, ratio, iso: show(signal, usual_ratio, iso)
 
-    def __call__(self, pictures):
-        if self.denoise is None:
-            return pictures
-        return np.stack([255 * self.denoise(np.asarray(picture) / 255) for picture in pictures])
+    amplified, corrected = SOURCES["amplified16"], SOURCES["corrected16"]
+    named = {
+        "input as it is": [SOURCES["dark8"]],
+        f"dark, 8 bit, × {usual_ratio:g}": [as_usual(amplify_rounded)],
+        "dark, 8 bit, × ratio": [amplify_rounded],
+        f"amplified × {usual_ratio:g}": [as_usual(amplified)],
+        "amplified": [amplified],
+        "amplified, black corrected": [corrected],
+    }
+    for (name, show), denoiser in product((("amplified", amplified), ("black corrected", corrected)), DENOISERS):
+        options = {"show": show, "denoiser": denoiser}
+        named[f"{name}, {denoiser}"] = [partial(denoise_picture, **options, strength=by) for by in STRENGTHS]
+    for denoiser in DENOISERS:
+        options = {"denoiser": denoiser}
+        named[f"stabilised, {denoiser}"] = [partial(denoise_stable, **options, strength=by) for by in STRENGTHS]
+    return named
 
 
-def choose_strength(source, denoiser, pairs):
-    """Return the Baseline of a denoiser at the strength that has the lowest MAE on the pairs of split val."""
-    validation = pairs[pairs.split == "val"]
-    candidates = [
-        Baseline(source, partial(denoise_by_its_noise, denoiser=denoiser, strength=strength)) for strength in STRENGTHS
-    ]
-    return min(candidates, key=lambda candidate: score_model(candidate, validation).mae.mean())
+def score_baseline(baseline, pairs):
+    """Return the scores of a baseline: a DataFrame as that of evaluation.score_model."""
+    shown = (baseline(load_signal(pair.short_signal), pair.ratio, pair.iso) for pair in pairs.itertuples())
+    truths = (read_picture(str(path)).numpy() for path in pairs.long_png)
+    return score_outputs(zip(shown, truths, strict=True), pairs)
+
+
+def score_baselines(pairs):
+    """Return the scores of everything that does not learn, on the splits val and test: {name: (val, test)}.
+
+    Each is a DataFrame as that of evaluation.score_model. The strength of a denoiser is the one of the lowest MAE on
+    val, the usual ratio is that of train.
+    """
+    train, val, test = (pairs[pairs.split == split] for split in ("train", "val", "test"))
+    scores = {}
+    for name, baselines in list_baselines(train.ratio.mode()[0]).items():
+        of_val = [score_baseline(baseline, val) for baseline in baselines]
+        best = int(np.argmin([table.mae.mean() for table in of_val]))
+        scores[name] = of_val[best], score_baseline(baselines[best], test)
+    return scores
 
 
 def average_flips(model):
@@ -81,37 +131,15 @@ def score_oracle_gain(model, pairs):
     No method can know this factor: what remains is the error that brightness does not explain. A DataFrame as that of
     evaluation.score_model.
     """
-    rows = []
-    for _, output, truth in predict(model, pairs):
-        linear = decode_srgb(np.clip(output, 0, 255) / 255)
-
-        def brighten(exponent, linear=linear):
-            return 255 * encode_srgb(linear * 2**exponent)
-
-        fit = minimize_scalar(
-            lambda exponent, truth=truth, brighten=brighten: np.square(brighten(exponent) - truth).mean(),
-            bounds=(-3, 3),
-            method="bounded",
-        )
-        rows.append(score_picture(brighten(fit.x), truth))
-    return pairs[["scene", "frame", "ratio", "iso"]].join(pd.DataFrame(rows, index=pairs.index))
+    return score_outputs(((fit_gain(output, truth), truth) for _, output, truth in predict(model, pairs)), pairs)
 
 
-def score_baselines(pairs):
-    """Return the scores of everything that does not learn, on the splits val and test: {name: (val, test)}.
+def fit_gain(output, truth):
+    """Return a picture in 0…255, times the factor in linear light that brings it closest to its truth."""
+    linear = decode_srgb(np.clip(output, 0, 255) / 255)
 
-    Each is a DataFrame as that of evaluation.score_model. First without, then with the correction of the camera's known
-    black level error. Strengths are set on val.
-    """
-    splits = [pairs[pairs.split == split] for split in ("val", "test")]
+    def brighten(exponent):
+        return 255 * encode_srgb(linear * 2**exponent)
 
-    def score(model, scorer=score_model):
-        return tuple(scorer(model, split) for split in splits)
-
-    scores = {"input as it is": score(Baseline("dark8"))}
-    for source, name in (("amplified16", "amplified"), ("corrected16", "amplified, black corrected")):
-        scores[name] = score(Baseline(source))
-        scores[f"{name}, oracle gain"] = score(Baseline(source), score_oracle_gain)
-        for denoiser in DENOISERS:
-            scores[f"{name}, {denoiser}"] = score(choose_strength(source, denoiser, pairs))
-    return scores
+    fit = minimize_scalar(lambda by: np.square(brighten(by) - truth).mean(), bounds=(-3, 3), method="bounded")
+    return brighten(fit.x)

@@ -1,9 +1,9 @@
-"""Experiments beyond the course's: other inputs and networks, other losses and schedules, new noise in each epoch."""
+"""Experiments beyond the course's: other inputs and networks, other losses and schedules, endless training pairs."""
 
 from dataclasses import dataclass
 
 from sidlib.backend import keras
-from sidlib.beyond import sources, stream
+from sidlib.beyond import stream
 from sidlib.beyond.models import build_model
 from sidlib.dataset import make_dataset
 from sidlib.losses import LOSSES, ssim_loss
@@ -26,7 +26,6 @@ class OpenExperiment(Experiment):
         label: its name, which the seed is added to where it is not 0.
         source: what of a short exposure the model sees, one of dataset.SOURCES.
         unit, linear, residual: see models.build_model.
-        fresh: another short exposure of each scene in every epoch, see sources.retake; drawn from the seed, too.
         cosine: the learning rate falls to zero along half a cosine.
         updates: in an epoch, each on pictures of their own, see stream.make_stream; 0 for the pairs themselves.
         drawn, jitter: of these the share of drawn scenes, and whether brightness and colours are varied.
@@ -38,7 +37,6 @@ class OpenExperiment(Experiment):
     unit: bool = False
     linear: bool = False
     residual: bool = False
-    fresh: bool = False
     cosine: bool = False
     clip_norm: float = 0.0
     updates: int = 0
@@ -67,6 +65,4 @@ class OpenExperiment(Experiment):
     def make_dataset(self, pairs, epochs):
         if self.updates:
             return stream.make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))
-        retake = sources.retake if self.fresh else None
-        options = {"source": self.source, "retake": retake}
-        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, **options)
+        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, self.source)

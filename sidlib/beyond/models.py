@@ -36,8 +36,12 @@ def build_model(name, activation, source, unit=False, linear=False, residual=Fal
 def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
     """Return the output of a residual channel attention network that works at 1 / stride of the size.
 
+    A network that puts out stride × stride pixels at once paints a grid where it is wrong in the same way everywhere.
+    Here these pixels start from equal weights, and a last convolution at full size sees across their borders.
+
     Source: Zhang et al., Image Super-Resolution Using Very Deep Residual Channel Attention Networks (ECCV 2018), here
-    with one group of blocks, and with the strided convolution of a denoiser in front.
+    with one group of blocks, and with the strided convolution of a denoiser in front; Aitken et al., Checkerboard
+    artifact free sub-pixel convolution (2017) for the equal weights.
     """
     picture = x
     x = layers.Conv2D(filters, 2 * stride - 1, stride, padding="same", name="head_conv")(x)  # (batch, H / 2, W / 2, 48)
@@ -50,8 +54,25 @@ def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
             weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
             features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
         x = layers.Add(name=f"block{block}_add")([x, features])
-    x = convolve(3 * stride**2, None, "output_conv")(x)  # each place holds the stride × stride pixels of its square
-    return DepthToSpace(stride, name="full_size")(x, picture)
+    x = layers.Conv2D(4 * stride**2, 3, padding="same", kernel_initializer=EqualPlaces(stride), name="square_conv")(x)
+    x = DepthToSpace(stride, name="full_size")(x, picture)  # (batch, H, W, 4)
+    return convolve(3, None, "output_conv")(x)
+
+
+@keras.saving.register_keras_serializable("sidlib")
+class EqualPlaces(keras.initializers.GlorotUniform):
+    """Draws kernels for DepthToSpace: those of the stride × stride places are equal."""
+
+    def __init__(self, stride, **options):
+        super().__init__(**options)
+        self.stride = stride
+
+    def __call__(self, shape, dtype=None):
+        places = self.stride**2
+        return ops.tile(super().__call__((*shape[:-1], shape[-1] // places), dtype), (1, 1, 1, places))
+
+    def get_config(self):
+        return super().get_config() | {"stride": self.stride}
 
 
 @keras.saving.register_keras_serializable("sidlib")

@@ -1,15 +1,11 @@
-"""What a network can see of a short exposure beyond the course's 8 dark bits, and new noise for every epoch.
+"""What a network can see of a short exposure beyond the course's 8 dark bits.
 
 Importing this module makes its sources known to dataset.SOURCES, as models that were saved with them need.
 """
 
-from functools import cache
-
 import numpy as np
 
-from sidlib import catalog
 from sidlib.dataset import register_source
-from sidlib.preprocess import load_signal
 from sidlib.raw import quantize, render
 from sidlib.sample import camera
 
@@ -40,24 +36,3 @@ def correct_black(signal, iso):
     if by_matrix or signal.camera.casefold() == camera.MODEL.casefold():
         return camera.correct_black(signal.camera_rgb, iso)
     return signal.camera_rgb
-
-
-def retake(pair, rng):
-    """Return another short exposure of a pair, simulated from its long one at the ISO of a random scene of SID's train.
-
-    Args:
-        pair: dict with long_signal and ratio.
-        rng: numpy Generator.
-    Returns:
-        raw.Signal and ISO, see dataset.make_dataset.
-    """
-    iso = rng.choice(_train_isos())
-    long = load_signal(pair["long_signal"])
-    return long._replace(camera_rgb=camera.expose_reduced(long.camera_rgb, pair["ratio"], iso, rng)), iso
-
-
-@cache
-def _train_isos():
-    """The ISO of each scene of SID's train split."""
-    index = catalog.load_index()
-    return index[index.split == "train"].drop_duplicates("scene").iso.to_numpy()

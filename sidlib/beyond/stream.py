@@ -21,7 +21,7 @@ from sidlib.preprocess import load_signal
 from sidlib.raw import Signal, decode_srgb, quantize, render
 from sidlib.sample import camera
 from sidlib.sample.drawn import draw_scene
-from sidlib.sample.photographs import PHOTOGRAPHS, load_photograph
+from sidlib.sample.photographs import load_photograph
 
 SIZE_PX = (128, 86)  # width, height of the pictures
 POOL, POOL_SIZE_PX = 1000, (192, 129)  # drawn once, in seconds; pictures are cropped from them
@@ -61,12 +61,12 @@ def make_stream(pairs, experiment, updates):
 def load_scenes(pairs):
     """Return what pairs show, a list of float32 (height, width, 3) in linear light of 0…1.
 
-    For the embedded sample these are the whole photographs that its scenes are crops of, for any other data set the
-    long exposures.
+    For the embedded sample these are the whole photographs that its scenes are crops of (its drawn scenes are left out:
+    there are others), for any other data set the long exposures.
     """
     if pairs.dataset.iloc[0] == "sample":
-        shown = {scene.photograph for scene in sample.plan_scenes(PHOTOGRAPHS) if scene.number in set(pairs.scene)}
-        return [decode_srgb(np.asarray(load_photograph(name)) / np.float32(255)) for name in sorted(shown)]
+        shown = sorted(set(sample.name_photographs(pairs)) - {"drawn"})
+        return [decode_srgb(np.asarray(load_photograph(name)) / np.float32(255)) for name in shown]
     longs = (load_signal(path) for path in pairs.long_signal.unique())
     return [np.clip(render(*signal[:3]), 0, 1) for signal in longs]
 

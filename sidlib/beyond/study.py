@@ -5,14 +5,15 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.baselines import score_baselines
 from sidlib.beyond.experiments import OpenExperiment
+from sidlib.dataset import checksum
 from sidlib.evaluation import METRICS, score_experiment
 from sidlib.models import ACTIVATIONS, MODELS
+from sidlib.sample import name_photographs
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train
 
 SEEDS = (0, 1, 2)
@@ -23,60 +24,64 @@ GRID = tuple(
     for model, activation, loss, augment in product(MODELS, ACTIVATIONS, ("mae", "mse", "ssim"), (True, False))
 )
 
+FULL_BUDGET = tuple(  # as many updates as the deck's 20 epochs of 1865 pairs were: 3740, or 117 epochs of the sample's
+    replace(experiment, epochs=117, patience=117) for experiment in COURSE_EXPERIMENTS
+)
+
 _dark16 = OpenExperiment("cnn", "leaky_relu", "mae", augment=True, label="cnn-dark16", source="dark16")
+_corrected16 = replace(_dark16, label="cnn-corrected16", source="corrected16")
 ABLATION = {  # each step adds one change to the step before
     "dark, 8 bit": COURSE_EXPERIMENTS[1],
     "dark, 16 bit": _dark16,
-    "amplified, 8 bit": replace(_dark16, label="cnn-amplified8", source="amplified8"),
     "amplified, 16 bit": replace(_dark16, label="cnn-amplified16", source="amplified16"),
-    "values in 0…1": replace(_dark16, label="cnn-unit", source="amplified16", unit=True),
-    "linear in training": replace(_dark16, label="cnn-linear", source="amplified16", unit=True, linear=True),
-    "residual": replace(_dark16, label="cnn-residual", source="amplified16", unit=True, linear=True, residual=True),
+    "black corrected": _corrected16,
+    "residual": replace(_corrected16, label="cnn-residual", residual=True),
 }
 
-START = OpenExperiment(  # what a better model starts from
+BEST = OpenExperiment(
     "rcan",
     "leaky_relu",
     "mae",
     augment=True,
     epochs=40,
-    batch_size=2,
+    updates=250,
+    batch_size=4,
+    learning_rate=0.002,
     patience=40,
     source="corrected16",
     unit=True,
     linear=True,
     residual=True,
-    fresh=True,
     cosine=True,
-    label="start",
+    clip_norm=1.0,
+    label="best",
 )
-BEST = replace(START, clip_norm=1.0, epochs=80, patience=80, label="best")
-VARIANTS = {  # each differs in one thing from START, and the last from BEST
-    "start": START,
-    "without black correction": replace(START, label="start-amplified16", source="amplified16"),
-    "without channel attention": replace(START, label="start-no-attention", model="rcan_no_attention"),
-    "at full size inside": replace(START, label="start-full-size", model="rcan_full_size"),
-    "without fresh noise": replace(START, label="start-no-fresh", fresh=False),
-    "without cosine schedule": replace(START, label="start-no-cosine", cosine=False),
-    "batches of ten": replace(START, label="start-batch10", batch_size=10),
-    "with MAE and SSIM": replace(START, label="start-mae-ssim", loss="mae_ssim"),
-    "with gradient clipping": replace(START, label="start-clip-norm", clip_norm=1.0),
-    "best: clipping and 80 epochs": BEST,
-    "best without fresh noise": replace(BEST, label="best-no-fresh", fresh=False),
+SHORT = replace(BEST, epochs=16, label="short")  # what its parts are tried at: 4000 updates instead of 10 000
+ARMS = {  # each differs in one thing from SHORT
+    "short": SHORT,
+    "without black correction": replace(SHORT, label="short-amplified16", source="amplified16"),
+    "without drawn scenes": replace(SHORT, label="short-no-drawn", drawn=0.0),
+    "drawn scenes alone": replace(SHORT, label="short-all-drawn", drawn=1.0),
+    "without jitter": replace(SHORT, label="short-no-jitter", jitter=False),
+    "without channel attention": replace(SHORT, label="short-no-attention", model="rcan_no_attention"),
+    "without residual": replace(SHORT, label="short-no-residual", residual=False),
+    "values in 0…255 inside": replace(SHORT, label="short-no-unit", unit=False),
+    "clipped in training": replace(SHORT, label="short-clipped", linear=False),
 }
 
 
 def list_experiments():
     """Return every experiment of the study: those that are compared at each of SEEDS, the others at seed 0."""
-    compared = dict.fromkeys([*COURSE_EXPERIMENTS, *ABLATION.values(), BEST])
+    compared = dict.fromkeys([BEST, *COURSE_EXPERIMENTS, *ABLATION.values()])
     seeded = [replace(experiment, seed=seed) for seed in SEEDS for experiment in compared]
-    return list(dict.fromkeys([*GRID, LONG_EXPERIMENT, *seeded, *VARIANTS.values()]))
+    return list(dict.fromkeys([*seeded, *FULL_BUDGET, *ARMS.values(), LONG_EXPERIMENT, *GRID]))
 
 
 def run_study(pairs, folder=None, experiments=None):
-    """Train every experiment, then score all of them and what does not learn: hours on two cores.
+    """Train and score every experiment and what does not learn: hours on two cores.
 
-    Interrupt it and call it again to go on. The test split is read when all trainings have ended.
+    Interrupt it and call it again to go on: what the tables of the folder hold for the same pictures is not done again.
+    Nothing is chosen here; what the notebooks choose, they choose by val_mae.
 
     Writes to the folder: study.csv; study_scores.csv, the scores of every test picture; and the trained BEST as
     best.keras.
@@ -86,34 +91,83 @@ def run_study(pairs, folder=None, experiments=None):
         folder: results folder of the data set; None for results/<data set>.
         experiments: None for all of list_experiments.
     Returns:
-        DataFrame, a row a baseline or experiment, as in study.csv: experiment, seed, dataset, epochs (empty for a
-        baseline), val_mae (of the weights that were kept), and means over the test pictures: mae, mse, psnr_db, ssim.
+        DataFrame, a row a baseline or experiment, as in study.csv: experiment, seed, dataset, pictures (their
+        checksum), epochs (empty for a baseline), val_mae (of the weights that were kept), and means over the test
+        pictures: mae, mse, psnr_db, ssim.
     """
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
-    rows, scores = [], []
+    study = Study(folder, pairs)
+    if not study.holds("amplified", 0):
+        for name, (of_val, of_test) in score_baselines(pairs).items():
+            study.add(name, 0, None, of_val.mae.mean(), of_test)
+    for experiment in list_experiments() if experiments is None else experiments:
+        if not study.holds(name_of(experiment), experiment.seed):
+            model, history = train(experiment, pairs, folder)
+            val_mae = history.val_mae[history.val_loss.idxmin()]
+            of_test = score_experiment(experiment, pairs, folder)
+            study.add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
+            if experiment == BEST:
+                with paths.write_whole(folder / "best.keras") as path:
+                    strip(model).save(path)
+    return study.table
 
-    def add(experiment, seed, epochs, val_mae, of_test):
-        known = {"experiment": experiment, "seed": seed, "dataset": pairs.dataset.iloc[0], "epochs": epochs}
-        rows.append(known | {"val_mae": val_mae, **of_test[METRICS].mean()})
-        scores.append(of_test.assign(experiment=experiment, seed=seed))
 
-    experiments = list_experiments() if experiments is None else experiments
-    histories = [train(experiment, pairs, folder)[1] for experiment in experiments]
-    for name, (of_val, of_test) in score_baselines(pairs).items():
-        add(name, 0, None, of_val.mae.mean(), of_test)
-    for experiment, history in zip(experiments, histories, strict=True):
-        val_mae = history.val_mae[history.val_loss.idxmin()]
-        of_test = score_experiment(experiment, pairs, folder)
-        add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
-    if BEST in experiments:
-        best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
-        with paths.write_whole(folder / "best.keras") as path:
-            best.save(path)
-    study = pd.DataFrame(rows).astype({"epochs": "Int64"})
-    for name, table in (("study.csv", study.round(4)), ("study_scores.csv", pd.concat(scores).round(3))):
-        with paths.write_whole(folder / name) as path:
-            table.to_csv(path, index=False)
-    return study
+class Study:
+    """The tables of a study, as far as a folder holds them for the same pictures. A row is written when it is known."""
+
+    def __init__(self, folder, pairs):
+        self.folder, self.photographs = folder, name_photographs(pairs)
+        self.known = {"dataset": pairs.dataset.iloc[0], "pictures": checksum(pairs)}
+        self.table, self.scores = pd.DataFrame(), pd.DataFrame()
+        if (folder / "study.csv").is_file():
+            table, scores = load_study(folder)
+            self.table = table[table.pictures == self.known["pictures"]]
+            self.scores = scores[scores.experiment.isin(self.table.experiment)]
+
+    def holds(self, name, seed):
+        return not self.table.empty and ((self.table.experiment == name) & (self.table.seed == seed)).any()
+
+    def add(self, name, seed, epochs, val_mae, of_test):
+        setting = {"experiment": name, "seed": seed}
+        row = setting | self.known | {"epochs": epochs, "val_mae": val_mae, **of_test[METRICS].mean()}
+        row = pd.DataFrame([row]).astype({"epochs": "Int64"}).round(4)
+        scores = of_test.assign(**setting, photograph=self.photographs[of_test.index]).round(3)
+        self.table = pd.concat([self.table, row], ignore_index=True)
+        self.scores = pd.concat([self.scores, scores], ignore_index=True)
+        for file, table in (("study.csv", self.table), ("study_scores.csv", self.scores)):
+            with paths.write_whole(self.folder / file) as path:
+                table.to_csv(path, index=False)
+
+
+def strip(model):
+    """Return a trained model without its optimizer, which is two thirds of the bytes."""
+    model.optimizer = None
+    return model
+
+
+def leave_one_out(pairs, folder=None):
+    """Train SHORT once for each photograph of the embedded sample, on all others, and score it on this one.
+
+    What stops nothing and chooses the weights' epoch are the drawn scenes of val. Beside it stands what does not learn.
+
+    Writes leave_one_out.csv to the folder, and returns it: a row a photograph and method with the means of evaluation's
+    METRICS over the photograph's pairs, and their number as `pairs`.
+    """
+    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
+    shown = name_photographs(pairs)
+    rows = []
+    for photograph in sorted(set(shown) - {"drawn"}):
+        split = pairs.split.where(shown == "drawn", "train").mask(shown == photograph, "test")
+        fold = pairs.assign(split=split)
+        experiment = replace(SHORT, label=f"without-{photograph}")
+        train(experiment, fold, folder)
+        scores = {name: test for name, (_, test) in score_baselines(fold).items()}
+        scores["short"] = score_experiment(experiment, fold, folder)
+        for name, table in scores.items():
+            rows.append({"photograph": photograph, "method": name, "pairs": len(table), **table[METRICS].mean()})
+        with paths.write_whole(folder / "leave_one_out.csv") as path:
+            pd.DataFrame(rows).round(4).to_csv(path, index=False)
+    return pd.DataFrame(rows)
 
 
 def name_of(experiment):
@@ -151,49 +205,44 @@ def pick(table, named):
     return pd.concat(rows)
 
 
-def average_scenes(scores, metric="mae"):
-    """Return a metric of one experiment as DataFrame (scene, seed), the mean of each scene's frames.
+def average_photographs(scores, metric="mae"):
+    """Return a metric of one experiment as DataFrame (photograph, seed), the mean over each photograph's scenes.
 
-    Frames of a scene share one truth, so a scene counts once.
+    Scenes that are crops of one photograph are no independent trials, and frames of a scene share one truth.
 
     Args:
-        scores: rows of study_scores.csv, or of evaluation.score_model, which has no seed.
+        scores: rows of study_scores.csv.
     """
-    if "seed" not in scores:
-        scores = scores.assign(seed=0)
-    return scores.pivot_table(metric, "scene", "seed")
+    of_scenes = scores.groupby(["photograph", "scene", "seed"], as_index=False)[metric].mean()
+    return of_scenes.pivot_table(metric, "photograph", "seed")
 
 
-def compare_scenes(first, second, alike=1.0):
-    """Return by how much two experiments differ over the same scenes, with its 95 % bootstrap interval.
+def compare_photographs(first, second):
+    """Return by how much two experiments differ over the same photographs, with its 95 % bootstrap interval.
 
     Args:
-        first, second: DataFrames of average_scenes.
-        alike: a difference below this does not matter.
+        first, second: DataFrames of average_photographs.
     Returns:
-        dict: difference (mean of first − second over scenes and seeds), low and high (bias-corrected and accelerated
-        interval over scenes, 9999 resamples), seeds (how many of each), and verdict: "lower"
-        or "higher" where the interval says so and every seed of the one against every seed of the other, too; "alike"
-        where the whole interval is within ± alike; else "cannot be told".
+        dict: difference (mean of first − second over photographs and seeds), low and high (percentile interval over
+        photographs, 9999 resamples; of three photographs it is all but the range), photographs and seeds (how many),
+        and verdict: "lower" or "higher" where the interval says so and every seed of the one against every seed of the
+        other, too; else "cannot be told".
     Raises:
-        ValueError: the scenes are not the same.
+        ValueError: the photographs are not the same.
     """
     if set(first.index) != set(second.index):
-        raise ValueError(f"Both need the same scenes. Received: {sorted(set(first.index) ^ set(second.index))} in one")
+        raise ValueError(f"Both need the same photographs. Received: {sorted(first.index)} and {sorted(second.index)}")
     differences = (first.mean(axis=1) - second.mean(axis=1)[first.index]).to_numpy()
-    if (differences == differences[0]).all():
-        low = high = differences[0]
-    else:
-        low, high = bootstrap((differences,), statistic=np.mean, rng=0).confidence_interval
+    resamples = np.random.default_rng(0).choice(differences, (9999, len(differences))).mean(axis=1)
+    low, high = np.quantile(resamples, [0.025, 0.975])
     of_seeds = np.subtract.outer(first.mean().to_numpy(), second.mean().to_numpy())
+    verdict = "cannot be told"
     if high < 0 and (of_seeds < 0).all():
         verdict = "lower"
     elif low > 0 and (of_seeds > 0).all():
         verdict = "higher"
-    else:
-        verdict = "alike" if -alike < low and high < alike else "cannot be told"
-    seeds = f"{first.shape[1]}, {second.shape[1]}"
-    return {"difference": differences.mean(), "low": low, "high": high, "seeds": seeds, "verdict": verdict}
+    counts = {"photographs": len(differences), "seeds": f"{first.shape[1]}, {second.shape[1]}"}
+    return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
 
 
 def select_protocol(pairs, protocol):

@@ -16,15 +16,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from sidlib import catalog, paths
-from sidlib.raw import decode_srgb
+from sidlib.raw import decode_srgb, quantize
 from sidlib.sample import camera, dng
+from sidlib.sample.drawn import draw_scene
 from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
-SENSOR_PX = (1280, 854)  # width, height
-SCENES = {"train": 16, "val": 3, "test": 18}
-FRAMES = {"train": 5, "val": 4, "test": 2}  # short exposures a scene
-VERSION = 2  # raised when the same plan gives other files
+SENSOR_PX = {"train": (640, 428), "val": (640, 428), "test": (1280, 854)}  # width, height
+SCENES = {"train": 32, "val": 8, "test": 18}  # crops of photographs
+DRAWN = {"train": 32, "val": 16, "test": 0}  # scenes that are drawn
+FRAMES = {"train": 5, "val": 2, "test": 2}  # short exposures a scene
+VERSION = 3  # raised when the same plan gives other files
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,25 @@ class Scene:
 
     Attributes:
         number: five digits; the first says the split.
-        photograph: name of a bundled photograph, or a file.
-        box: the crop of it that fills the sensor: left, upper, right, lower in pixels.
+        photograph: name of a bundled photograph, or a file; a drawn scene has half of its colours from it.
+        box: the crop of it that fills the sensor: left, upper, right, lower in pixels; None for a drawn scene.
+        content: the hash of the photograph's pixels.
         long_s: the long exposure's time.
         short_s: the time of each short exposure.
         iso, f_number, white_balance: as a real scene of the same split had them; gains of R, G, B.
-        content: the hash of the photograph's pixels.
         size_px: the sensor's width and height.
     """
 
     number: str
     photograph: str
-    box: tuple
+    box: tuple | None
+    content: str
     long_s: float
     short_s: tuple
     iso: int
     f_number: float
     white_balance: tuple
-    content: str = ""
-    size_px: tuple = SENSOR_PX
+    size_px: tuple
 
     def name_files(self):
         """Return {"long/…": exposure time, "short/…": exposure time, …} in SID's naming."""
@@ -126,35 +128,49 @@ def plan_scenes(splits, seed=SEED):
     index = catalog.load_index()
     scenes = []
     for digit, split in catalog.SPLITS.items():
-        photographs = [photograph for photograph, of in splits.items() if of == split][: SCENES[split]]
-        looks = [_measure(photograph) for photograph in photographs]
-        real = index[index.split == split]
-        for number in range(SCENES[split]):
-            photograph = photographs[number % len(photographs)]
-            size, content = looks[number % len(photographs)]
-            rows = real[real.scene == rng.choice(real.scene.unique())]
-            times = rows.short_s.unique()
-            scenes.append(
-                Scene(
-                    number=f"{digit}{number + 1:04d}",
-                    photograph=str(photograph),
-                    box=_draw_box(size, rng),
-                    long_s=float(rows.long_s.iloc[0]),
-                    short_s=tuple(float(times[frame % len(times)]) for frame in range(FRAMES[split])),
-                    iso=int(rows.iso.iloc[0]),
-                    f_number=float(rows.f_number.iloc[0]),
-                    white_balance=(float(rows.wb_red.iloc[0]), 1.0, float(rows.wb_blue.iloc[0])),
-                    content=content,
-                    size_px=SENSOR_PX,
-                )
-            )
+        photographs = [str(photograph) for photograph, of in splits.items() if of == split]
+        count, size_px = SCENES[split], SENSOR_PX[split]
+        looks = [_measure(photograph) for photograph in photographs[:count]]
+        exposures = _draw_exposures(index[index.split == split], count + DRAWN[split], FRAMES[split], rng)
+        for number, exposure in enumerate(exposures):
+            size, content = looks[number % len(looks)]
+            box = _draw_box(size, size_px, rng) if number < count else None
+            photograph = photographs[number % len(looks)]
+            scenes.append(Scene(f"{digit}{number + 1:04d}", photograph, box, content, **exposure, size_px=size_px))
     return scenes
+
+
+def name_photographs(pairs):
+    """Return what each pair shows, a Series: the photograph that its scene is a crop of, or "drawn".
+
+    Of any data set but the embedded sample, every scene is a photograph of its own.
+    """
+    if pairs.dataset.iloc[0] != "sample":
+        return pairs.scene
+    return pairs.scene.map({s.number: s.photograph if s.box else "drawn" for s in plan_scenes(PHOTOGRAPHS)})
+
+
+def _draw_exposures(real, scenes, frames, rng):
+    """Yield how so many scenes are exposed: each like one of the real ones, each ratio about as often as theirs."""
+    places = (np.arange(scenes) + rng.random(scenes)) / scenes * len(real)
+    rows = real.sort_values("ratio", kind="stable").iloc[rng.permutation(places.astype(int))]
+    for row in rows.itertuples():
+        others = rng.choice(real.short_s[real.scene == row.scene], frames - 1)
+        yield {
+            "long_s": float(row.long_s),
+            "short_s": (float(row.short_s), *map(float, others)),
+            "iso": int(row.iso),
+            "f_number": float(row.f_number),
+            "white_balance": (float(row.wb_red), 1.0, float(row.wb_blue)),
+        }
 
 
 def photograph_scene(scene, folder, seed=SEED):
     """Write the long exposure of a Scene and its short ones as DNG files under folder."""
     image = load_photograph(scene.photograph)
     scene = replace(scene, content=hash_photograph(image))  # as it is now
+    if not scene.box:
+        image = _draw(scene, image, seed)
     signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px)
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
         rng = np.random.default_rng([seed, int(scene.number), place])
@@ -171,12 +187,18 @@ def sign_file(scene, file, seed=SEED):
     return hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
 
 
-def expose_mosaic(photograph, box, white_balance, size_px=SENSOR_PX):
+def _draw(scene, photograph, seed):
+    """The picture of a drawn scene: three of its pixels become one of the developed picture's, like a photograph's."""
+    rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 10 for side in scene.size_px]
+    return Image.fromarray(quantize(draw_scene(rng, size_px, [np.asarray(photograph)])))
+
+
+def expose_mosaic(photograph, box, white_balance, size_px):
     """Return the noise-free signal that a crop of a photograph leaves on the sensor in the long exposure.
 
     Args:
         photograph: RGB Pillow image, sRGB.
-        box: the crop: left, upper, right, lower in pixels.
+        box: the crop: left, upper, right, lower in pixels; None for all of it.
         white_balance: the camera's gains for R, G, B under the scene's light.
         size_px: the sensor's width and height.
     Returns:
@@ -196,10 +218,10 @@ def _measure(photograph):
     return image.size, hash_photograph(image)
 
 
-def _draw_box(size, rng):
-    """A random crop of the sensor's shape that is half to all of what a picture of this size allows."""
-    largest = min(size[0] / SENSOR_PX[0], size[1] / SENSOR_PX[1])
+def _draw_box(size, size_px, rng):
+    """A random crop of the sensor's shape: half to all of what a picture of this size allows a sensor of full size."""
+    largest = min(size[0] / size_px[0], size[1] / size_px[1]) * size_px[0] / SENSOR_PX["test"][0]
     scale = largest * rng.uniform(0.5, 1)
-    width, height = scale * SENSOR_PX[0], scale * SENSOR_PX[1]
+    width, height = scale * size_px[0], scale * size_px[1]
     left, upper = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
     return tuple(round(float(value), 2) for value in (left, upper, left + width, upper + height))

@@ -65,11 +65,9 @@ def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):
         float32 (h, w, 3), linear camera RGB, black 0 and white 1.
     Source: that of expose.
     """
-    noise = load_noise_table().loc[iso]
-    weights = np.array([0.75, *[1] * (scale // 2 - 1), 0.25])  # raw._sum_rows gives them to one place's pixels in a row
-    side = weights.sum() ** 2 / np.square(weights).sum()  # a plain mean of so many pixels is as noisy
-    samples = side**2 * np.array([1, 2, 1])  # of red, green, blue
-    span, gain = WHITE - BLACK, noise.gain_dn_per_e
+    noise, span = load_noise_table().loc[iso], WHITE - BLACK
+    side, samples = _count_samples(scale)
+    gain = noise.gain_dn_per_e
     electrons = np.maximum(camera_rgb, 0) * (span / (ratio * gain))
     counts = gain / samples * rng.poisson(electrons * samples)
     pixel_dn = np.hypot(noise.read_sigma_dn, np.sqrt(1 / 12))  # with rounding
@@ -77,6 +75,31 @@ def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):
     red_rows, blue_rows = rng.normal(0, noise.row_sigma_dn / np.sqrt(side), (2, len(camera_rgb), 1))
     counts += np.stack([red_rows, (red_rows + blue_rows) / 2, blue_rows], axis=-1)
     return ((counts + noise.black_error_dn) / span).astype(np.float32)
+
+
+def average_noise(iso, scale=10):
+    """Return the noise of a picture at 1 / scale of its size: its variance is gain × signal + variance.
+
+    Returns:
+        gain and variance, two arrays of R, G, B, for a signal whose black is 0 and white 1.
+    Raises:
+        ValueError: the table has no such ISO.
+    """
+    table, span = load_noise_table(), WHITE - BLACK
+    if iso not in table.index:
+        raise ValueError(f"iso must be one of {list(table.index)}. Received: {iso}")
+    noise = table.loc[iso]
+    side, samples = _count_samples(scale)
+    rows = noise.row_sigma_dn**2 / side * np.array([1, 0.5, 1])  # green has its pixels from both kinds of rows
+    variance = (noise.read_sigma_dn**2 + 1 / 12) / samples + rows
+    return noise.gain_dn_per_e / samples / span, variance / span**2
+
+
+def _count_samples(scale):
+    """Of how many pixels a plain mean is as noisy as a reduced pixel: along a side, and in all for R, G, B."""
+    weights = np.array([0.75, *[1] * (scale // 2 - 1), 0.25])  # raw._sum_rows gives them to one place's pixels in a row
+    side = weights.sum() ** 2 / np.square(weights).sum()
+    return side, side**2 * np.array([1, 2, 1])
 
 
 def correct_black(camera_rgb, iso):

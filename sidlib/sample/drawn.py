@@ -40,7 +40,7 @@ def draw_scene(rng, size_px, photographs=None):
         if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
             raise ValueError(f"photographs must be uint8 (…, 3). Received: {pixels.dtype} {pixels.shape}")
     rng, size = np.random.default_rng(rng), FINE * np.array(size_px)
-    centres, turns = _scatter(rng, size, rng.uniform(0.5, 4), 10 ** rng.uniform(-1.8, -0.8))
+    centres, turns = _scatter(rng, size, max(0, rng.uniform(-0.4, 4)), 10 ** rng.uniform(-1.8, -0.8))
     labels = _lay(rng, size, centres, turns)
     y, x = np.indices(labels.shape, np.float32, sparse=True)
     place = (x + 1j * y - centres.take(labels)) * (1 / turns).take(labels)  # in its shape's frame, where that is 1 long

@@ -54,7 +54,8 @@ def test_the_amplitude_spectrum_falls_like_that_of_photographs(scenes):
     grey = scenes.mean(axis=-1)[:, :, :86]
     window = np.outer(np.hanning(86), np.hanning(86))
     power = np.abs(np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)) ** 2
-    power = (power / power.sum((1, 2), keepdims=True)).mean(0)  # each scene counts alike
+    power /= np.maximum(power.sum((1, 2), keepdims=True), 1e-9)  # each scene counts alike; some are one flat colour
+    power = power.mean(0)
     frequency = np.rint(np.hypot(*np.meshgrid(np.fft.fftfreq(86), np.fft.fftfreq(86))) * 86).astype(int)
     radial = np.bincount(frequency.ravel(), power.ravel()) / np.bincount(frequency.ravel())
     band = np.arange(3, 30)

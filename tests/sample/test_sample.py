@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -23,7 +24,8 @@ def scenes():
 @pytest.fixture
 def small(monkeypatch):
     """A sensor and a plan small enough for a test."""
-    monkeypatch.setattr(sample, "SENSOR_PX", (160, 106))
+    monkeypatch.setattr(sample, "SENSOR_PX", dict.fromkeys(sample.SENSOR_PX, (160, 106)))
+    monkeypatch.setattr(sample, "DRAWN", {"train": 1, "val": 0, "test": 0})
     monkeypatch.setattr(sample, "SCENES", {"train": 1, "val": 1, "test": 1})
     monkeypatch.setattr(sample, "FRAMES", {"train": 2, "val": 1, "test": 1})
 
@@ -40,7 +42,7 @@ def test_photographs_never_cross_splits(scenes):
 
 def test_the_sample_has_its_size(scenes):
     shorts = {digit: sum(len(s.short_s) for s in scenes if s.number[0] == digit) for digit in "012"}
-    assert shorts == {"0": 80, "1": 36, "2": 12}
+    assert shorts == {"0": 320, "1": 36, "2": 24}
     assert len({s.number for s in scenes if s.number[0] == "1"}) >= 15
     assert len({s.number for s in scenes}) == len(scenes)
 
@@ -57,12 +59,31 @@ def test_each_scene_is_exposed_like_a_real_one_of_its_split(scenes):
         assert set(scene.short_s) <= set(real.short_s)
 
 
+def test_each_ratio_is_about_as_frequent_as_in_the_real_data_set(scenes):
+    index = catalog.load_index()
+    for digit, split in catalog.SPLITS.items():
+        real = index[index.split == split].ratio.value_counts(normalize=True)
+        ratios = pd.Series([min(round(s.long_s / t), 300) for s in scenes if s.number[0] == digit for t in s.short_s])
+        assert (ratios.value_counts(normalize=True) - real).abs().max() < 0.15
+
+
+def test_drawn_scenes_are_in_train_and_val_alone_and_take_colours_of_their_split(scenes):
+    drawn = [scene for scene in scenes if not scene.box]
+    assert {scene.number[0] for scene in drawn} == {"0", "2"}
+    assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in drawn)
+    assert sample.name_photographs(drawn_pairs(scenes)).value_counts()["drawn"] == len(drawn)
+
+
+def drawn_pairs(scenes):
+    return pd.DataFrame({"scene": [scene.number for scene in scenes], "dataset": "sample"})
+
+
 def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
-    for scene in scenes:
+    for scene in (scene for scene in scenes if scene.box):
         left, upper, right, lower = scene.box
         width, height = sample.load_photograph(scene.photograph).size
         assert 0 <= left < right <= width and 0 <= upper < lower <= height
-        assert (right - left) / (lower - upper) == pytest.approx(1280 / 854, rel=1e-3)
+        assert (right - left) / (lower - upper) == pytest.approx(scene.size_px[0] / scene.size_px[1], rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(small, tmp_path):
@@ -80,9 +101,9 @@ def test_the_long_exposure_developed_is_the_photograph(scenes, tmp_path):
     scene = replace(scenes[0], iso=100)
     sample.photograph_scene(scene, tmp_path)
     developed = raw.develop(next((tmp_path / "long").iterdir()))
-    photograph = sample.load_photograph(scene.photograph).resize((1280, 854), Image.Resampling.BICUBIC, scene.box)
-    expected = block_reduce(np.asarray(photograph)[:850], (10, 10, 1), np.mean)
-    assert np.abs(developed[:85] - expected).mean() < 1
+    photograph = sample.load_photograph(scene.photograph).resize((640, 428), Image.Resampling.BICUBIC, scene.box)
+    expected = block_reduce(np.asarray(photograph)[:420], (10, 10, 1), np.mean)
+    assert np.abs(developed[:42] - expected).mean() < 1
 
 
 @pytest.fixture
@@ -120,7 +141,7 @@ def build_fresh(**arguments):
 def test_a_second_build_writes_nothing(data):
     folder = sample.build_sample(name="again")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert len(read_files(folder)) == 7
+    assert len(read_files(folder)) == 10
     sample.build_sample(name="again")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
@@ -205,7 +226,9 @@ def start_build(data, seed):
 from pathlib import Path
 from sidlib import paths, sample
 paths.DATA = Path({str(data)!r})
-sample.SENSOR_PX, sample.SCENES = (160, 106), {{"train": 15, "val": 5, "test": 15}}
+sample.SENSOR_PX = dict.fromkeys(sample.SENSOR_PX, (160, 106))
+sample.SCENES, sample.DRAWN = {{"train": 15, "val": 5, "test": 15}}, {{"train": 1, "val": 0, "test": 0}}
+sample.FRAMES = {{"train": 5, "val": 4, "test": 2}}
 sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
 """
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
