@@ -15,7 +15,8 @@ SOURCES = {}  # what of a short exposure a model can be shown, by name: see regi
 def register_source(name):
     """Return a decorator that makes a function known as what a model can see of a short exposure.
 
-    The function takes a raw.Signal, the exposure ratio and the ISO and returns float32 (height, width, 3) in 0…255.
+    The function takes a raw.Signal, the exposure ratio and the ISO and returns float32 (height, width, 3), black 0 and
+    white 255.
     """
 
     def register(show):

@@ -1,21 +1,26 @@
 """Experiments beyond the course's: other inputs and networks, other losses and schedules, endless training pairs."""
 
+import math
 from dataclasses import dataclass
 
 from sidlib.backend import keras
 from sidlib.beyond import stream
 from sidlib.beyond.models import build_model
 from sidlib.dataset import make_dataset
-from sidlib.losses import LOSSES, ssim_loss
+from sidlib.losses import LOSSES
 from sidlib.training import Experiment
 
 ops = keras.ops
 
 
 @keras.saving.register_keras_serializable("sidlib")
-def mae_ssim_loss(truth, output):
-    """Return MAE + 20 · (1 − SSIM) of each picture, (batch,) float32: about equal parts once a model has learned."""
-    return ops.mean(ops.abs(truth - output), axis=(1, 2, 3)) + 20 * ssim_loss(truth, output)
+def log_mse_loss(truth, output):
+    """Return 10 · log₁₀(MSE + 1) of each picture, (batch,) float32: the PSNR but for its sign and a constant.
+
+    What counts is by which factor an error falls. So pictures with little noise count as much as those with much, where
+    the MAE of a batch is that of its noisiest pictures.
+    """
+    return 10 / math.log(10) * ops.log(ops.mean(ops.square(truth - output), axis=(1, 2, 3)) + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class OpenExperiment(Experiment):
     drawn: float = 0.6
     jitter: bool = True
 
-    losses = LOSSES | {"mae_ssim": mae_ssim_loss}
+    losses = LOSSES | {"log_mse": log_mse_loss}
 
     @property
     def name(self):

@@ -44,7 +44,9 @@ def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
     artifact free sub-pixel convolution (2017) for the equal weights.
     """
     picture = x
-    x = layers.Conv2D(filters, 2 * stride - 1, stride, padding="same", name="head_conv")(x)  # (batch, H / 2, W / 2, 48)
+    kernel = 2 * stride - 1
+    x = layers.ZeroPadding2D(((0, kernel - 1), (0, kernel - 1)), name="head_pad")(x)  # "same" would shift odd sizes
+    x = layers.Conv2D(filters, kernel, stride, name="head_conv")(x)  # (batch, H / 2, W / 2, 48), rounded up
     for block in range(1, blocks + 1):
         features = convolve(filters, activation, f"block{block}_conv1")(x)
         features = convolve(filters, None, f"block{block}_conv2")(features)

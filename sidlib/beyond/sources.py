@@ -6,7 +6,7 @@ Importing this module makes its sources known to dataset.SOURCES, as models that
 import numpy as np
 
 from sidlib.dataset import register_source
-from sidlib.raw import quantize, render
+from sidlib.raw import encode_srgb, quantize, render
 from sidlib.sample import camera
 
 
@@ -24,6 +24,16 @@ _register("dark16", amplified=False, bits=16)
 _register("amplified8", amplified=True, bits=8)
 _register("amplified16", amplified=True, bits=16)
 _register("corrected16", amplified=True, bits=16, corrected=True)
+
+
+@register_source("signed")
+def show_signed(signal, ratio, iso):
+    """Amplified, black corrected, and not cut off at black: what noise took below it is as negative as it was.
+
+    Where a half of the noise is cut off, the dark becomes brighter on average, and no average brings it back.
+    """
+    linear = render(correct_black(signal, iso), signal.white_balance, signal.to_srgb, ratio)
+    return np.copysign(255 * encode_srgb(np.abs(linear)), linear).astype(np.float32)
 
 
 def correct_black(signal, iso):

@@ -24,31 +24,32 @@ GRID = tuple(
     for model, activation, loss, augment in product(MODELS, ACTIVATIONS, ("mae", "mse", "ssim"), (True, False))
 )
 
-FULL_BUDGET = tuple(  # as many updates as the deck's 20 epochs of 1865 pairs were: 3740, or 117 epochs of the sample's
-    replace(experiment, epochs=117, patience=117) for experiment in COURSE_EXPERIMENTS
+FULL_BUDGET = tuple(  # as many updates as the deck's 20 epochs of 1865 pairs were: 3740, or 30 epochs of the sample
+    replace(experiment, epochs=30, patience=30) for experiment in COURSE_EXPERIMENTS
 )
 
 _dark16 = OpenExperiment("cnn", "leaky_relu", "mae", augment=True, label="cnn-dark16", source="dark16")
-_corrected16 = replace(_dark16, label="cnn-corrected16", source="corrected16")
+_signed = replace(_dark16, label="cnn-signed", source="signed")
 ABLATION = {  # each step adds one change to the step before
     "dark, 8 bit": COURSE_EXPERIMENTS[1],
     "dark, 16 bit": _dark16,
     "amplified, 16 bit": replace(_dark16, label="cnn-amplified16", source="amplified16"),
-    "black corrected": _corrected16,
-    "residual": replace(_corrected16, label="cnn-residual", residual=True),
+    "black corrected": replace(_dark16, label="cnn-corrected16", source="corrected16"),
+    "not cut off at black": _signed,
+    "residual": replace(_signed, label="cnn-residual", residual=True),
 }
 
 BEST = OpenExperiment(
     "rcan",
     "leaky_relu",
-    "mae",
+    "log_mse",
     augment=True,
-    epochs=40,
+    epochs=80,
     updates=250,
     batch_size=4,
     learning_rate=0.002,
-    patience=40,
-    source="corrected16",
+    patience=80,
+    source="signed",
     unit=True,
     linear=True,
     residual=True,
@@ -56,10 +57,12 @@ BEST = OpenExperiment(
     clip_norm=1.0,
     label="best",
 )
-SHORT = replace(BEST, epochs=16, label="short")  # what its parts are tried at: 4000 updates instead of 10 000
+SHORT = replace(BEST, epochs=16, label="short")  # what its parts are tried at: 4000 updates instead of 20 000
 ARMS = {  # each differs in one thing from SHORT
     "short": SHORT,
-    "without black correction": replace(SHORT, label="short-amplified16", source="amplified16"),
+    "noise cut off at black": replace(SHORT, label="short-corrected16", source="corrected16"),
+    "and no black correction": replace(SHORT, label="short-amplified16", source="amplified16"),
+    "MAE as its loss": replace(SHORT, label="short-mae", loss="mae"),
     "without drawn scenes": replace(SHORT, label="short-no-drawn", drawn=0.0),
     "drawn scenes alone": replace(SHORT, label="short-all-drawn", drawn=1.0),
     "without jitter": replace(SHORT, label="short-no-jitter", jitter=False),

@@ -15,6 +15,7 @@ from sidlib.human_check.view import describe_broken
 from sidlib.models import source_of
 from sidlib.preprocess import load_signal
 from sidlib.raw import RawError, Signal, encode_srgb, quantize, read_exposure, read_signal, render
+from sidlib.sample import name_photographs
 
 MAX_FILE_BYTES = 256 * 2**20  # more than today's cameras write
 MIN_SIZE_PX = 8  # of a developed picture, what the smallest model needs
@@ -92,9 +93,15 @@ def check_size(path, size):
 
 
 def measure_brightness(pairs):
-    """Return how bright the long exposures of pairs are: the geometric mean of the scenes' mean signal in 0…1."""
-    means = [load_signal(path).camera_rgb.mean() for path in pairs.long_signal.unique()]
-    return float(np.exp(np.log(np.maximum(means, 1e-6)).mean()))
+    """Return how bright the long exposures of pairs are, drawn scenes left out: the geometric mean, see find_bright."""
+    photographed = pairs[name_photographs(pairs) != "drawn"]
+    levels = [find_bright(load_signal(path)) for path in photographed.long_signal.unique()]
+    return float(np.exp(np.log(levels).mean()))
+
+
+def find_bright(signal):
+    """Return the level in 0…1 that 1 % of a Signal's values, white balanced, are above: bright, and yet no lamp."""
+    return max(float(np.percentile(signal.camera_rgb * signal.white_balance, 99)), 1e-6)
 
 
 def estimate_ratio(signal, brightness):
@@ -105,8 +112,7 @@ def estimate_ratio(signal, brightness):
     Args:
         brightness: see measure_brightness.
     """
-    mean = max(float(signal.camera_rgb.mean()), 1e-6)
-    return float(np.clip(brightness / mean, 1, MAX_RATIO))
+    return float(np.clip(brightness / find_bright(signal), 1, MAX_RATIO))
 
 
 def _develop(capture, gain):

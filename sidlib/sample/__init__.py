@@ -8,6 +8,7 @@ data/README.md); its darkness and its noise are computed from the calibration of
 import hashlib
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 
 import joblib
 import numpy as np
@@ -22,9 +23,9 @@ from sidlib.sample.drawn import draw_scene
 from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
-SENSOR_PX = {"train": (640, 428), "val": (640, 428), "test": (1280, 854)}  # width, height
-SCENES = {"train": 32, "val": 8, "test": 18}  # crops of photographs
-DRAWN = {"train": 32, "val": 16, "test": 0}  # scenes that are drawn
+SENSOR_PX = {"train": (320, 214), "val": (640, 428), "test": (1280, 854)}  # width, height
+SCENES = {"train": 128, "val": 8, "test": 18}  # crops of photographs
+DRAWN = {"train": 128, "val": 16, "test": 0}  # scenes that are drawn
 FRAMES = {"train": 5, "val": 2, "test": 2}  # short exposures a scene
 VERSION = 3  # raised when the same plan gives other files
 
@@ -124,10 +125,10 @@ def plan_scenes(splits, seed=SEED):
     Args:
         splits: {photograph: split}.
     """
-    rng = np.random.default_rng(seed)
     index = catalog.load_index()
     scenes = []
     for digit, split in catalog.SPLITS.items():
+        rng = np.random.default_rng([seed, int(digit)])
         photographs = [str(photograph) for photograph, of in splits.items() if of == split]
         count, size_px = SCENES[split], SENSOR_PX[split]
         looks = [_measure(photograph) for photograph in photographs[:count]]
@@ -147,7 +148,12 @@ def name_photographs(pairs):
     """
     if pairs.dataset.iloc[0] != "sample":
         return pairs.scene
-    return pairs.scene.map({s.number: s.photograph if s.box else "drawn" for s in plan_scenes(PHOTOGRAPHS)})
+    return pairs.scene.map(_name_scenes())
+
+
+@cache
+def _name_scenes():
+    return {scene.number: scene.photograph if scene.box else "drawn" for scene in plan_scenes(PHOTOGRAPHS)}
 
 
 def _draw_exposures(real, scenes, frames, rng):

@@ -9,7 +9,7 @@ from sidlib.beyond.experiments import OpenExperiment
 BEYOND = OpenExperiment(
     "rcan",
     "relu",
-    "mae_ssim",
+    "log_mse",
     augment=True,
     epochs=3,
     batch_size=4,
@@ -18,7 +18,6 @@ BEYOND = OpenExperiment(
     unit=True,
     linear=True,
     residual=True,
-    fresh=True,
     cosine=True,
     clip_norm=1.0,
 )

@@ -20,6 +20,14 @@ def test_the_output_has_the_inputs_size_and_range(name, size, tmp_path):
     assert source_of(loaded) == "amplified16"
 
 
+def test_a_picture_of_odd_size_comes_out_like_a_part_of_an_even_one():
+    model = models.build_model("rcan_no_attention", "relu", "dark8", unit=True, residual=True)  # attention sees it all
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 64, 66, 3)).astype("float32")
+    whole, part = model(picture).numpy(), model(picture[:, :63, :65]).numpy()
+    assert np.abs(whole - picture).max() > 1
+    np.testing.assert_allclose(part[:, :32, :32], whole[:, :32, :32], atol=1e-3)
+
+
 def test_a_linear_model_is_clipped_at_use_only():
     values = np.array([-5.0, 300.0], "float32")
     np.testing.assert_array_equal(models.ClipAtUse()(values), [0, 255])
@@ -31,6 +39,14 @@ def test_a_residual_model_without_weights_is_the_identity():
     model.set_weights([0 * weights for weights in model.get_weights()])
     picture = np.random.default_rng(0).uniform(0, 255, (1, 11, 14, 3)).astype("float32")
     np.testing.assert_array_equal(model(picture), picture)
+
+
+def test_an_untrained_model_paints_no_grid():
+    features = keras.Input((None, None, 3))
+    squares = keras.layers.Conv2D(16, 3, padding="same", kernel_initializer=models.EqualPlaces(2))(features)
+    painted = keras.Model(features, models.DepthToSpace(2)(squares, keras.layers.UpSampling2D()(features)))
+    flat = painted(np.full((1, 6, 8, 3), 0.7, "float32")).numpy()[0, 2:-2, 2:-2]  # borders see zeros
+    assert np.ptp(flat, axis=(0, 1)).max() < 1e-5 < np.abs(flat).max()
 
 
 def test_depth_to_space_is_tensorflows():

@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 
-from sidlib import dataset, preprocess
+from sidlib import dataset, preprocess, raw
 from sidlib.beyond import sources
 from sidlib.sample import camera
-
-
-def list_shorts(batches):
-    return [picture.numpy().tobytes() for short, _ in batches for picture in short]
 
 
 @pytest.fixture
@@ -19,25 +15,26 @@ def test_amplified_sources_are_as_bright_as_the_truth_and_keep_more_levels(train
     levels = {}
     for source in dataset.SOURCES:
         ((short, long),) = dataset.make_dataset(train, batch_size=len(train), source=source)
-        assert short.shape == long.shape and short.numpy().min() >= 0 and short.numpy().max() <= 255
+        assert short.shape == long.shape and short.numpy().max() <= 255
+        assert short.numpy().min() < 0 if source == "signed" else short.numpy().min() >= 0
         levels[source] = len(np.unique(short))
         brightness = short.numpy().mean() / long.numpy().mean()
         assert brightness < 0.5 if "dark" in source else 0.8 < brightness < 1.3
     assert levels["dark8"] < levels["amplified8"] <= 256 < levels["dark16"] < levels["amplified16"]
 
 
-def test_fresh_noise_is_another_in_each_epoch_and_the_same_for_a_seed(train):
-    options = {"source": "amplified16", "retake": sources.retake}
-    epochs = list_shorts(dataset.make_dataset(train, epochs=range(3), **options))
-    assert len(set(epochs)) == 3 * len(train)
-    assert epochs[2 * len(train) :] == list_shorts(dataset.make_dataset(train, epochs=range(2, 3), **options))
-    assert epochs != list_shorts(dataset.make_dataset(train, epochs=range(3), seed=1, **options))
+def test_only_what_is_below_black_differs_between_signed_and_cut_off(train):
+    signal = preprocess.load_signal(train.short_signal[0])
+    signed, cut = (dataset.SOURCES[source](signal, 300, 200) for source in ("signed", "corrected16"))
+    np.testing.assert_allclose(np.maximum(signed, 0), cut, atol=0.01)
+    assert (signed < 0).mean() > 0.001
 
 
-def test_fresh_noise_shows_the_same_scene_as_brightly_as_its_long_exposure(train):
-    ((short, long),) = dataset.make_dataset(train, batch_size=len(train), source="amplified16", retake=sources.retake)
-    assert 0.8 < short.numpy().mean() / long.numpy().mean() < 1.3
-    assert np.corrcoef(short.numpy().ravel(), long.numpy().ravel())[0, 1] > 0.6
+def test_where_there_is_no_light_signed_noise_has_a_mean_of_black():
+    dark = camera.expose_reduced(np.zeros((40, 40, 3), np.float32), 300, 12800, np.random.default_rng(0))
+    signal = raw.Signal(dark, np.ones(3), np.eye(3), camera.MODEL)
+    cut = dataset.SOURCES["corrected16"](signal, 300, 12800)
+    assert abs(sources.show_signed(signal, 300, 12800).mean()) < 0.1 * cut.mean()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -5,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import catalog, paths, training
+from sidlib import catalog, paths, sample, training
 from sidlib.backend import keras
 from sidlib.beyond import study
 from sidlib.beyond.experiments import OpenExperiment
@@ -13,9 +14,19 @@ from sidlib.models import source_of
 from sidlib.training import Experiment
 
 
-def test_the_grid_is_the_decks_36_experiments():
+def test_the_grid_is_the_decks_24_experiments_and_12_with_ssim():
     assert len(study.GRID) == len(set(study.GRID)) == 36
+    assert sum(experiment.loss != "ssim" for experiment in study.GRID) == 24
     assert set(training.COURSE_EXPERIMENTS) <= set(study.GRID)
+
+
+def test_the_full_budget_is_the_decks_number_of_updates():
+    deck = 20 * -(-1865 // 10)
+    scenes = sample.plan_scenes(sample.PHOTOGRAPHS)
+    an_epoch = sum(len(scene.short_s) for scene in scenes if scene.number[0] == "0") // 10
+    for experiment, course in zip(study.FULL_BUDGET, training.COURSE_EXPERIMENTS, strict=True):
+        assert deck <= experiment.epochs * an_epoch < deck + an_epoch
+        assert replace(experiment, epochs=20, patience=5) == course
 
 
 def test_what_is_compared_has_three_seeds():
@@ -31,14 +42,15 @@ def test_each_step_of_the_ablation_changes_one_thing():
         one, other = dark | vars(one), dark | vars(other)
         return sum(value != one.get(field, value) for field, value in other.items() if field != "label")
 
-    assert [count_changes(before, after) for before, after in pairwise(study.ABLATION.values())] == [1] * 6
-    for variant in {*study.VARIANTS.values()} - {study.START, study.BEST}:
-        assert min(count_changes(variant, of) for of in (study.START, study.BEST)) == 1
+    assert [count_changes(before, after) for before, after in pairwise(study.ABLATION.values())] == [1] * 5
+    assert count_changes(study.BEST, study.SHORT) == 1
+    for arm in {*study.ARMS.values()} - {study.SHORT}:
+        assert count_changes(arm, study.SHORT) == 1
 
 
 def test_experiments_have_names_of_their_own():
     names = [experiment.name for experiment in study.list_experiments()]
-    assert len(names) == len(set(names)) and max(map(len, names)) < 45 and "best" in names
+    assert len(names) == len(set(names)) and max(map(len, names)) < 50 and "best" in names
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +65,10 @@ def test_a_study_has_a_row_an_experiment_and_seed(run):
     folder, experiments, table = run
     read, scores = study.load_study(folder)
     trained = read[read.epochs.notna()]
+    assert trained.epochs.tolist() == [1] * 3
     assert trained.experiment.tolist() == [experiments[0].name] * 2 + [experiments[2].name]
     assert trained.seed.tolist() == [0, 1, 0]
-    assert "amplified, total variation" in set(read.experiment) - set(trained.experiment)
+    assert "stabilised, total variation" in set(read.experiment) - set(trained.experiment)
     assert len(scores) == 4 * len(read)
     assert scores.groupby(["experiment", "seed"]).mae.mean().to_list() == pytest.approx(
         read.sort_values(["experiment", "seed"]).mae.to_list(), abs=1e-2
@@ -64,8 +77,42 @@ def test_a_study_has_a_row_an_experiment_and_seed(run):
 
 def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
     folder, experiments, table = run
-    monkeypatch.setattr(training, "build_model", lambda *_: pytest.fail("it was trained again"))
-    pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table)
+    monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(study, "score_baselines", lambda *_: pytest.fail("they were scored again"))
+    pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table, check_dtype=False)
+
+
+def test_tables_of_other_pictures_are_made_anew(run, tiny_pairs, tmp_path):
+    folder, experiments, _ = run
+    for file in ("study.csv", "study_scores.csv"):
+        shutil.copy(folder / file, tmp_path)
+    others = tiny_pairs[tiny_pairs.frame == 0]
+    table = study.run_study(others, tmp_path, experiments[:1])
+    assert table.pictures.nunique() == 1 and table.epochs.count() == 1
+    _, scores = study.load_study(tmp_path)
+    assert len(scores) == len(table) * (others.split == "test").sum()
+
+
+def test_each_photograph_is_left_out_once(tiny_pairs, tmp_path, monkeypatch):
+    shown = tiny_pairs.scene.map({"00001": "cat", "00002": "drawn", "20001": "drawn", "10001": "dog", "10002": "dog"})
+    monkeypatch.setattr(study, "name_photographs", lambda pairs: shown[pairs.index])
+    monkeypatch.setattr(study, "SHORT", replace(study.SHORT, model="cnn", epochs=1, updates=0))
+    seen = {}
+
+    def train(experiment, fold, folder):
+        seen[experiment.label] = fold
+        return training.train(experiment, fold, folder)
+
+    monkeypatch.setattr(study, "train", train)
+    table = study.leave_one_out(tiny_pairs, tmp_path)
+    assert seen.keys() == {"without-cat", "without-dog"}
+    for label, fold in seen.items():
+        left_out = shown == label.removeprefix("without-")
+        assert set(fold.split[left_out]) == {"test"} and "test" not in set(fold.split[~left_out])
+        assert set(shown[fold.split == "val"]) == {"drawn"}
+    assert table.groupby("photograph").method.nunique().tolist() == [table.method.nunique()] * 2
+    assert table[table.method == "short"].pairs.tolist() == [3, 4]
+    assert (tmp_path / "leave_one_out.csv").is_file()
 
 
 def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch):
@@ -102,34 +149,33 @@ def test_rows_are_picked_by_experiment_whatever_the_seed_and_labelled(run):
     assert picked.seed.tolist() == [0, 0, 1]
 
 
-def test_frames_of_a_scene_are_averaged_first():
-    scores = pd.DataFrame({"scene": ["a", "a", "a", "b"], "mae": [1.0, 2, 3, 10]})
-    assert study.average_scenes(scores)[0].to_dict() == {"a": 2, "b": 10}
-    assert study.average_scenes(scores.assign(seed=[0, 0, 1, 1])).columns.tolist() == [0, 1]
+def test_frames_and_then_scenes_of_a_photograph_are_averaged_first():
+    scores = pd.DataFrame(
+        {
+            "photograph": ["a", "a", "a", "a", "b"],
+            "scene": ["1", "1", "2", "2", "3"],
+            "seed": 0,
+            "mae": [1.0, 3, 5, 7, 9],
+        }
+    )
+    assert study.average_photographs(scores)[0].to_dict() == {"a": 4, "b": 9}
+    assert study.average_photographs(scores.assign(seed=[0, 1, 0, 1, 0])).columns.tolist() == [0, 1]
 
 
-def test_a_difference_is_told_only_where_scenes_and_seeds_agree():
-    scenes = [f"{number:05d}" for number in range(20)]
-    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 20)}, scenes)
-    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 20)}, scenes)
+def test_a_difference_is_told_only_where_photographs_and_seeds_agree():
+    photographs = [f"{number:02d}" for number in range(8)]
+    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 8)}, photographs)
+    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 8)}, photographs)
     noise -= noise.mean()
-    assert study.compare_scenes(base - 2 + noise, base)["verdict"] == "lower"
-    assert study.compare_scenes(base + 2 + noise, base)["verdict"] == "higher"
-    assert study.compare_scenes(base + noise, base)["verdict"] == "alike"
-    assert study.compare_scenes(base + 5 * noise, base)["verdict"] == "cannot be told"
+    assert study.compare_photographs(base - 2 + noise, base)["verdict"] == "lower"
+    assert study.compare_photographs(base + 2 + noise, base)["verdict"] == "higher"
+    assert study.compare_photographs(base + noise, base)["verdict"] == "cannot be told"
     seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"])
-    assert study.compare_scenes(seeds_apart + noise[0].to_numpy()[:, None], base)["verdict"] == "cannot be told"
-    found = study.compare_scenes((base - 2 + noise)[::-1], base)  # paired by scene, not by place
+    assert study.compare_photographs(seeds_apart + noise[0].to_numpy()[:, None], base)["verdict"] == "cannot be told"
+    found = study.compare_photographs((base - 2 + noise)[::-1], base)  # paired by photograph, not by place
     assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
-    with pytest.raises(ValueError, match="00019"):
-        study.compare_scenes(base, base[:-1])
-
-
-def test_an_interval_holds_the_truth_about_as_often_as_it_says():
-    draws = np.random.default_rng(0).normal(1, 2, (60, 18))
-    scenes = pd.DataFrame(np.zeros((18, 1)), [str(number) for number in range(18)])
-    found = [study.compare_scenes(scenes + draw[:, None], scenes) for draw in draws]
-    assert np.mean([f["low"] <= 1 <= f["high"] for f in found]) > 0.8
+    with pytest.raises(ValueError, match="'06', '07'"):
+        study.compare_photographs(base, base[:-1])
 
 
 def test_the_protocols_are_the_published_pairs():

@@ -42,7 +42,7 @@ def test_photographs_never_cross_splits(scenes):
 
 def test_the_sample_has_its_size(scenes):
     shorts = {digit: sum(len(s.short_s) for s in scenes if s.number[0] == digit) for digit in "012"}
-    assert shorts == {"0": 320, "1": 36, "2": 24}
+    assert shorts == {"0": 1280, "1": 36, "2": 48}
     assert len({s.number for s in scenes if s.number[0] == "1"}) >= 15
     assert len({s.number for s in scenes}) == len(scenes)
 
@@ -101,9 +101,9 @@ def test_the_long_exposure_developed_is_the_photograph(scenes, tmp_path):
     scene = replace(scenes[0], iso=100)
     sample.photograph_scene(scene, tmp_path)
     developed = raw.develop(next((tmp_path / "long").iterdir()))
-    photograph = sample.load_photograph(scene.photograph).resize((640, 428), Image.Resampling.BICUBIC, scene.box)
-    expected = block_reduce(np.asarray(photograph)[:420], (10, 10, 1), np.mean)
-    assert np.abs(developed[:42] - expected).mean() < 1
+    photograph = sample.load_photograph(scene.photograph).resize((320, 214), Image.Resampling.BICUBIC, scene.box)
+    expected = block_reduce(np.asarray(photograph)[:210], (10, 10, 1), np.mean)
+    assert np.abs(developed[:21] - expected).mean() < 1
 
 
 @pytest.fixture
