@@ -32,7 +32,8 @@ panel: .venv/ready  ## the human-check panel alone, as a web page for this machi
 study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
 	$(PY) -c "import os; from sidlib import catalog, preprocess, sample; from sidlib.beyond import study; \
 		name = os.environ['SID_DATASET']; name != 'sample' or sample.build_sample(); \
-		study.run_study(preprocess.develop_pairs(catalog.load_pairs(name)))"
+		pairs = preprocess.develop_pairs(catalog.load_pairs(name)); \
+		study.run_study(pairs); name != 'sample' or study.leave_one_out(pairs)"
 
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q
@@ -51,7 +52,7 @@ reference: .venv/ready  ## run the sample and its study anew, and keep outputs, 
 	cp -r results/benchmarks results/reference/
 	$(EXECUTE) --inplace $(filter notebooks/01% notebooks/02% notebooks/03% notebooks/04%,$(NOTEBOOKS))
 	$(MAKE) study
-	cd results/sample && cp -r study.csv study_scores.csv best.keras ../reference/
+	cd results/sample && cp study.csv study_scores.csv leave_one_out.csv best.keras ../reference/
 	$(EXECUTE) --inplace $(filter notebooks/05% notebooks/06%,$(NOTEBOOKS)) notebooks/panel.ipynb
 	$(COALESCE) $(NOTEBOOKS) notebooks/panel.ipynb
 	cd results/sample && cp -r summary.csv figures ../reference/

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from sidlib import paths
 from sidlib.backend import keras
@@ -16,6 +17,7 @@ from sidlib.models import ACTIVATIONS, MODELS
 from sidlib.sample import name_photographs
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train
 
+FILES = ("study.csv", "study_scores.csv")
 SEEDS = (0, 1, 2)
 PROTOCOLS = ("all", "aligned", "first", "first aligned")
 MISALIGNED = ("10034", "10045", "10172")  # the authors of SID ask to leave them out
@@ -105,14 +107,15 @@ def run_study(pairs, folder=None, experiments=None):
             study.add(name, 0, None, of_val.mae.mean(), of_test)
     for experiment in list_experiments() if experiments is None else experiments:
         if not study.holds(name_of(experiment), experiment.seed):
-            model, history = train(experiment, pairs, folder)
+            _, history = train(experiment, pairs, folder)
             val_mae = history.val_mae[history.val_loss.idxmin()]
             of_test = score_experiment(experiment, pairs, folder)
             study.add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
             if experiment == BEST:
+                best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
                 with paths.write_whole(folder / "best.keras") as path:
-                    strip(model).save(path)
-    return study.table
+                    best.save(path)
+    return load_study(folder)[0]
 
 
 class Study:
@@ -121,37 +124,34 @@ class Study:
     def __init__(self, folder, pairs):
         self.folder, self.photographs = folder, name_photographs(pairs)
         self.known = {"dataset": pairs.dataset.iloc[0], "pictures": checksum(pairs)}
-        self.table, self.scores = pd.DataFrame(), pd.DataFrame()
-        if (folder / "study.csv").is_file():
-            table, scores = load_study(folder)
-            self.table = table[table.pictures == self.known["pictures"]]
-            self.scores = scores[scores.experiment.isin(self.table.experiment)]
+
+    def read(self):
+        """Return both tables: what is there of other pictures is left out."""
+        if not (self.folder / "study.csv").is_file():
+            return pd.DataFrame(columns=["experiment", "seed"]), pd.DataFrame()
+        table, scores = load_study(self.folder)
+        table = table[table.pictures == self.known["pictures"]]
+        return table, scores[scores.experiment.isin(table.experiment)]
 
     def holds(self, name, seed):
-        return not self.table.empty and ((self.table.experiment == name) & (self.table.seed == seed)).any()
+        table, _ = self.read()
+        return ((table.experiment == name) & (table.seed == seed)).any()
 
     def add(self, name, seed, epochs, val_mae, of_test):
         setting = {"experiment": name, "seed": seed}
         row = setting | self.known | {"epochs": epochs, "val_mae": val_mae, **of_test[METRICS].mean()}
         row = pd.DataFrame([row]).astype({"epochs": "Int64"}).round(4)
         scores = of_test.assign(**setting, photograph=self.photographs[of_test.index]).round(3)
-        self.table = pd.concat([self.table, row], ignore_index=True)
-        self.scores = pd.concat([self.scores, scores], ignore_index=True)
-        for file, table in (("study.csv", self.table), ("study_scores.csv", self.scores)):
-            with paths.write_whole(self.folder / file) as path:
-                table.to_csv(path, index=False)
-
-
-def strip(model):
-    """Return a trained model without its optimizer, which is two thirds of the bytes."""
-    model.optimizer = None
-    return model
+        with FileLock(self.folder / ".study"):  # another process may add rows, too
+            for file, known, new in zip(FILES, self.read(), (row, scores), strict=True):
+                with paths.write_whole(self.folder / file) as path:
+                    pd.concat([known, new] if len(known) else [new]).to_csv(path, index=False)
 
 
 def leave_one_out(pairs, folder=None):
     """Train SHORT once for each photograph of the embedded sample, on all others, and score it on this one.
 
-    What stops nothing and chooses the weights' epoch are the drawn scenes of val. Beside it stands what does not learn.
+    The weights' epoch is chosen on the drawn scenes of val alone. Beside it stands what does not learn.
 
     Writes leave_one_out.csv to the folder, and returns it: a row a photograph and method with the means of evaluation's
     METRICS over the photograph's pairs, and their number as `pairs`.
@@ -180,7 +180,7 @@ def name_of(experiment):
 
 def find_study(folder):
     """Return the results folder that holds a study: the one given, or else results/reference with the sample's."""
-    return folder if (folder / "study.csv").is_file() else paths.RESULTS / "reference"
+    return folder if all((folder / file).is_file() for file in (*FILES, "best.keras")) else paths.RESULTS / "reference"
 
 
 def load_study(folder):
@@ -189,7 +189,8 @@ def load_study(folder):
     Raises:
         FileNotFoundError: it was not run there.
     """
-    return pd.read_csv(folder / "study.csv"), pd.read_csv(folder / "study_scores.csv", dtype={"scene": str})
+    table, scores = (pd.read_csv(folder / file, dtype={"scene": str}) for file in FILES)
+    return table.astype({"epochs": "Int64"}), scores
 
 
 def load_best(folder):

@@ -132,7 +132,8 @@ def plan_scenes(splits, seed=SEED):
         photographs = [str(photograph) for photograph, of in splits.items() if of == split]
         count, size_px = SCENES[split], SENSOR_PX[split]
         looks = [_measure(photograph) for photograph in photographs[:count]]
-        exposures = _draw_exposures(index[index.split == split], count + DRAWN[split], FRAMES[split], rng)
+        real = index[index.split == split]
+        exposures = [each for part in (count, DRAWN[split]) for each in _draw_exposures(real, part, FRAMES[split], rng)]
         for number, exposure in enumerate(exposures):
             size, content = looks[number % len(looks)]
             box = _draw_box(size, size_px, rng) if number < count else None
@@ -157,9 +158,12 @@ def _name_scenes():
 
 
 def _draw_exposures(real, scenes, frames, rng):
-    """Yield how so many scenes are exposed: each like one of the real ones, each ratio about as often as theirs."""
+    """Yield how so many scenes are exposed, those of least light first.
+
+    Each is exposed like one of the real ones, and each ratio is about as frequent as theirs.
+    """
     places = (np.arange(scenes) + rng.random(scenes)) / scenes * len(real)
-    rows = real.sort_values("ratio", kind="stable").iloc[rng.permutation(places.astype(int))]
+    rows = real.sort_values("ratio", ascending=False, kind="stable").iloc[places.astype(int)]
     for row in rows.itertuples():
         others = rng.choice(real.short_s[real.scene == row.scene], frames - 1)
         yield {
