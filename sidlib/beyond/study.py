@@ -12,7 +12,7 @@ from sidlib.backend import keras
 from sidlib.beyond.baselines import score_baselines
 from sidlib.beyond.experiments import OpenExperiment
 from sidlib.dataset import checksum
-from sidlib.evaluation import METRICS, score_experiment
+from sidlib.evaluation import METRICS, run, score_experiment
 from sidlib.models import ACTIVATIONS, MODELS
 from sidlib.sample import name_photographs
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, train
@@ -21,6 +21,15 @@ FILES = ("study.csv", "study_scores.csv")
 SEEDS = (0, 1, 2)
 PROTOCOLS = ("all", "aligned", "first", "first aligned")
 MISALIGNED = ("10034", "10045", "10172")  # the authors of SID ask to leave them out
+FLAT_COLOURS = {
+    "grey": (128, 128, 128),
+    "blue": (20, 30, 220),
+    "green": (30, 200, 40),
+    "red": (220, 30, 20),
+    "cyan": (20, 200, 200),
+    "magenta": (200, 20, 200),
+    "yellow": (220, 220, 20),
+}
 GRID = tuple(
     Experiment(model, activation, loss, augment)
     for model, activation, loss, augment in product(MODELS, ACTIVATIONS, ("mae", "mse", "ssim"), (True, False))
@@ -247,6 +256,25 @@ def compare_photographs(first, second):
         verdict = "higher"
     counts = {"photographs": len(differences), "seeds": f"{first.shape[1]}, {second.shape[1]}"}
     return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
+
+
+def measure_flat(model, size_px=(96, 64), noise=6, seed=0):
+    """Return what a model makes of flat colours with a little noise: a DataFrame, a row a colour, in levels of 255.
+
+    Columns: grid, by how much the means of the four places of 2 × 2 pixels differ; off, by how much the mean is away
+    from the colour; both of the colour channel in which it is most, without a border of 16 pixels.
+
+    Args:
+        size_px: width, height. noise: its standard deviation.
+    """
+    rows = {}
+    for name, colour in FLAT_COLOURS.items():
+        noisy = np.random.default_rng(seed).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
+        output = run(model, noisy.astype(np.float32))[0, 16:-16, 16:-16]
+        places = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
+        off = np.abs(output.mean(axis=(0, 1)) - colour)
+        rows[name] = {"grid": np.ptp(places, axis=0).max(), "off": off.max()}
+    return pd.DataFrame(rows).T
 
 
 def select_protocol(pairs, protocol):

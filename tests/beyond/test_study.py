@@ -10,7 +10,6 @@ from sidlib import catalog, paths, sample, training
 from sidlib.backend import keras
 from sidlib.beyond import study
 from sidlib.beyond.experiments import OpenExperiment
-from sidlib.evaluation import run as run_model
 from sidlib.models import source_of
 from sidlib.training import Experiment
 
@@ -145,26 +144,22 @@ def test_the_committed_study_is_of_the_experiments_that_are_listed():
     np.testing.assert_allclose(means[found], trained.mae, atol=1e-2)
 
 
-FLAT = {
-    "grey": (128, 128, 128),
-    "blue": (20, 30, 220),
-    "green": (30, 200, 40),
-    "red": (220, 30, 20),
-    "cyan": (20, 200, 200),
-    "magenta": (200, 20, 200),
-    "yellow": (220, 220, 20),
-}
+@pytest.mark.parametrize("size_px", [(96, 64), (127, 85)])
+def test_the_committed_model_leaves_flat_colours_flat(size_px):
+    found = study.measure_flat(study.load_best(paths.RESULTS / "reference"), size_px)
+    assert set(found.index) == set(study.FLAT_COLOURS)
+    assert found.grid.max() < 2 and found.off.max() < 5
 
 
-@pytest.mark.parametrize("colour", FLAT.values(), ids=FLAT)
-@pytest.mark.parametrize("size", [(64, 96), (85, 127)])
-def test_the_committed_model_leaves_flat_colours_flat(colour, size):
-    best = study.load_best(paths.RESULTS / "reference")
-    noisy = np.random.default_rng(0).normal(colour, 6, (1, *size, 3)).clip(0, 255).astype("float32")
-    output = run_model(best, noisy)[0, 16:-16, 16:-16]
-    places = [output[row::2, column::2].mean(axis=(0, 1)) for row in (0, 1) for column in (0, 1)]
-    assert np.ptp(places, axis=0).max() < 2
-    assert np.abs(output.mean(axis=(0, 1)) - colour).max() < 5
+def test_a_grid_and_a_wrong_colour_are_measured():
+    def paint(pictures):
+        painted = np.array(pictures)
+        painted[:, ::2, ::2] += 12  # of one of four places: 3 in the mean
+        return painted
+
+    found = study.measure_flat(paint, noise=0)
+    np.testing.assert_allclose(found.grid, 12)
+    np.testing.assert_allclose(found.off, 3)
 
 
 def test_rows_are_picked_by_experiment_whatever_the_seed_and_labelled(run):
