@@ -404,7 +404,7 @@ def plot_strip(title, history, loss, pictures):
         pictures: {caption: array (height, width, 3) in 0…255}, from left to right; their pixels are shown as they are.
     """
     figure, (curves, *places) = _start(
-        1, 1 + len(pictures), (8, 2.3), squeeze=True, width_ratios=[1.1] + [1.2] * len(pictures)
+        1, 1 + len(pictures), (7.2, 2.1), squeeze=True, width_ratios=[1.1] + [1.2] * len(pictures)
     )
     _draw_history(curves, history, loss)
     curves.legend(frameon=False, ncols=3, fontsize=7, handlelength=1, columnspacing=1)
