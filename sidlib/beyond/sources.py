@@ -1,6 +1,6 @@
 """What a network can see of a short exposure beyond the course's 8 dark bits.
 
-Importing this module makes its sources known to dataset.SOURCES, as models that were saved with them need.
+Importing sidlib.beyond makes its sources known to dataset.SOURCES, as models that were saved with them need.
 """
 
 import numpy as np
