@@ -26,7 +26,7 @@ class OwnCapture(Mode):
     def __init__(self, viewer, pairs, folder):
         self.viewer, self.pairs, self.folder = viewer, pairs, folder
         self.capture, self.uploads = None, Uploads()
-        hint, named_whole = "of a RAW file here, or upload one below", {"description_width": "initial"}
+        hint, named_whole = "of a RAW file here, or upload one above", {"description_width": "initial"}
         self.path = widgets.Text(description="Path", placeholder=hint, layout=fit("34em"))
         self.open = widgets.Button(description="Open", layout=fit())
         self.ratio = widgets.BoundedFloatText(
