@@ -1,18 +1,22 @@
 """The human check without a kernel: one file that any browser opens from disk."""
 
+import base64
 import html
+import io
 import json
 import re
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from sidlib import paths
 from sidlib.human_check.captures import check_names, choose_pair, load_capture
-from sidlib.human_check.view import encode_png
 from sidlib.human_check.viewer import Viewer
 
 MAX_BYTES = 6_000_000
 FOLDER = Path(__file__).parent
-STATE = ["offered", "shown", "visible", "colours", "modes", "mode", "choice", "uploading", "busy"]
+STATE = ["offered", "shown", "visible", "colours", "modes", "mode", "choice", "busy"]
 STATE += ["zoom", "across", "down", "stops"]
 
 
@@ -70,3 +74,12 @@ def _fill_page(stage, title, captures):
     }
     skeleton = FOLDER.joinpath("page.html").read_text("utf-8")
     return re.sub("%([A-Z]+)%", lambda part: parts[part[1]], skeleton).encode()
+
+
+def encode_png(picture):
+    """Return a picture as the data URL of a PNG; what is no number is black."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(np.clip(np.nan_to_num(picture), 0, 255)).astype(np.uint8)).save(
+        buffer, "png", optimize=True
+    )
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -44,5 +44,4 @@ class HumanCheck:
         mode = self.modes[self.viewer.stage.mode]
         for control in {*self.blind.controls, *self.own.controls}:
             control.layout.display = None if control in mode.controls else "none"
-        self.viewer.stage.uploading = mode is self.own
         self.viewer.show_mode(mode)

@@ -6,10 +6,9 @@ const WINDOW_PX = 11; // of SSIM: the visible part is never smaller, so that it 
 const MAX_ERROR = 100; // of 255: the upper end of every error map's scale
 const REST_MS = 150; // after which a hand rests
 const SILENT_MS = 4000; // after which an answer is missed
-const PIECE = 4 * 2 ** 20; // bytes: servers refuse messages of more than 10 MB, and RAW files are larger
 const KEYS = { ArrowLeft: [-0.25, 0], ArrowRight: [0.25, 0], ArrowUp: [0, -0.25], ArrowDown: [0, 0.25] };
-const HELP = `Drag to move. Double click, pinch or the wheel zoom where the pointer is (the wheel once you have clicked a
-  picture, or with Ctrl); Shift + double click zooms out. Keys: + and − zoom, arrows move, 0 shows whole pictures, 1 a
+const HELP = `Drag to move. Double click, pinch or the wheel zoom where the pointer is (the wheel once a picture was
+  clicked, or with Ctrl), Shift + double click zooms out. Keys: + and − zoom, arrows move, 0 shows whole pictures, 1 a
   pixel as a pixel. Brightness and error maps change the display alone, never files or scores.`;
 const SILENT = "No answer. What is here stays usable; new pictures need the kernel: is it running?";
 
@@ -30,8 +29,9 @@ async function load(picture) {
     return { ...picture, samples: context.getImageData(0, 0, width, height).data, step: 4, white: 255 };
   }
   const bytes = pixels.buffer.slice(pixels.byteOffset, pixels.byteOffset + pixels.byteLength);
-  const wide = bytes.byteLength > 3 * width * height;
-  return { ...picture, samples: wide ? new Uint16Array(bytes) : new Uint8Array(bytes), step: 3, white: wide ? 65535 : 255 };
+  const is8Bit = bytes.byteLength === 3 * width * height;
+  const samples = is8Bit ? new Uint8Array(bytes) : new Uint16Array(bytes);
+  return { ...picture, samples, step: 3, white: is8Bit ? 255 : 65535 };
 }
 
 // The level 0…255 that shows each sample 0…white, with its light multiplied by 2 ** stops and cut at white.
@@ -110,33 +110,21 @@ function addSlider(parent, name, min, max, step, describe, choose) {
   };
 }
 
-async function send(model, file) {
-  const id = `${Date.now()} ${Math.random()}`; // several files may be on their way, of one name too
-  const { name, size } = file;
-  let end = 0;
-  do {
-    const start = end;
-    end = size > model.get("max_bytes") ? 0 : Math.min(start + PIECE, size); // of one too large, the size alone
-    model.send({ id, name, size, start, end }, undefined, [await file.slice(start, end).arrayBuffer()]);
-  } while (end && end < size);
-}
-
 class Stage {
   constructor(model, el) {
     const [zoom, across, down, stops] = ["zoom", "across", "down", "stops"].map((name) => model.get(name));
     this.view = { zoom, across, down, stops, errors: false, left: "", right: "", place: 0.5 };
     Object.assign(this, { model, el, pictures: [], figures: [], notice: "" });
-    this.ramp = Uint32Array.from(model.get("colours").match(/../g).join(" ").match(/.. .. ../g), (rgb) =>
-      parseInt(`ff${rgb.split(" ").reverse().join("")}`, 16),
-    );
+    this.ramp = Uint32Array.from(model.get("colours").match(/.{6}/g), (bgr) => parseInt(`ff${bgr}`, 16));
     el.classList.add("sid-stage");
     el.dataset.lmSuppressShortcuts = true; // the notebook has shortcuts of its own
     this.build();
-    this.listen();
+    this.listen(this.grid);
+    this.follow(this.grid);
     model.on("change:pictures", () => this.refresh());
     model.on("change:shown change:scored", () => this.arrange());
     model.on("change:pictures change:status change:busy", () => this.hear());
-    model.on("change:mode change:choices change:choice change:uploading", () => this.tell());
+    model.on("change:mode change:choices change:choice", () => this.tell());
     model.on("change:visible", () => this.redraw());
     this.tell();
     this.refresh();
@@ -144,8 +132,8 @@ class Stage {
 
   build() {
     const bar = add(this.el, "div", { className: "sid-bar", role: "toolbar", ariaLabel: "Viewer" });
-    this.fillModes = addSelect(bar, "Mode", (mode) => this.ask({ mode }));
-    this.fillChoices = addSelect(bar, "Picture", (choice) => this.ask({ choice: Number(choice) }));
+    this.fillModes = addSelect(bar, "Mode", (mode) => this.ask("mode", mode));
+    this.fillChoices = addSelect(bar, "Picture", (choice) => this.ask("choice", Number(choice)));
     const zoom = add(bar, "span");
     add(zoom, "button", { textContent: "−", ariaLabel: "Zoom out", onclick: () => this.zoomBy(0.5) });
     this.zoom = add(zoom, "output", { ariaLabel: "Zoom" });
@@ -161,9 +149,8 @@ class Stage {
     const light = this.addSection(bar, "Brightness");
     this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.repaint({ stops }));
     this.boxes = Object.assign(this.addSection(bar, "Pictures"), { role: "group", ariaLabel: "Pictures to show" });
+    this.chooser = bar.lastChild;
     this.addSection(bar, "Help").textContent = HELP;
-    this.upload = add(bar, "label", { textContent: "Upload a RAW file" });
-    add(this.upload, "input", { type: "file", onchange: (event) => this.send(event.target) });
     this.status = add(this.el, "p", { role: "status" });
     this.legend = add(this.el, "p", { className: "sid-legend", textContent: "Error, mean over the colours: 0" });
     const scale = add(this.legend, "canvas", { width: 256, height: 1, role: "img", ariaLabel: "from black to light" });
@@ -187,10 +174,10 @@ class Stage {
   }
 
   // Ask the kernel for what it alone knows; if it does not answer, say so.
-  ask(change) {
+  ask(name, value) {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.say(SILENT), SILENT_MS);
-    for (const [name, value] of Object.entries(change)) this.model.set(name, value);
+    this.model.set(name, value);
     this.model.save_changes();
   }
 
@@ -210,16 +197,7 @@ class Stage {
   tell() {
     this.fillModes(this.model.get("modes").map((name) => [name, name]), this.model.get("mode"));
     this.fillChoices([...this.model.get("choices").entries()], this.model.get("choice"));
-    this.upload.hidden = !this.model.get("uploading");
     this.say();
-  }
-
-  async send(input) {
-    const [file] = input.files;
-    if (!file) return;
-    input.value = ""; // so that the same file can be chosen again
-    // It cannot be read, or the kernel is gone; then only this page can say so.
-    await send(this.model, file).catch(({ message }) => this.say(`${file.name}: the upload stopped (${message})`));
   }
 
   async refresh() {
@@ -245,9 +223,9 @@ class Stage {
     this.figures = pictures.map((picture) => this.addFigure([picture], picture));
     if (!this.wipe.hidden && titles.length > 1) {
       const both = [view.left, view.right].map((title) => pictures[titles.indexOf(title)]);
-      const figure = this.addFigure(both, { title: "wipe", caption: `${view.left} | ${view.right}`, detail: "" });
+      const figure = this.addFigure(both, { title: "wipe", caption: `${view.left} | ${view.right}` });
       this.figures.unshift(figure);
-      this.grid.prepend(figure.element);
+      this.grid.prepend(figure.canvas.parentElement);
     }
     this.repaint();
   }
@@ -255,23 +233,24 @@ class Stage {
   fillBoxes(shown) {
     const focused = this.boxes.querySelector(":focus")?.value;
     this.boxes.replaceChildren();
+    this.chooser.textContent = `${shown.length} of ${this.model.get("offered").length} shown`;
     for (const { name, title, detail } of this.model.get("offered")) {
       const label = add(this.boxes, "label", { title: detail });
       const box = add(label, "input", { type: "checkbox", value: name, checked: shown.includes(name) });
       label.append(title);
       if (name === focused) box.focus();
       box.onchange = () => {
-        this.ask({ shown: [...this.boxes.querySelectorAll(":checked")].map(({ value }) => value) });
+        this.ask("shown", [...this.boxes.querySelectorAll(":checked")].map(({ value }) => value));
         if (!box.checked || this.pictures.some((of) => of.name === name)) clearTimeout(this.waiting); // it is here
       };
     }
   }
 
-  addFigure(sources, { title, caption, detail }) {
+  addFigure(sources, { title, caption, detail = "" }) {
     const element = add(this.grid, "figure", { title: detail });
     const canvas = add(element, "canvas", { role: "img" });
     canvas.style.aspectRatio = `${sources[0].width} / ${sources[0].height}`;
-    return { element, canvas, text: add(element, "figcaption"), sources, title, caption };
+    return { canvas, text: add(element, "figcaption"), sources, title, caption };
   }
 
   // Show the pictures anew, with another brightness or as a map of their errors.
@@ -299,11 +278,9 @@ class Stage {
     const scored = this.model.get("scored");
     const truth = errors && scored && this.pictures.find(({ name }) => name === "truth");
     const tables = { 255: makeTable(255, stops), 65535: makeTable(65535, stops) };
-    const levels = new Map();
-    for (const source of this.figures.flatMap(({ sources }) => sources)) {
-      if (!levels.has(source)) levels.set(source, [paint(source, tables[source.white], source !== truth && truth, this.ramp)]);
+    for (const source of new Set(this.figures.flatMap(({ sources }) => sources))) {
+      source.levels = [paint(source, tables[source.white], source !== truth && truth, this.ramp)];
     }
-    for (const figure of this.figures) figure.layers = figure.sources.map((source) => levels.get(source));
     Object.assign(this.errors, { ariaPressed: errors, disabled: !scored });
     this.legend.hidden = !truth;
     this.showStops(stops);
@@ -311,11 +288,12 @@ class Stage {
     this.stale = false;
   }
 
-  drawFigure({ canvas, layers, text, title, caption }) {
+  drawFigure({ canvas, sources, text, title, caption }) {
     const { view } = this;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((size) => Math.round(size * devicePixelRatio));
+    const { clientWidth, clientHeight } = canvas;
+    const [width, height] = [clientWidth, clientHeight].map((size) => Math.round(size * devicePixelRatio));
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    layers.forEach((levels, place) => draw(canvas, levels, view, place && Math.round(view.place * width)));
+    sources.forEach(({ levels }, of) => draw(canvas, levels, view, of && Math.round(view.place * width)));
     const { scores = {}, ...part } = this.model.get("visible");
     const isHere = Object.keys(part).every((name) => part[name] === view[name]);
     const lines = [caption, isHere && scores[title] && `visible: ${scores[title]}`].filter(Boolean);
@@ -375,8 +353,7 @@ class Stage {
     }
   }
 
-  listen() {
-    const { grid, view } = this;
+  listen(grid) {
     grid.onkeydown = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || !this.press(event.key)) return;
       event.preventDefault();
@@ -388,14 +365,13 @@ class Stage {
     };
     const turn = (event) => {
       const at = this.find(event);
-      const isPage = !event.ctrlKey && (!grid.matches(":focus") || (view.zoom === 1 && event.deltaY > 0)); // it scrolls
-      if (!at || isPage) return;
+      const scrolls = !grid.matches(":focus") || (this.view.zoom === 1 && event.deltaY > 0);
+      if (!at || (scrolls && !event.ctrlKey)) return;
       event.preventDefault();
       const speed = event.deltaMode ? 0.1 : event.ctrlKey ? 0.02 : 0.003; // lines, a pinch on a touchpad, pixels
       this.zoomBy(2 ** clamp(-event.deltaY * speed, -0.5, 0.5), at.x, at.y);
     };
     grid.addEventListener("wheel", turn, { passive: false });
-    this.follow(grid);
   }
 
   // One pointer moves the pictures, or a wipe's edge; two zoom them, too.

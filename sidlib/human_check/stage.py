@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import traitlets
 
-COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, :3].tobytes().hex()  # of error maps
+COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
 
 class Stage(anywidget.AnyWidget):
@@ -23,8 +23,6 @@ class Stage(anywidget.AnyWidget):
         choices, choice: the captures to choose from, and which one is chosen.
         zoom, across, down, stops: see view.View, and the brightness of the display: light × 2 ** stops. The browser
             sets them once a hand rests.
-        uploading: files can be uploaded. Each comes in pieces, to `on_msg`: {"id", "name", "size", "start", "end"} and
-            the bytes from start to end; of one larger than `max_bytes`, one piece of none. The id is the upload's.
         status: a line above the pictures, read aloud when it changes; with a sign while `busy`.
     """
 
@@ -33,10 +31,9 @@ class Stage(anywidget.AnyWidget):
     colours = traitlets.Unicode(COLOURS).tag(sync=True)
     pictures, offered, shown, modes, choices = (traitlets.List().tag(sync=True) for _ in range(5))
     visible = traitlets.Dict().tag(sync=True)
-    scored, uploading, busy = (traitlets.Bool(False).tag(sync=True) for _ in range(3))
+    scored, busy = (traitlets.Bool(False).tag(sync=True) for _ in range(2))
     mode, status = (traitlets.Unicode().tag(sync=True) for _ in range(2))
     choice = traitlets.Int(0).tag(sync=True)
-    max_bytes = traitlets.Int(0).tag(sync=True)
     zoom = traitlets.Float(1).tag(sync=True)
     across, down = (traitlets.Float(0.5).tag(sync=True) for _ in range(2))
     stops = traitlets.Float(0).tag(sync=True)

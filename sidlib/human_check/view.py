@@ -3,12 +3,9 @@
 Pictures are (height, width, 3), values in 0…255.
 """
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from sidlib.evaluation import score_picture
 from sidlib.losses import WINDOW_PX
@@ -62,12 +59,3 @@ def take_samples(picture):
     levels = np.clip(np.nan_to_num(picture), 0, 255)
     whole = (levels == np.rint(levels)).all()
     return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()
-
-
-def encode_png(picture):
-    """Return a picture as the data URL of a PNG; what is no number is black."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(np.clip(np.nan_to_num(picture), 0, 255)).astype(np.uint8)).save(
-        buffer, "png", optimize=True
-    )
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

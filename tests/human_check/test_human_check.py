@@ -12,6 +12,7 @@ from sidlib.evaluation import score_picture
 from sidlib.human_check import blind_vote, viewer
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.stage import Stage
+from sidlib.human_check.uploads import Upload
 from sidlib.human_check.votes import load_votes
 
 MODELS = {"as it is": lambda x: x, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
@@ -357,7 +358,7 @@ def cut_up(name, content, upload="1", piece=700_000):
 
 def send(check, *pieces):
     for message, content in pieces:
-        check.viewer.stage._handle_custom_msg(message, [memoryview(content)])
+        check.own.upload._handle_custom_msg(message, [memoryview(content)])
 
 
 def upload(check, name, content):
@@ -447,7 +448,7 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
         check.own.path.value = str(path)
         check.own.open.click()
         assert reason in check.viewer.stage.status and not check.viewer.stage.busy
-    check.viewer.stage._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
+    check.own.upload._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
     assert "huge.ARW: too large, 9537 MB" in check.viewer.stage.status
     assert check.viewer.stage.pictures is shown
     check.viewer.stage.mode = "Compare"
@@ -461,6 +462,6 @@ def test_every_control_of_the_panel_has_a_name(check):
 
     check.viewer.stage.mode = "Vote blind"
     named = [control for control in controls(check.panel) if isinstance(control, widgets.DOMWidget)]
-    others = (Stage, widgets.HTML)
+    others = (Stage, Upload, widgets.HTML)
     assert len(named) > 10
     assert all(control.description for control in named if not isinstance(control, others))

@@ -14,17 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Error, expect
 
 from sidlib import catalog, paths, preprocess, sample, training
 from sidlib.human_check import votes
 from sidlib.human_check.view import encode_png
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: chromium, chromium-browser or google-chrome"),
-]
+pytestmark = pytest.mark.browser
 RESULTS = paths.results_folder("sample", fast=True)
 WAIT_MS = 300_000  # for the notebook; the panel's own answers are there in a moment
 
@@ -66,12 +62,6 @@ def serve(*command, **environment):
         finally:
             server.terminate()
             server.wait(30)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
 
 
 def is_error(message):

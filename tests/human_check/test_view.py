@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sidlib.evaluation import score_picture
-from sidlib.human_check import view
+from sidlib.human_check import page, view
 from sidlib.human_check.view import View
 
 
@@ -78,13 +78,13 @@ def test_the_viewer_is_given_fractions_in_16_bits(picture):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("noise", [0, 0.25])
-def test_values_that_are_no_numbers_are_black_or_the_end_of_the_scale(noise):
-    broken = np.full((2, 2, 3), 9 + noise)
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_values_that_are_no_numbers_are_black_or_the_end_of_the_scale(fraction):
+    broken = np.full((2, 2, 3), 9 + fraction)
     broken[0, 0] = np.nan, np.inf, -np.inf
     assert read_samples(view.take_samples(broken), broken.shape)[0, 0].tolist() == [0, 255, 0]
-    assert read_png(view.encode_png(broken))[0, 0].tolist() == [0, 255, 0]
+    assert read_png(page.encode_png(broken))[0, 0].tolist() == [0, 255, 0]
 
 
 def test_a_png_holds_the_picture_to_the_nearest_level(picture):
-    np.testing.assert_array_equal(read_png(view.encode_png(picture)), np.rint(picture))
+    np.testing.assert_array_equal(read_png(page.encode_png(picture)), np.rint(picture))
