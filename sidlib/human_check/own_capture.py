@@ -27,9 +27,7 @@ class OwnCapture(Mode):
         self.viewer, self.pairs, self.folder = viewer, pairs, folder
         self.capture, self.uploads = None, Uploads()
         named_whole = {"description_width": "initial"}
-        self.path = widgets.Text(
-            description="Path", placeholder="of a RAW file", layout=fit("30em")
-        )
+        self.path = widgets.Text(description="Path", placeholder="of a RAW file", layout=fit("30em"))
         self.upload = Upload(max_bytes=captures.MAX_FILE_BYTES)
         self.open = widgets.Button(description="Open", layout=fit())
         self.ratio = widgets.BoundedFloatText(
