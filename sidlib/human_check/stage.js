@@ -75,17 +75,12 @@ function draw(canvas, levels, { zoom, across, down }, left) {
   }
   const [from, pen] = [levels[wanted], canvas.getContext("2d")];
   const [width, height] = [from.width / zoom, from.height / zoom];
-  pen.save();
-  pen.beginPath();
-  pen.rect(left, 0, canvas.width, canvas.height);
-  pen.clip();
-  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high" });
-  const [x, y] = [across * (from.width - width), down * (from.height - height)];
-  pen.drawImage(from, x, y, width, height, 0, 0, canvas.width, canvas.height);
-  pen.globalCompositeOperation = "difference"; // a line that shows on any picture
-  pen.fillStyle = "white";
+  const [x, y, rest] = [across * (from.width - width), down * (from.height - height), 1 - left / canvas.width];
+  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high", fillStyle: "white" });
+  pen.globalCompositeOperation = "source-over";
+  pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, left, 0, canvas.width - left, canvas.height);
+  pen.globalCompositeOperation = "difference"; // the edge shows on any picture
   if (left) pen.fillRect(left - 1, 0, 2, canvas.height);
-  pen.restore();
 }
 
 // Add a list to choose from; return how to fill it: [[value, text], …], and the value.
@@ -123,7 +118,7 @@ class Stage {
     this.follow(this.grid);
     model.on("change:pictures", () => this.refresh());
     model.on("change:shown change:scored", () => this.arrange());
-    model.on("change:pictures change:status change:busy", () => this.hear());
+    model.on("change:pictures change:status change:busy", () => this.say("", clearTimeout(this.waiting)));
     model.on("change:mode change:choices change:choice", () => this.tell());
     model.on("change:visible", () => this.redraw());
     this.tell();
@@ -181,11 +176,6 @@ class Stage {
     this.model.save_changes();
   }
 
-  hear() {
-    clearTimeout(this.waiting);
-    this.say("");
-  }
-
   say(notice = this.notice) {
     this.notice = notice;
     const stops = this.view.stops && "brightened for display, scores are not";
@@ -209,15 +199,16 @@ class Stage {
   }
 
   // Build a figure for each picture that is shown, and first the wipe's.
-  arrange(change = {}) {
+  arrange(change) {
     const view = Object.assign(this.view, change);
     const shown = this.model.get("shown");
     const pictures = this.pictures.filter(({ name }) => !name || shown.includes(name)); // in a blind vote none has one
     const titles = pictures.map(({ title }) => title);
     if (!titles.includes(view.left)) view.left = titles.at(-2) ?? "";
     if (!titles.includes(view.right)) view.right = titles.at(-1) ?? "";
-    this.fillLeft(titles.map((title) => [title, title]), view.left);
-    this.fillRight(titles.map((title) => [title, title]), view.right);
+    const options = titles.map((title) => [title, title]);
+    this.fillLeft(options, view.left);
+    this.fillRight(options, view.right);
     this.fillBoxes(shown);
     this.grid.replaceChildren();
     this.figures = pictures.map((picture) => this.addFigure([picture], picture));
@@ -254,15 +245,19 @@ class Stage {
   }
 
   // Show the pictures anew, with another brightness or as a map of their errors.
-  repaint(change = {}) {
-    Object.assign(this.view, change);
+  repaint(change) {
     this.stale = true;
-    this.rest();
-    this.redraw();
+    this.redraw(change);
   }
 
-  redraw(change = {}) {
+  // Show another part of the pictures, and tell the kernel which one once the hand rests.
+  redraw(change) {
     Object.assign(this.view, change);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      for (const name of ["zoom", "across", "down", "stops"]) this.model.set(name, this.view[name]);
+      this.model.save_changes();
+    }, REST_MS);
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
       if (this.stale) this.paint();
@@ -290,8 +285,8 @@ class Stage {
 
   drawFigure({ canvas, sources, text, title, caption }) {
     const { view } = this;
-    const { clientWidth, clientHeight } = canvas;
-    const [width, height] = [clientWidth, clientHeight].map((size) => Math.round(size * devicePixelRatio));
+    const width = Math.round(canvas.clientWidth * devicePixelRatio);
+    const height = Math.round(canvas.clientHeight * devicePixelRatio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     sources.forEach(({ levels }, of) => draw(canvas, levels, view, of && Math.round(view.place * width)));
     const { scores = {}, ...part } = this.model.get("visible");
@@ -306,15 +301,6 @@ class Stage {
     for (const line of lines) add(text, "span", { textContent: keep(line) });
   }
 
-  // Tell the kernel what is visible, once the hand rests.
-  rest() {
-    clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      for (const name of ["zoom", "across", "down", "stops"]) this.model.set(name, this.view[name]);
-      this.model.save_changes();
-    }, REST_MS);
-  }
-
   // Zoom by a factor, leaving what lies at the fractions x and y of the visible part where it is.
   zoomBy(factor, x = 0.5, y = 0.5) {
     const { width = 1, height = 1 } = this.pictures[0] ?? {};
@@ -322,7 +308,6 @@ class Stage {
     const zoom = clamp(old * factor, 1, clamp(Math.min(width, height) / WINDOW_PX, 1, MAX_ZOOM));
     const keep = (part, at) => clamp((part * (1 - 1 / old) + at / old - at / zoom) / (1 - 1 / zoom), 0, 1);
     if (zoom > 1) Object.assign(this.view, { across: keep(this.view.across, x), down: keep(this.view.down, y) });
-    this.rest();
     this.redraw({ zoom });
   }
 
@@ -330,7 +315,6 @@ class Stage {
   moveBy(x, y) {
     const { zoom, across, down } = this.view;
     if (zoom === 1) return;
-    this.rest();
     this.redraw({ across: clamp(across + x / (zoom - 1), 0, 1), down: clamp(down + y / (zoom - 1), 0, 1) });
   }
 

@@ -15,7 +15,7 @@ class Stage(anywidget.AnyWidget):
 
     Attributes:
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, detail, caption, width, height and
-            pixels (view.take_samples) or, in a saved page, url. Error maps are against the one called "truth".
+            pixels (take_samples) or, in a saved page, url. Error maps are against the one called "truth".
         offered: list of dicts of name, title and detail of all pictures that there can be; shown: the names chosen.
         visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
         scored: errors may be looked at: there is a truth, and the vote is not blind.
@@ -37,3 +37,16 @@ class Stage(anywidget.AnyWidget):
     zoom = traitlets.Float(1).tag(sync=True)
     across, down = (traitlets.Float(0.5).tag(sync=True) for _ in range(2))
     stops = traitlets.Float(0).tag(sync=True)
+
+
+def take_samples(picture):
+    """Return a picture for the stage: bytes of 8 bits a sample where that loses nothing, else of 16 (255 is 65535).
+
+    What is no number is black.
+
+    Args:
+        picture: (height, width, 3), values in 0…255.
+    """
+    levels = np.clip(np.nan_to_num(picture), 0, 255)
+    whole = (levels == np.rint(levels)).all()
+    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()

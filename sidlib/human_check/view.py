@@ -1,7 +1,4 @@
-"""What is said about a picture and how it is handed to a browser: pure functions, arrays in, text or bytes out.
-
-Pictures are (height, width, 3), values in 0…255.
-"""
+"""What is said of a picture, or of its visible part. Pictures are (height, width, 3), values in 0…255."""
 
 from dataclasses import dataclass
 
@@ -49,13 +46,3 @@ def describe_broken(picture):
     """Return how many values of a picture are not finite, "" if all are."""
     broken = np.size(picture) - np.isfinite(picture).sum()
     return f"{broken} of {np.size(picture)} values are NaN or infinite" if broken else ""
-
-
-def take_samples(picture):
-    """Return a picture for the viewer: bytes of 8 bits a sample where that loses nothing, else of 16 (255 is 65535).
-
-    What is no number is black.
-    """
-    levels = np.clip(np.nan_to_num(picture), 0, 255)
-    whole = (levels == np.rint(levels)).all()
-    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()

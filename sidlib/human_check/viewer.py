@@ -6,8 +6,8 @@ from functools import lru_cache
 import ipywidgets as widgets
 
 from sidlib.human_check.captures import INPUTS, make_picture
-from sidlib.human_check.stage import Stage
-from sidlib.human_check.view import View, crop_picture, describe_broken, describe_scores, take_samples
+from sidlib.human_check.stage import Stage, take_samples
+from sidlib.human_check.view import View, crop_picture, describe_broken, describe_scores
 from sidlib.training import TITLES
 
 
@@ -97,7 +97,7 @@ class Viewer:
         if capture is None:
             return {}
         inputs = {name: name for name in INPUTS if name in shown}
-        truth = {"truth": "truth"} if capture.truth is not None and "truth" in shown else {}
+        truth = {} if capture.truth is None else {"truth": "truth"}  # shown or not: error maps need it
         return inputs | self.mode.title_models({name: self.titles[name] for name in self.chosen}) | truth
 
     def picture_of(self, capture, name):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sidlib.evaluation import score_picture
-from sidlib.human_check import page, view
+from sidlib.human_check import page, stage, view
 from sidlib.human_check.view import View
 
 
@@ -66,13 +66,13 @@ def read_samples(data, shape):
 
 def test_the_viewer_is_given_a_picture_of_whole_levels_in_8_bits_as_it_is(picture):
     whole = np.rint(picture)
-    data = view.take_samples(whole)
+    data = stage.take_samples(whole)
     assert len(data) == whole.size
     np.testing.assert_array_equal(read_samples(data, whole.shape), whole)
 
 
 def test_the_viewer_is_given_fractions_in_16_bits(picture):
-    data = view.take_samples(picture)
+    data = stage.take_samples(picture)
     assert len(data) == 2 * picture.size
     np.testing.assert_allclose(read_samples(data, picture.shape), picture, atol=0.5 / 257 + 1e-4)
 
@@ -82,7 +82,7 @@ def test_the_viewer_is_given_fractions_in_16_bits(picture):
 def test_values_that_are_no_numbers_are_black_or_the_end_of_the_scale(fraction):
     broken = np.full((2, 2, 3), 9 + fraction)
     broken[0, 0] = np.nan, np.inf, -np.inf
-    assert read_samples(view.take_samples(broken), broken.shape)[0, 0].tolist() == [0, 255, 0]
+    assert read_samples(stage.take_samples(broken), broken.shape)[0, 0].tolist() == [0, 255, 0]
     assert read_png(page.encode_png(broken))[0, 0].tolist() == [0, 255, 0]
 
 

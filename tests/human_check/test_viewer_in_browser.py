@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from sidlib.human_check import stage, view
+from sidlib.human_check import stage
 from sidlib.raw import decode_srgb, encode_srgb
 
 pytestmark = pytest.mark.browser
@@ -96,7 +96,7 @@ def hand_over(pictures):
             "caption": f"MAE of {name}",
             "height": picture.shape[0],
             "width": picture.shape[1],
-            "pixels": base64.b64encode(view.take_samples(picture)).decode(),
+            "pixels": base64.b64encode(stage.take_samples(picture)).decode(),
         }
         for name, picture in pictures.items()
     ]
