@@ -272,9 +272,10 @@ class Stage {
     const { errors, stops } = this.view;
     const scored = this.model.get("scored");
     const truth = errors && scored && this.pictures.find(({ name }) => name === "truth");
-    const tables = { 255: makeTable(255, stops), 65535: makeTable(65535, stops) };
+    const tables = {}; // one for each white
     for (const source of new Set(this.figures.flatMap(({ sources }) => sources))) {
-      source.levels = [paint(source, tables[source.white], source !== truth && truth, this.ramp)];
+      const table = (tables[source.white] ??= makeTable(source.white, stops));
+      source.levels = [paint(source, table, source !== truth && truth, this.ramp)];
     }
     Object.assign(this.errors, { ariaPressed: errors, disabled: !scored });
     this.legend.hidden = !truth;

@@ -148,6 +148,19 @@ def test_everything_on_a_page_has_a_role_and_a_name(page):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_a_page_when_all_of_it_is_open(page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    page.get_by_role("button", name="Error map").click()
+    found = axe.run(page).response
+    assert len(found["passes"]) > 20
+    assert [(fault["id"], fault["impact"], fault["nodes"]) for fault in found["violations"]] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1366, 390])
 def test_a_page_fits_a_laptop_and_a_telephone_and_can_be_read_light_and_dark(page, width, scheme):
     page.set_viewport_size({"width": width, "height": 768})
