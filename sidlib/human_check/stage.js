@@ -37,8 +37,7 @@ async function load(picture) {
 // The level 0…255 that shows each sample 0…white, with its light multiplied by 2 ** stops and cut at white.
 function makeTable(white, stops) {
   const table = new Uint8ClampedArray(white + 1); // which rounds
-  const gain = 2 ** stops;
-  for (let of = 0; of <= white; of++) table[of] = 255 * encode(Math.min(1, decode(of / white) * gain));
+  for (let of = 0; of <= white; of++) table[of] = 255 * encode(Math.min(1, decode(of / white) * 2 ** stops));
   return table;
 }
 
@@ -185,9 +184,9 @@ class Stage {
   }
 
   tell() {
-    this.fillModes(this.model.get("modes").map((name) => [name, name]), this.model.get("mode"));
-    this.fillChoices([...this.model.get("choices").entries()], this.model.get("choice"));
-    this.say();
+    const [modes, mode, choices, choice] = ["modes", "mode", "choices", "choice"].map((name) => this.model.get(name));
+    this.fillModes(modes.map((name) => [name, name]), mode);
+    this.fillChoices([...choices.entries()], choice);
   }
 
   async refresh() {
