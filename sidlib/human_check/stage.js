@@ -75,7 +75,7 @@ function draw(canvas, levels, { zoom, across, down }, left) {
   const [from, pen] = [levels[wanted], canvas.getContext("2d")];
   const [width, height] = [from.width / zoom, from.height / zoom];
   const [x, y, rest] = [across * (from.width - width), down * (from.height - height), 1 - left / canvas.width];
-  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high", fillStyle: "white" });
+  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "medium", fillStyle: "white" });
   pen.globalCompositeOperation = "source-over";
   pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, left, 0, canvas.width - left, canvas.height);
   pen.globalCompositeOperation = "difference"; // the edge shows on any picture
