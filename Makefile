@@ -27,7 +27,7 @@ lab: .venv/ready  ## JupyterLab
 	$(PY) -m jupyterlab notebooks
 
 panel: .venv/ready  ## the human-check panel alone, as a web page for this machine's browser
-	$(PY) -m voila notebooks/panel.ipynb --Voila.ip=127.0.0.1
+	JUPYTER_PATH=sidlib/human_check $(PY) -m voila notebooks/panel.ipynb --template=offline --Voila.ip=127.0.0.1
 
 study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt it and go on whenever you like
 	$(PY) -c "import os; from sidlib import catalog, preprocess, sample; from sidlib.beyond import study; \

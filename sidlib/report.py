@@ -1,9 +1,13 @@
-"""What `make run` does: the notebooks top to bottom, and a report with every figure. The notebooks stay as they are."""
+"""What `make run` does: the notebooks top to bottom, a report with every figure, and the human check as a page.
+
+The notebooks stay as they are.
+"""
 
 import logging
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -57,10 +61,31 @@ def _point_links(markdown, folder):
     return re.sub(r"\b(0\d_\w+)\.ipynb", r"\1.html", markdown).replace("../README.md", readme)
 
 
+def write_check(dataset, results, fast):
+    """Write human_check.html in a results folder: what its trained models, and the best one, make of test pictures.
+
+    Returns:
+        its path, or None where nothing was trained.
+    """
+    if not any(results.glob("*/best.keras")):
+        return None
+    from sidlib import catalog, human_check, preprocess, training  # TensorFlow: not before the notebooks have ended
+    from sidlib.beyond import study
+
+    experiments = [*training.COURSE_EXPERIMENTS, training.LONG_EXPERIMENT]
+    experiments = [replace(experiment, epochs=2) for experiment in experiments] if fast else experiments
+    models = human_check.load_models(experiments, results) | {"best": study.load_best(results)}
+    pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
+    path = results / "human_check.html"
+    human_check.save_page(models, pairs, path, title=f"The human check: {Path(dataset).name}")
+    return path
+
+
 def main():
     try:
         dataset = name_dataset(os.environ.get("SID_DATASET") or "sample")
-        results = paths.results_folder(dataset, os.environ.get("SID_FAST") == "1")
+        fast = os.environ.get("SID_FAST") == "1"
+        results = paths.results_folder(dataset, fast)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     os.environ["SID_DATASET"] = dataset
@@ -68,8 +93,9 @@ def main():
         write_report(sorted((paths.ROOT / "notebooks").glob("0*.ipynb")), results / "report")
     except CellExecutionError as error:
         sys.exit(str(error))
-    here = os.path.relpath(results)
-    _log.info("Done. Open %s/report/05_evaluation.html; the table is %s/summary.csv", here, here)
+    pages = [results / "report" / "05_evaluation.html", write_check(dataset, results, fast)]
+    pages = " and ".join(os.path.relpath(page) for page in pages if page)
+    _log.info("Done. The table is %s. Open %s", os.path.relpath(results / "summary.csv"), pages)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 import os
+from dataclasses import replace
 
 import pytest
 
-from sidlib import paths, report
+from sidlib import catalog, paths, preprocess, report, training
+from sidlib.beyond import study
 
 
 @pytest.fixture
@@ -52,3 +54,21 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
     readme = os.path.join("..", "..", "..", "..", "README.md")
     expected = f"← [03](03_models.html) · [README]({readme}#data) · [panel](panel.ipynb)"
     assert report._point_links(given, folder) == expected
+
+
+def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
+    made = {}
+    experiment = replace(training.COURSE_EXPERIMENTS[0], epochs=2)
+    (tmp_path / experiment.name).mkdir()
+    experiment.build_model().save(tmp_path / experiment.name / "best.keras")
+    monkeypatch.setattr(study, "load_best", lambda folder: lambda x: x)
+    monkeypatch.setattr(catalog, "load_pairs", lambda dataset, needed: dataset)
+    monkeypatch.setattr(preprocess, "develop_pairs", lambda dataset: made.setdefault(dataset, tiny_pairs))
+    assert report.write_check("/far/night", tmp_path, fast=True) == tmp_path / "human_check.html"
+    page = (tmp_path / "human_check.html").read_text("utf-8")
+    assert list(made) == ["/far/night"] and "<title>The human check: night</title>" in page
+    assert '"detail": "cnn-relu-mae-flips-epochs2"' in page and '"detail": "best"' in page
+
+
+def test_there_is_no_page_of_the_human_check_where_nothing_was_trained(tmp_path):
+    assert report.write_check("sample", tmp_path, fast=False) is None

@@ -1,10 +1,11 @@
 """The human check: inputs, each model's output and the truth side by side, for a person to judge.
 
 compare           the static figure, of one test picture
-HumanCheck        the panel, in panel.py: one viewer (viewer.py, with stage.* and view.py) and three modes over it
+HumanCheck        the panel, panel.py: one viewer (viewer.py, view.py; in a browser stage.*) and three modes over it
     comparison    models on any test picture, with their names and scores
     blind_vote    which is best, when nobody says whose it is; votes.py keeps and counts
     own_capture   a RAW file of one's own; uploads.py puts its pieces together
+save_page         the viewer as a file that needs no kernel: page.py and page.html
 captures.py       one short exposure, and what models make of it
 """
 
@@ -13,11 +14,12 @@ import numpy as np
 from sidlib import plots
 from sidlib.backend import keras
 from sidlib.human_check.captures import choose_pair, collect_pictures
+from sidlib.human_check.page import save_page
 from sidlib.human_check.panel import HumanCheck
 from sidlib.human_check.view import describe_scores
 from sidlib.training import is_finished
 
-__all__ = ["HumanCheck", "choose_pair", "collect_pictures", "compare", "load_models"]
+__all__ = ["HumanCheck", "choose_pair", "collect_pictures", "compare", "load_models", "save_page"]
 
 
 def compare(models, pairs, number=0):

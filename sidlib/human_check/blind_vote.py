@@ -24,7 +24,7 @@ class BlindVote(Mode):
         self.ballot, self.ranking = row(), widgets.HTML()
         self.next = widgets.Button(description="Next picture", button_style="primary")
         self.next.on_click(self.choose_next)
-        self.controls = [comparison.picture, self.ballot, self.ranking]
+        self.controls, self.choices = [self.ballot, self.ranking], comparison.choices
 
     @property
     def capture(self):
@@ -34,8 +34,8 @@ class BlindVote(Mode):
     def hides(self):
         return not self.revealed
 
-    def title_models(self, chosen):
-        return {label if self.hides else f"{label}: {name}": name for label, name in self.labels.items()}
+    def title_models(self, titles):
+        return {label if self.hides else f"{label}: {titles[name]}": name for label, name in self.labels.items()}
 
     def begin(self, chosen):
         """Shuffle the chosen models and offer a button for each."""
@@ -68,7 +68,6 @@ class BlindVote(Mode):
         for button in self.ballot.children:
             button.disabled = button is not self.next
         self.ranking.value = describe_votes(votes)
-        self.viewer.offer()
         self.viewer.render()
         chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
         self.viewer.stage.status = f"{chosen}. The vote is kept."
@@ -81,12 +80,12 @@ class BlindVote(Mode):
 
     def choose_next(self, _=None):
         """Go on to the next picture, in an order drawn from the seed."""
-        picture = self.comparison.picture
-        order = np.random.default_rng(self.seed).permutation(len(picture.options))
+        stage = self.viewer.stage
+        order = np.random.default_rng(self.seed).permutation(len(self.choices))
         following = int(order[self.count % len(order)])
-        if following == picture.value:
+        if following == stage.choice:
             self.viewer.begin()
-        picture.value = following
+        stage.choice = following
         self.ballot.children[0].focus()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from sidlib.human_check import captures
-from sidlib.human_check.uploads import Uploads
+from sidlib.human_check.uploads import Upload, Uploads
 from sidlib.human_check.viewer import Mode, fit, row
 
 
@@ -18,7 +18,7 @@ class OwnCapture(Mode):
 
     Attributes:
         capture: the Capture that was opened, None before.
-        box: the controls: path, open, ratio, saved (which picture to save), save8, save16.
+        box: the controls: path, open, upload, ratio, saved (which picture to save), save8, save16.
     """
 
     invitation = "Open a RAW file of any camera: it is developed like the data set and shown to the models."
@@ -26,21 +26,23 @@ class OwnCapture(Mode):
     def __init__(self, viewer, pairs, folder):
         self.viewer, self.pairs, self.folder = viewer, pairs, folder
         self.capture, self.uploads = None, Uploads()
-        hint, named_whole = "of a RAW file here, or upload one below", {"description_width": "initial"}
-        self.path = widgets.Text(description="Path", placeholder=hint, layout=fit("34em"))
+        named_whole = {"description_width": "initial"}
+        self.path = widgets.Text(description="Path", placeholder="of a RAW file", layout=fit("30em"))
+        self.upload = Upload(max_bytes=captures.MAX_FILE_BYTES)
         self.open = widgets.Button(description="Open", layout=fit())
         self.ratio = widgets.BoundedFloatText(
             value=1, min=1, max=10_000, step=1, description="Exposure ratio", style=named_whole
         )
         self.saved = widgets.Dropdown(description="Save", layout=fit("26em"))
         self.save8, self.save16 = (widgets.Button(description=f"as {bits}-bit PNG", layout=fit()) for bits in (8, 16))
-        self.box = widgets.VBox([row(self.path, self.open), row(self.ratio, self.saved, self.save8, self.save16)])
+        self.box = widgets.VBox(
+            [row(self.path, self.open, self.upload), row(self.ratio, self.saved, self.save8, self.save16)]
+        )
         self.controls = [self.box]
         self._listen()
 
     def _listen(self):
-        self.viewer.stage.max_bytes = captures.MAX_FILE_BYTES
-        self.viewer.stage.on_msg(self.receive)
+        self.upload.on_msg(self.receive)
         self.open.on_click(lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
         self.ratio.observe(self.change_ratio, "value")
         self.save8.on_click(lambda _: self.save(8))
@@ -53,8 +55,9 @@ class OwnCapture(Mode):
         for control in (self.ratio, self.saved, self.save8, self.save16):
             control.disabled = self.capture is None
 
-    def receive(self, stage, piece, buffers):
+    def receive(self, upload, piece, buffers):
         """Take a piece of a file that is uploaded, and open the file once it is whole."""
+        stage = self.viewer.stage
         name = Path(piece["name"]).name or "upload"
         try:
             captures.check_size(name, piece["size"])

@@ -9,7 +9,7 @@ from sidlib.human_check.blind_vote import BlindVote
 from sidlib.human_check.captures import check_names
 from sidlib.human_check.comparison import Comparison
 from sidlib.human_check.own_capture import OwnCapture
-from sidlib.human_check.viewer import Viewer, fit
+from sidlib.human_check.viewer import Viewer
 
 
 class HumanCheck:
@@ -18,7 +18,7 @@ class HumanCheck:
     It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of one's own.
 
     Args:
-        models: {name: model}.
+        models: {name: model}. The first and the last are shown at first, the others when they are chosen.
         pairs: DataFrame of preprocess.develop_pairs.
         number: which test pair to begin with; by default always the same.
         folder: where votes.csv and saved pictures go; None for results/<data set>.
@@ -28,21 +28,20 @@ class HumanCheck:
     def __init__(self, models, pairs, number=0, folder=None, seed=0):
         check_names(models)
         self.viewer = Viewer(models)
+        stage = self.viewer.stage
         self.comparison = Comparison(self.viewer, pairs, number)
         folder = Path(folder or paths.results_folder(pairs.dataset.iloc[0]))
         self.blind = BlindVote(self.viewer, self.comparison, folder / "votes.csv", seed)
         self.own = OwnCapture(self.viewer, pairs, folder / "own")
-        modes = {"Compare": self.comparison, "Vote blind": self.blind, "Your own capture": self.own}
-        self.mode = widgets.RadioButtons(options=modes, description="Mode", orientation="horizontal", layout=fit())
-        self.mode.observe(self.change_mode, "value")
-        above = [self.mode, self.comparison.picture, self.own.box, self.viewer.choices, self.viewer.display]
-        self.panel = widgets.VBox([*above, self.blind.ballot, self.viewer.stage, self.blind.ranking])
+        self.modes = {"Compare": self.comparison, "Vote blind": self.blind, "Your own capture": self.own}
+        stage.modes, stage.mode = list(self.modes), "Compare"
+        self.panel = widgets.VBox([stage, self.blind.ballot, self.blind.ranking, self.own.box])
+        stage.observe(self.change_mode, "mode")
         self.change_mode()
 
     def change_mode(self, change=None):
         """Show the controls and the pictures of a mode."""
-        mode = self.mode.value
-        for control in {*self.comparison.controls, *self.blind.controls, *self.own.controls}:
+        mode = self.modes[self.viewer.stage.mode]
+        for control in {*self.blind.controls, *self.own.controls}:
             control.layout.display = None if control in mode.controls else "none"
-        self.viewer.stage.uploading = mode is self.own
         self.viewer.show_mode(mode)

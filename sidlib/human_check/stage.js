@@ -1,168 +1,401 @@
-// The stage of the human check: sliders that a screen reader can name, a file to upload, and pictures that can be
-// dragged. All pictures come as HTML from Python, which is told zoom, place and brightness and answers with new HTML.
+// The viewer of the human check. It is given pictures once, and alone zooms, moves, wipes, brightens and compares them.
+// Its model is anywidget's, or the one of a saved page: anything that has get, set, save_changes, send and on.
 
-const MAX_ZOOM = 16;
-const SLIDERS = [
-  // trait, name, lowest, highest, step, the value as text
-  ["zoom", "Zoom", 1, MAX_ZOOM, 1, (value) => `${value} ×`],
-  ["across", "Across", 0, 1, 0.01, (value) => `${Math.round(100 * value)} %`],
-  ["down", "Down", 0, 1, 0.01, (value) => `${Math.round(100 * value)} %`],
-  ["stops", "Brightness (display only)", -4, 4, 0.5, (value) => `${value > 0 ? "+" : ""}${value} stops`],
-  ["place", "Wipe's edge", 0, 1, 0.01, (value) => `${Math.round(100 * value)} %`],
-];
-const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const PIECE = 4 * 2 ** 20; // bytes: servers refuse messages of more than 10 MB, and RAW files are larger
+const MAX_ZOOM = 32;
+const WINDOW_PX = 11; // of SSIM: the visible part is never smaller, so that it can be scored
+const MAX_ERROR = 100; // of 255: the upper end of every error map's scale
+const REST_MS = 150; // after which a hand rests
+const SILENT_MS = 4000; // after which an answer is missed
+const KEYS = { ArrowLeft: [-0.25, 0], ArrowRight: [0.25, 0], ArrowUp: [0, -0.25], ArrowDown: [0, 0.25] };
+const HELP = `Drag to move. Double click, pinch or the wheel zoom where the pointer is (the wheel once a picture was
+  clicked, or with Ctrl), Shift + double click zooms out. Keys: + and − zoom, arrows move, 0 shows whole pictures, 1 a
+  pixel as a pixel. Brightness and error maps change the display alone, never files or scores.`;
+const SILENT = "No answer. What is here stays usable; new pictures need the kernel: is it running?";
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const decode = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+const encode = (light) => (light <= 0.0031308 ? 12.92 * light : 1.055 * light ** (1 / 2.4) - 0.055);
+const add = (parent, tag, of = {}) => parent.appendChild(Object.assign(document.createElement(tag), of));
+const makeCanvas = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
-function add(parent, tag, properties = {}) {
-  return parent.appendChild(Object.assign(document.createElement(tag), properties));
+// A picture with its samples, 0…white, `step` of them a pixel: those of a PNG, or bytes of 8 or 16 bits as they came.
+async function load(picture) {
+  const { width, height, pixels, url } = picture;
+  if (url) {
+    const image = Object.assign(new Image(), { src: url });
+    await image.decode();
+    const context = makeCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    return { ...picture, samples: context.getImageData(0, 0, width, height).data, step: 4, white: 255 };
+  }
+  const bytes = pixels.buffer.slice(pixels.byteOffset, pixels.byteOffset + pixels.byteLength);
+  const is8Bit = bytes.byteLength === 3 * width * height;
+  const samples = is8Bit ? new Uint8Array(bytes) : new Uint16Array(bytes);
+  return { ...picture, samples, step: 3, white: is8Bit ? 255 : 65535 };
 }
 
-function addSlider(model, parent, [trait, name, min, max, step, describe]) {
-  const label = add(parent, "label");
-  label.append(name);
-  const slider = add(label, "input", { type: "range", min, max, step, ariaLabel: name });
-  const value = add(label, "output");
-  const show = () => {
-    slider.value = model.get(trait);
-    value.textContent = describe(model.get(trait));
-    slider.setAttribute("aria-valuetext", value.textContent);
-    slider.disabled = ["across", "down"].includes(trait) && model.get("zoom") === 1;
-  };
-  slider.addEventListener("input", () => {
-    model.set(trait, Number(slider.value));
-    model.save_changes();
-  });
-  model.on(`change:${trait} change:zoom`, show);
-  show();
-  return label;
+// The level 0…255 that shows each sample 0…white, with its light multiplied by 2 ** stops and cut at white.
+function makeTable(white, stops) {
+  const table = new Uint8ClampedArray(white + 1); // which rounds
+  for (let of = 0; of <= white; of++) table[of] = 255 * encode(Math.min(1, decode(of / white) * 2 ** stops));
+  return table;
 }
 
-async function send(model, file) {
-  const id = `${Date.now()} ${Math.random()}`; // several files may be on their way, of one name too
-  const { name, size } = file;
-  let end = 0;
-  do {
-    const start = end;
-    end = size > model.get("max_bytes") ? 0 : Math.min(start + PIECE, size); // of one too large, the size alone
-    model.send({ id, name, size, start, end }, undefined, [await file.slice(start, end).arrayBuffer()]);
-  } while (end && end < size);
-}
-
-function addUpload(model, parent) {
-  const label = add(parent, "label");
-  label.append("Upload a RAW file");
-  const input = add(label, "input", { type: "file" });
-  input.addEventListener("change", async () => {
-    const [file] = input.files;
-    if (!file) return;
-    input.value = ""; // so that the same file can be chosen again
-    try {
-      await send(model, file);
-    } catch (error) {
-      // It cannot be read, or the kernel is gone; then only this page can say so.
-      model.set("status", `${file.name}: the upload stopped (${error.message})`);
-    }
-  });
-  return label;
-}
-
-// Zoom by a factor, leaving what lies at the fractions x and y of the visible part where it is.
-function zoomBy(model, factor, x = 0.5, y = 0.5) {
-  const old = model.get("zoom");
-  const zoom = clamp(Math.round(old * factor), 1, MAX_ZOOM);
-  if (zoom > 1) {
-    for (const [trait, at] of [["across", x], ["down", y]]) {
-      const point = model.get(trait) * (1 - 1 / old) + at / old;
-      model.set(trait, clamp((point - at / zoom) / (1 - 1 / zoom), 0, 1));
+// Paint a picture on a canvas of its size: brightened or, given the truth, how far it is from that, mean over the
+// colours, in the colours of `ramp` for 0…MAX_ERROR.
+function paint({ samples, step, white, width, height }, table, truth, ramp) {
+  const image = new ImageData(width, height);
+  const out = new Uint32Array(image.data.buffer); // a pixel is ABGR
+  const far = (at, of) => Math.abs(samples[at] / white - truth.samples[of] / truth.white);
+  for (let pixel = 0, at = 0, of = 0; pixel < out.length; pixel++, at += step) {
+    if (truth) {
+      const error = (85 * (far(at, of) + far(at + 1, of + 1) + far(at + 2, of + 2))) / MAX_ERROR;
+      out[pixel] = ramp[Math.min(255, Math.floor(256 * error))];
+      of += truth.step;
+    } else {
+      out[pixel] = 0xff000000 | (table[samples[at + 2]] << 16) | (table[samples[at + 1]] << 8) | table[samples[at]];
     }
   }
-  model.set("zoom", zoom);
-  model.save_changes();
+  const canvas = makeCanvas(width, height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
 }
 
-// Move by fractions of the visible part; what is hidden is zoom − 1 times as large.
-function moveBy(model, across, down) {
-  const hidden = model.get("zoom") - 1;
-  if (!hidden) return;
-  model.set("across", clamp(model.get("across") + across / hidden, 0, 1));
-  model.set("down", clamp(model.get("down") + down / hidden, 0, 1));
-  model.save_changes();
+// Draw the visible part of a painted picture on a canvas, right of `left`: pixels crisp where they are enlarged,
+// averaged where they are reduced, from the halves of the picture that are kept in `levels`, each made when needed.
+function draw(canvas, levels, { zoom, across, down }, left) {
+  const scale = (canvas.width * zoom) / levels[0].width;
+  const wanted = clamp(Math.floor(-Math.log2(scale)), 0, 10);
+  while (levels.length <= wanted) {
+    const { width, height } = levels.at(-1);
+    const half = makeCanvas(Math.ceil(width / 2), Math.ceil(height / 2));
+    half.getContext("2d").drawImage(levels.at(-1), 0, 0, half.width, half.height);
+    levels.push(half);
+  }
+  const [from, pen] = [levels[wanted], canvas.getContext("2d")];
+  const [width, height] = [from.width / zoom, from.height / zoom];
+  const [x, y, rest] = [across * (from.width - width), down * (from.height - height), 1 - left / canvas.width];
+  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "medium", fillStyle: "white" });
+  pen.globalCompositeOperation = "source-over";
+  pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, left, 0, canvas.width - left, canvas.height);
+  pen.globalCompositeOperation = "difference"; // the edge shows on any picture
+  if (left) pen.fillRect(left - 1, 0, 2, canvas.height);
 }
 
-function listen(model, pictures) {
-  const locate = ({ left, top, width, height }, event) => [(event.clientX - left) / width, (event.clientY - top) / height];
-  pictures.addEventListener("keydown", (event) => {
-    if (event.key in KEYS) moveBy(model, ...KEYS[event.key].map((step) => step / 4));
-    else if (event.key === "+" || event.key === "=") zoomBy(model, 2);
-    else if (event.key === "-") zoomBy(model, 0.5);
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has shortcuts of its own
-  });
-  pictures.addEventListener("dblclick", (event) => {
-    for (const image of pictures.querySelectorAll("img")) {
-      const [x, y] = locate(image.getBoundingClientRect(), event); // the event's target is what captured the pointer
-      if (x >= 0 && x <= 1 && y >= 0 && y <= 1) return zoomBy(model, event.shiftKey ? 0.5 : 2, x, y);
-    }
-  });
-  pictures.addEventListener("pointerdown", (event) => {
-    const image = event.target;
-    if (event.button || image.tagName !== "IMG") return;
-    const box = image.getBoundingClientRect(); // the image itself is replaced while it is dragged
-    const wipes = image.closest(".wipe");
-    let before = locate(box, event);
-    const drag = (moved) => {
-      const at = locate(box, moved);
-      if (wipes) {
-        model.set("place", clamp(at[0], 0, 1));
-        model.save_changes();
-      } else moveBy(model, before[0] - at[0], before[1] - at[1]);
-      before = at;
+// Add a list to choose from; return how to fill it: [[value, text], …], and the value.
+function addSelect(parent, name, choose) {
+  const label = add(parent, "label", { textContent: name });
+  const select = add(label, "select", { ariaLabel: name, onchange: () => choose(select.value) });
+  return (options, value) => {
+    select.replaceChildren(...options.map(([of, text]) => new Option(text, of, false, of === value)));
+    label.hidden = !options.length;
+  };
+}
+
+// Add a slider; return how to move it.
+function addSlider(parent, name, min, max, step, describe, choose) {
+  const label = add(parent, "label", { textContent: name });
+  const slider = add(label, "input", { type: "range", min, max, step, ariaLabel: name });
+  const output = add(label, "output");
+  slider.oninput = () => choose(Number(slider.value));
+  return (value) => {
+    slider.value = value;
+    slider.ariaValueText = output.textContent = describe(value);
+  };
+}
+
+class Stage {
+  constructor(model, el) {
+    const [zoom, across, down, stops] = ["zoom", "across", "down", "stops"].map((name) => model.get(name));
+    this.view = { zoom, across, down, stops, errors: false, left: "", right: "", place: 0.5 };
+    Object.assign(this, { model, el, pictures: [], figures: [], notice: "" });
+    this.ramp = Uint32Array.from(model.get("colours").match(/.{6}/g), (bgr) => parseInt(`ff${bgr}`, 16));
+    el.classList.add("sid-stage");
+    el.dataset.lmSuppressShortcuts = true; // the notebook has shortcuts of its own
+    this.build();
+    this.listen(this.grid);
+    this.follow(this.grid);
+    model.on("change:pictures", () => this.refresh());
+    model.on("change:shown change:scored", () => this.arrange());
+    model.on("change:pictures change:status change:busy", () => this.say("", clearTimeout(this.waiting)));
+    model.on("change:mode change:choices change:choice", () => this.tell());
+    model.on("change:visible", () => this.redraw());
+    this.tell();
+    this.refresh();
+  }
+
+  build() {
+    const bar = add(this.el, "div", { className: "sid-bar", role: "toolbar", ariaLabel: "Viewer" });
+    this.fillModes = addSelect(bar, "Mode", (mode) => this.ask("mode", mode));
+    this.fillChoices = addSelect(bar, "Picture", (choice) => this.ask("choice", Number(choice)));
+    const zoom = add(bar, "span");
+    add(zoom, "button", { textContent: "−", ariaLabel: "Zoom out", onclick: () => this.zoomBy(0.5) });
+    this.zoom = add(zoom, "output", { ariaLabel: "Zoom" });
+    add(zoom, "button", { textContent: "+", ariaLabel: "Zoom in", onclick: () => this.zoomBy(2) });
+    this.errors = add(bar, "button", { textContent: "Error map" });
+    this.errors.onclick = () => this.repaint({ errors: !this.view.errors });
+    this.wipe = this.addSection(bar, "Wipe", () => this.arrange());
+    this.fillLeft = addSelect(this.wipe, "Left", (left) => this.arrange({ left }));
+    this.fillRight = addSelect(this.wipe, "Right", (right) => this.arrange({ right }));
+    const percent = (value) => `${Math.round(100 * value)} %`;
+    this.showPlace = addSlider(this.wipe, "Edge", 0, 1, 0.01, percent, (place) => this.redraw({ place }));
+    const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light, display only`;
+    const light = this.addSection(bar, "Brightness");
+    this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.repaint({ stops }));
+    this.boxes = Object.assign(this.addSection(bar, "Pictures"), { role: "group", ariaLabel: "Pictures to show" });
+    this.chooser = bar.lastChild;
+    this.addSection(bar, "Help").textContent = HELP;
+    this.status = add(this.el, "p", { role: "status" });
+    this.legend = add(this.el, "p", { className: "sid-legend", textContent: "Error, mean over the colours: 0" });
+    const scale = add(this.legend, "canvas", { width: 256, height: 1, role: "img", ariaLabel: "from black to light" });
+    scale.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(this.ramp.buffer), 256), 0, 0);
+    this.legend.append(`${MAX_ERROR} of 255 and more`);
+    this.grid = add(this.el, "div", { className: "sid-pictures", tabIndex: 0, role: "group", ariaLabel: "Pictures" });
+    this.grid.setAttribute("aria-description", HELP);
+    this.observer = new ResizeObserver(() => this.redraw());
+    this.observer.observe(this.grid);
+  }
+
+  addSection(bar, name, act = () => {}) {
+    const section = add(this.el, "div", { className: "sid-section", hidden: true });
+    const button = add(bar, "button", { textContent: name, ariaExpanded: false });
+    button.onclick = () => {
+      section.hidden = !section.hidden;
+      button.ariaExpanded = !section.hidden;
+      act();
     };
-    pictures.setPointerCapture(event.pointerId);
-    pictures.addEventListener("pointermove", drag);
-    pictures.addEventListener("lostpointercapture", () => pictures.removeEventListener("pointermove", drag), {
-      once: true,
+    return section;
+  }
+
+  // Ask the kernel for what it alone knows; if it does not answer, say so.
+  ask(name, value) {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.say(SILENT), SILENT_MS);
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  say(notice = this.notice) {
+    this.notice = notice;
+    const stops = this.view.stops && "brightened for display, scores are not";
+    const text = [this.model.get("status"), stops, notice].filter(Boolean).join(" · ");
+    if (this.status.textContent !== text) this.status.textContent = text; // what stays is not read aloud again
+    this.el.ariaBusy = this.model.get("busy");
+  }
+
+  tell() {
+    const [modes, mode, choices, choice] = ["modes", "mode", "choices", "choice"].map((name) => this.model.get(name));
+    this.fillModes(modes.map((name) => [name, name]), mode);
+    this.fillChoices([...choices.entries()], choice);
+  }
+
+  async refresh() {
+    const given = this.model.get("pictures");
+    const pictures = await Promise.all(given.map(load));
+    if (given !== this.model.get("pictures")) return; // newer ones have come
+    this.pictures = pictures;
+    this.arrange();
+  }
+
+  // Build a figure for each picture that is shown, and first the wipe's.
+  arrange(change) {
+    const view = Object.assign(this.view, change);
+    const shown = this.model.get("shown");
+    const pictures = this.pictures.filter(({ name }) => !name || shown.includes(name)); // in a blind vote none has one
+    const titles = pictures.map(({ title }) => title);
+    if (!titles.includes(view.left)) view.left = titles.at(-2) ?? "";
+    if (!titles.includes(view.right)) view.right = titles.at(-1) ?? "";
+    const options = titles.map((title) => [title, title]);
+    this.fillLeft(options, view.left);
+    this.fillRight(options, view.right);
+    this.fillBoxes(shown);
+    this.grid.replaceChildren();
+    this.figures = pictures.map((picture) => this.addFigure([picture], picture));
+    if (!this.wipe.hidden && titles.length > 1) {
+      const both = [view.left, view.right].map((title) => pictures[titles.indexOf(title)]);
+      const figure = this.addFigure(both, { title: "wipe", caption: `${view.left} | ${view.right}` });
+      this.figures.unshift(figure);
+      this.grid.prepend(figure.canvas.parentElement);
+    }
+    this.repaint();
+  }
+
+  fillBoxes(shown) {
+    const focused = this.boxes.querySelector(":focus")?.value;
+    this.boxes.replaceChildren();
+    this.chooser.textContent = `${shown.length} of ${this.model.get("offered").length} shown`;
+    for (const { name, title, detail } of this.model.get("offered")) {
+      const label = add(this.boxes, "label", { title: detail });
+      const box = add(label, "input", { type: "checkbox", value: name, checked: shown.includes(name) });
+      label.append(title);
+      if (name === focused) box.focus();
+      box.onchange = () => {
+        this.ask("shown", [...this.boxes.querySelectorAll(":checked")].map(({ value }) => value));
+        if (!box.checked || this.pictures.some((of) => of.name === name)) clearTimeout(this.waiting); // it is here
+      };
+    }
+  }
+
+  addFigure(sources, { title, caption, detail = "" }) {
+    const element = add(this.grid, "figure", { title: detail });
+    const canvas = add(element, "canvas", { role: "img" });
+    canvas.style.aspectRatio = `${sources[0].width} / ${sources[0].height}`;
+    return { canvas, text: add(element, "figcaption"), sources, title, caption };
+  }
+
+  // Show the pictures anew, with another brightness or as a map of their errors.
+  repaint(change) {
+    this.stale = true;
+    this.redraw(change);
+  }
+
+  // Show another part of the pictures, and tell the kernel which one once the hand rests.
+  redraw(change) {
+    Object.assign(this.view, change);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      for (const name of ["zoom", "across", "down", "stops"]) this.model.set(name, this.view[name]);
+      this.model.save_changes();
+    }, REST_MS);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.stale) this.paint();
+      this.figures.forEach((figure) => this.drawFigure(figure));
+      this.grid.style.touchAction = this.view.zoom > 1 ? "none" : "pan-y"; // a finger moves the page, or the pictures
+      this.zoom.textContent = `${+this.view.zoom.toFixed(1)} ×`;
+      this.showPlace(this.view.place);
     });
-  });
+  }
+
+  paint() {
+    const { errors, stops } = this.view;
+    const scored = this.model.get("scored");
+    const truth = errors && scored && this.pictures.find(({ name }) => name === "truth");
+    const tables = {}; // one for each white
+    for (const source of new Set(this.figures.flatMap(({ sources }) => sources))) {
+      const table = (tables[source.white] ??= makeTable(source.white, stops));
+      source.levels = [paint(source, table, source !== truth && truth, this.ramp)];
+    }
+    Object.assign(this.errors, { ariaPressed: errors, disabled: !scored });
+    this.legend.hidden = !truth;
+    this.showStops(stops);
+    this.say();
+    this.stale = false;
+  }
+
+  drawFigure({ canvas, sources, text, title, caption }) {
+    const { view } = this;
+    const width = Math.round(canvas.clientWidth * devicePixelRatio);
+    const height = Math.round(canvas.clientHeight * devicePixelRatio);
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    sources.forEach(({ levels }, of) => draw(canvas, levels, view, of && Math.round(view.place * width)));
+    const { scores = {}, ...part } = this.model.get("visible");
+    const isHere = Object.keys(part).every((name) => part[name] === view[name]);
+    const lines = [caption, isHere && scores[title] && `visible: ${scores[title]}`].filter(Boolean);
+    const words = [title, ...lines].join("\n");
+    if (canvas.ariaLabel === words) return;
+    canvas.ariaLabel = words;
+    text.replaceChildren();
+    add(text, "b", { textContent: title });
+    const keep = (line) => line.replace(/(?<!·) (?!·)/g, "\u00a0"); // a score is not broken from its value
+    for (const line of lines) add(text, "span", { textContent: keep(line) });
+  }
+
+  // Zoom by a factor, leaving what lies at the fractions x and y of the visible part where it is.
+  zoomBy(factor, x = 0.5, y = 0.5) {
+    const { width = 1, height = 1 } = this.pictures[0] ?? {};
+    const old = this.view.zoom;
+    const zoom = clamp(old * factor, 1, clamp(Math.min(width, height) / WINDOW_PX, 1, MAX_ZOOM));
+    const keep = (part, at) => clamp((part * (1 - 1 / old) + at / old - at / zoom) / (1 - 1 / zoom), 0, 1);
+    if (zoom > 1) Object.assign(this.view, { across: keep(this.view.across, x), down: keep(this.view.down, y) });
+    this.redraw({ zoom });
+  }
+
+  // Move by fractions of the visible part; what is hidden is zoom − 1 times as large.
+  moveBy(x, y) {
+    const { zoom, across, down } = this.view;
+    if (zoom === 1) return;
+    this.redraw({ across: clamp(across + x / (zoom - 1), 0, 1), down: clamp(down + y / (zoom - 1), 0, 1) });
+  }
+
+  press(key) {
+    const [figure] = this.figures;
+    if (key in KEYS) this.moveBy(...KEYS[key]);
+    else if (key === "1" && figure) this.zoomBy(figure.sources[0].width / figure.canvas.width / this.view.zoom);
+    else if ("+=-0".includes(key)) this.zoomBy({ "-": 0.5, 0: 0 }[key] ?? 2);
+    else return false;
+    return true;
+  }
+
+  // The figure under the pointer, where in it, as fractions, and how to find the fractions of other places.
+  find({ clientX, clientY }) {
+    for (const figure of this.figures) {
+      const { left, top, width, height } = figure.canvas.getBoundingClientRect();
+      const locate = (x, y) => [(x - left) / width, (y - top) / height];
+      const [x, y] = locate(clientX, clientY);
+      if (x >= 0 && x <= 1 && y >= 0 && y <= 1) return { figure, locate, x, y };
+    }
+  }
+
+  listen(grid) {
+    grid.onkeydown = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !this.press(event.key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+    };
+    grid.ondblclick = (event) => {
+      const at = this.find(event);
+      if (at) this.zoomBy(event.shiftKey ? 0.5 : 2, at.x, at.y);
+    };
+    const turn = (event) => {
+      const at = this.find(event);
+      const scrolls = !grid.matches(":focus") || (this.view.zoom === 1 && event.deltaY > 0);
+      if (!at || (scrolls && !event.ctrlKey)) return;
+      event.preventDefault();
+      const speed = event.deltaMode ? 0.1 : event.ctrlKey ? 0.02 : 0.003; // lines, a pinch on a touchpad, pixels
+      this.zoomBy(2 ** clamp(-event.deltaY * speed, -0.5, 0.5), at.x, at.y);
+    };
+    grid.addEventListener("wheel", turn, { passive: false });
+  }
+
+  // One pointer moves the pictures, or a wipe's edge; two zoom them, too.
+  follow(grid) {
+    const pointers = new Map();
+    let start, before;
+    const gather = () => {
+      const [[x, y], [u, v] = [x, y]] = pointers.values();
+      return [...start.locate((x + u) / 2, (y + v) / 2), Math.hypot(x - u, y - v)];
+    };
+    grid.onpointerdown = (event) => {
+      const at = this.find(event);
+      if (!at || event.button) return;
+      if (!pointers.size) start = at;
+      const isNear = this.view.zoom === 1 || Math.abs(start.x - this.view.place) < 0.08; // whole pictures do not move
+      start.wipes = start.figure.sources[1] && isNear;
+      grid.focus({ preventScroll: true });
+      grid.setPointerCapture(event.pointerId);
+      pointers.set(event.pointerId, [event.clientX, event.clientY]);
+      before = gather();
+    };
+    grid.onpointermove = (event) => {
+      if (!pointers.has(event.pointerId)) return;
+      pointers.set(event.pointerId, [event.clientX, event.clientY]);
+      const [x, y, spread] = gather();
+      if (start.wipes) this.redraw({ place: clamp(x, 0, 1) });
+      else this.moveBy(before[0] - x, before[1] - y);
+      if (spread && before[2]) this.zoomBy(spread / before[2], x, y);
+      before = [x, y, spread];
+    };
+    grid.onlostpointercapture = (event) => {
+      pointers.delete(event.pointerId);
+      if (pointers.size) before = gather();
+    };
+  }
 }
 
 function render({ model, el }) {
-  el.classList.add("sid-stage");
-  const upload = addUpload(model, el);
-  const sliders = add(el, "div", { className: "sid-sliders" });
-  const wipe = SLIDERS.map((slider) => addSlider(model, sliders, slider)).at(-1);
-  const help = "Double click or + zooms in, Shift + double click or − out; drag or use the arrow keys to move.";
-  add(el, "p", { className: "sid-help", textContent: help });
-  const status = add(el, "p", { role: "status" });
-  const pictures = add(el, "div", { className: "sid-pictures", tabIndex: 0, role: "group", ariaLabel: "Pictures" });
-  pictures.setAttribute("aria-description", help);
-  listen(model, pictures);
-
-  const show = () => {
-    pictures.innerHTML = model.get("html");
-  };
-  const tell = () => {
-    status.textContent = model.get("status");
-    el.setAttribute("aria-busy", model.get("busy"));
-    wipe.hidden = !model.get("wiping");
-    upload.hidden = !model.get("uploading");
-  };
-  // Pixels are crisp where they are enlarged. Reduced so, a picture would lose some of them.
-  const sharpen = () => {
-    for (const image of pictures.querySelectorAll("img")) {
-      const reduced = image.naturalWidth > image.clientWidth * devicePixelRatio;
-      image.style.imageRendering = reduced ? "auto" : "pixelated";
-    }
-  };
-  pictures.addEventListener("load", sharpen, true);
-  new ResizeObserver(sharpen).observe(pictures);
-  model.on("change:html", show);
-  model.on("change:status change:busy change:wiping change:uploading", tell);
-  show();
-  tell();
+  const stage = new Stage(model, el);
+  return () => stage.observer.disconnect();
 }
 
 export default { render };

@@ -1,36 +1,52 @@
-"""The stage of the human check: pictures that are zoomed, moved and wiped together, by mouse or by keyboard."""
+"""The stage of the human check: pictures that are compared in the browser, by stage.js, which this only hands over."""
 
 from pathlib import Path
 
 import anywidget
+import matplotlib
+import numpy as np
 import traitlets
+
+COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
 
 class Stage(anywidget.AnyWidget):
-    """Sliders, a file to upload, a status line and pictures. It draws nothing: it says what is wanted and shows HTML.
-
-    ipywidgets' own sliders have no name for screen readers, its HTML does not tell where it is dragged, and its upload
-    loses files of more than 10 MB, the servers' limit for a message.
+    """A viewer. The browser holds the pictures, and asks here for other ones and for scores of the visible part.
 
     Attributes:
-        zoom, across, down, stops: see view.View.
-        place: of the wipe's edge, 0…1; its slider is there while `wiping`.
-        uploading: files can be uploaded. Each comes in pieces, to `on_msg`: {"id", "name", "size", "start", "end"} and
-            the bytes from start to end; of one larger than `max_bytes`, one piece of none. The id is the upload's.
-        html: the pictures.
-        status: a line above them, read aloud when it changes; with a sign while `busy`.
+        pictures: list of dicts: name (as in offered, "" while it is hidden), title, detail, caption, width, height and
+            pixels (take_samples) or, in a saved page, url. Error maps are against the one called "truth".
+        offered: list of dicts of name, title and detail of all pictures that there can be; shown: the names chosen.
+        visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
+        scored: errors may be looked at: there is a truth, and the vote is not blind.
+        modes, mode: what the panel can do, and what it does.
+        choices, choice: the captures to choose from, and which one is chosen.
+        zoom, across, down, stops: see view.View, and the brightness of the display: light × 2 ** stops. The browser
+            sets them once a hand rests.
+        status: a line above the pictures, read aloud when it changes; with a sign while `busy`.
     """
 
     _esm = Path(__file__).with_suffix(".js")
     _css = Path(__file__).with_suffix(".css")
+    colours = traitlets.Unicode(COLOURS).tag(sync=True)
+    pictures, offered, shown, modes, choices = (traitlets.List().tag(sync=True) for _ in range(5))
+    visible = traitlets.Dict().tag(sync=True)
+    scored, busy = (traitlets.Bool(False).tag(sync=True) for _ in range(2))
+    mode, status = (traitlets.Unicode().tag(sync=True) for _ in range(2))
+    choice = traitlets.Int(0).tag(sync=True)
     zoom = traitlets.Float(1).tag(sync=True)
-    across = traitlets.Float(0.5).tag(sync=True)
-    down = traitlets.Float(0.5).tag(sync=True)
+    across, down = (traitlets.Float(0.5).tag(sync=True) for _ in range(2))
     stops = traitlets.Float(0).tag(sync=True)
-    place = traitlets.Float(0.5).tag(sync=True)
-    wiping = traitlets.Bool(False).tag(sync=True)
-    uploading = traitlets.Bool(False).tag(sync=True)
-    max_bytes = traitlets.Int(0).tag(sync=True)
-    html = traitlets.Unicode().tag(sync=True)
-    status = traitlets.Unicode().tag(sync=True)
-    busy = traitlets.Bool(False).tag(sync=True)
+
+
+def take_samples(picture):
+    """Return a picture for the stage: bytes of 8 bits a sample where that loses nothing, else of 16 (255 is 65535).
+
+    What is no number is black.
+
+    Args:
+        picture: (height, width, 3), values in 0…255.
+    """
+    levels = np.clip(np.nan_to_num(picture), 0, 255)
+    whole = (levels == np.rint(levels)).all()
+    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()

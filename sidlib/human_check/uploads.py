@@ -1,8 +1,23 @@
-"""Files that a browser sends in pieces."""
+"""Files that a browser sends in pieces: ipywidgets' own upload loses those of more than 10 MB, the servers' limit."""
 
 import time
+from pathlib import Path
+
+import anywidget
+import traitlets
 
 QUIET_S = 60  # after which an upload has stopped: its browser was closed, or lost the kernel
+
+
+class Upload(anywidget.AnyWidget):
+    """A control that chooses a file, and sends it to `on_msg` in pieces.
+
+    A piece is {"id", "name", "size", "start", "end"} with the bytes from start to end; of a file of more than
+    `max_bytes` there is one, of no bytes. The id is the upload's.
+    """
+
+    _esm = Path(__file__).with_suffix(".js")
+    max_bytes = traitlets.Int(0).tag(sync=True)
 
 
 class Uploads:

@@ -1,4 +1,3 @@
-import re
 import tempfile
 from dataclasses import replace
 from itertools import zip_longest
@@ -11,20 +10,42 @@ from PIL import Image
 from sidlib import human_check, training
 from sidlib.evaluation import score_picture
 from sidlib.human_check import blind_vote, viewer
+from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.stage import Stage
+from sidlib.human_check.uploads import Upload
 from sidlib.human_check.votes import load_votes
 
 MODELS = {"as it is": lambda x: x, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
 
 
+def open_panel(models, pairs, folder, **options):
+    """A panel where every picture has been chosen."""
+    check = human_check.HumanCheck(models, pairs, folder=folder, **options)
+    check.viewer.stage.shown = [*INPUTS, *models, "truth"]
+    return check
+
+
 @pytest.fixture
 def check(tiny_pairs, tmp_path):
-    return human_check.HumanCheck(MODELS, tiny_pairs, folder=tmp_path)
+    return open_panel(MODELS, tiny_pairs, tmp_path)
+
+
+def hide(check, *names):
+    check.viewer.stage.shown = [name for name in check.viewer.stage.shown if name not in names]
 
 
 def read_names(check):
-    """What the panel shows: the alternative text of each picture."""
-    return re.findall(r'<figure><img alt="([^"]*)"', check.viewer.stage.html)
+    """What the browser is given to stand under each picture, on one line for its name and whole scores."""
+    scores = check.viewer.stage.visible["scores"]
+    lines = [
+        (": ".join(filter(None, (picture["title"], picture["caption"]))), scores.get(picture["title"]))
+        for picture in check.viewer.stage.pictures
+    ]
+    return [line + (f"\nvisible: {visible}" if visible else "") for line, visible in lines]
+
+
+def read_pixels(check):
+    return [picture["pixels"] for picture in check.viewer.stage.pictures]
 
 
 def test_the_same_test_picture_is_chosen_by_default(tiny_pairs):
@@ -73,11 +94,39 @@ def test_the_figure_shows_every_picture_with_its_score(tiny_pairs):
 def test_the_panel_opens_on_the_fixed_picture_and_shows_what_is_chosen(check):
     assert [name.split(":")[0] for name in read_names(check)] == ["input", "input, amplified", *MODELS, "truth"]
     assert "scene 10001, frame 0" in check.viewer.stage.status
-    check.viewer.shown["as it is"].value = False
+    hide(check, "as it is")
     assert len(read_names(check)) == 5
-    before = check.viewer.stage.html
-    check.comparison.picture.value = 1
-    assert check.viewer.stage.html != before
+    before = read_pixels(check)
+    check.viewer.stage.choice = 1
+    assert read_pixels(check) != before
+
+
+def test_at_first_the_input_the_first_model_the_last_and_the_truth_are_shown_and_the_others_have_not_run(
+    tiny_pairs, tmp_path
+):
+    runs = []
+    models = {"first": MODELS["white"], "others": lambda x: runs.append(1) or x, "best": MODELS["grey"]}
+    stage = human_check.HumanCheck(models, tiny_pairs, folder=tmp_path).viewer.stage
+    assert [picture["name"] for picture in stage.pictures] == ["input", "first", "best", "truth"] and not runs
+    stage.shown = [*stage.shown, "others"]
+    assert [picture["name"] for picture in stage.pictures] == ["input", "first", "others", "best", "truth"] and runs
+
+
+def test_an_experiment_is_called_as_people_say_it_and_its_setting_stands_beside(tiny_pairs, tmp_path):
+    names = ["cnn-leaky_relu-mae-flips", "unet-leaky_relu-mae-noflips-epochs50", "best", "a-b-c-d"]
+    check = open_panel(dict.fromkeys(names, MODELS["white"]), tiny_pairs, tmp_path)
+    titles = {picture["detail"]: picture["title"] for picture in check.viewer.stage.pictures}
+    assert [titles[name] for name in names] == [
+        "CNN · leaky ReLU · MAE",
+        "U-Net · leaky ReLU · MAE · no flips · 50 epochs",
+        "best",
+        "a-b-c-d",
+    ]
+
+
+def test_no_two_pictures_have_one_name():
+    twins = ["cnn-relu-mae-flips", "CNN · ReLU · MAE"]
+    assert viewer.shorten_names(twins) == {name: name for name in twins}
 
 
 def test_the_panel_refuses_a_picture_that_is_not_there(tiny_pairs, tmp_path):
@@ -88,11 +137,11 @@ def test_the_panel_refuses_a_picture_that_is_not_there(tiny_pairs, tmp_path):
 def test_the_panel_runs_each_model_once_a_picture(tiny_pairs, tmp_path):
     runs = []
     check = human_check.HumanCheck({"counted": lambda x: runs.append(1) or x}, tiny_pairs, folder=tmp_path)
-    check.viewer.shown["counted"].value = False
-    check.viewer.shown["counted"].value = True
-    check.viewer.stage.zoom, check.viewer.stage.stops, check.viewer.errors.value = 2, 1, True
-    check.comparison.picture.value = 1
-    check.comparison.picture.value = 0
+    hide(check, "counted")
+    check.viewer.stage.shown = ["counted", "truth"]
+    check.viewer.stage.zoom, check.viewer.stage.stops = 2, 1
+    check.viewer.stage.choice = 1
+    check.viewer.stage.choice = 0
     assert len(runs) == 2
 
 
@@ -100,7 +149,7 @@ def test_a_sign_is_shown_while_a_model_runs(tiny_pairs, tmp_path):
     signs = []
     check = human_check.HumanCheck({"fast": MODELS["white"]}, tiny_pairs, folder=tmp_path)
     check.viewer.models["fast"] = lambda x: signs.append((check.viewer.stage.busy, check.viewer.stage.status)) or x
-    check.comparison.picture.value = 1
+    check.viewer.stage.choice = 1
     assert signs == [(True, "The models run …")] and not check.viewer.stage.busy  # no name: the vote may be blind
 
 
@@ -110,39 +159,35 @@ def test_scores_of_the_visible_part_stand_below_those_of_the_whole(check):
     check.viewer.stage.zoom = 2
     zoomed = read_names(check)
     assert all(z.startswith(w + "\nvisible: MAE") for w, z in zip(whole[:-1], zoomed[:-1], strict=True))
-    check.viewer.stage.stops = 2
-    assert read_names(check) == zoomed and "scores are not" in check.viewer.stage.status
+    assert {name: check.viewer.stage.visible[name] for name in ("zoom", "across", "down")} == {
+        "zoom": 2,
+        "across": 0.5,
+        "down": 0.5,
+    }
 
 
-def test_changes_that_come_together_are_shown_once(check, monkeypatch):
-    rows = []
-    monkeypatch.setattr(viewer, "show_row", lambda *_: rows.append(1) or "")
-    check.viewer.stage.zoom = 2
-    with check.viewer.stage.hold_trait_notifications():
-        check.viewer.stage.across, check.viewer.stage.down = 0.2, 0.3
-    assert len(rows) == 2
-
-
-def test_a_wipe_needs_two_pictures(check):
-    check.viewer.left.value = "as it is"
-    assert not check.viewer.stage.wiping and len(read_names(check)) == 6
-    check.viewer.right.value = "truth"
-    assert check.viewer.stage.wiping and read_names(check)[0] == "wipe: as it is | truth"
-    check.viewer.shown["as it is"].value = False  # what is gone cannot be wiped
-    assert not check.viewer.stage.wiping and check.viewer.left.value is None
+def test_the_browser_is_given_pictures_once_and_moves_them_alone(check):
+    given = check.viewer.stage.pictures
+    with check.viewer.stage.hold_trait_notifications():  # as the browser does it: all at once
+        check.viewer.stage.zoom, check.viewer.stage.across, check.viewer.stage.stops = 3, 0.2, 1
+    assert check.viewer.stage.pictures is given
 
 
 def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     assert read_names(check)[2:-1] == ["A", "B", "C"]
-    assert not any(name in check.viewer.stage.html for name in [*MODELS, "MAE"])
-    assert check.viewer.errors.disabled and check.blind.next.disabled
-    assert not set(MODELS) & set(check.viewer.left.options)
+    stage = check.viewer.stage
+    told = [[picture[key] for key in ("name", "title", "detail", "caption")] for picture in stage.pictures]
+    assert not any(name in str((told, stage.visible, stage.status)) for name in [*MODELS, "MAE"])
+    stage.zoom = 2
+    assert stage.visible["scores"] == {}
+    stage.zoom = 1
+    assert not stage.scored and check.blind.next.disabled
     labels = dict(check.blind.labels)
     check.blind.ballot.children[1].click()
     vote = load_votes(tmp_path / "votes.csv").iloc[0]
     assert vote.best == labels["B"] and vote.shown == list(labels.values()) and vote.scene == "10001"
-    assert [name.split("\n")[0].split(": MAE")[0] for name in read_names(check)[2:-1]] == [
+    assert [name.split(": MAE")[0] for name in read_names(check)[2:-1]] == [
         f"{label}: {name}" for label, name in labels.items()
     ]
     assert f"You chose B, which is {vote.best}" in check.viewer.stage.status
@@ -152,33 +197,32 @@ def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
 
 
 def test_votes_go_on_after_the_kernel_died(check, tiny_pairs, tmp_path):
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     check.blind.vote("")
     check.blind.next.click()
     assert not check.blind.revealed
-    again = human_check.HumanCheck(MODELS, tiny_pairs, folder=tmp_path)
-    again.comparison.picture.value = check.comparison.picture.value
-    again.mode.value = again.blind
+    again = open_panel(MODELS, tiny_pairs, tmp_path)
+    again.viewer.stage.choice = check.viewer.stage.choice
+    again.viewer.stage.mode = "Vote blind"
     assert again.blind.labels == check.blind.labels
     again.blind.vote("A")
     assert "2 votes, 1 of them for none" in again.blind.ranking.value
 
 
 def test_every_picture_gets_its_turn(check):
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     seen = []
     for _ in range(4):
         check.blind.vote("")
         check.blind.next.click()
-        seen.append(check.comparison.picture.value)
+        seen.append(check.viewer.stage.choice)
         assert not check.blind.revealed
     assert sorted(seen) == [0, 1, 2, 3]
 
 
 def test_one_model_alone_is_not_voted_on(check):
-    check.mode.value = check.blind
-    for name in ("white", "grey"):
-        check.viewer.shown[name].value = False
+    check.viewer.stage.mode = "Vote blind"
+    hide(check, "white", "grey")
     assert (
         all(button.disabled for button in check.blind.ballot.children) and "at least two" in check.blind.ranking.value
     )
@@ -188,7 +232,7 @@ def test_a_vote_that_cannot_be_kept_is_not_cast(check, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     monkeypatch.setattr(blind_vote, "append_vote", refuse)
     check.blind.vote("A")
     assert "No space left" in check.blind.ranking.value and not check.blind.revealed
@@ -199,7 +243,7 @@ def test_votes_that_cannot_be_read_are_said_and_none_is_taken(check, monkeypatch
         raise PermissionError(13, "Permission denied", "<votes.csv>")
 
     monkeypatch.setattr(blind_vote, "load_votes", refuse)
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     assert "Permission denied: &#x27;&lt;votes.csv&gt;&#x27;" in check.blind.ranking.value
     assert all(button.disabled for button in check.blind.ballot.children)
 
@@ -207,10 +251,10 @@ def test_votes_that_cannot_be_read_are_said_and_none_is_taken(check, monkeypatch
 def test_a_results_folder_that_cannot_be_written_is_said(tiny_pairs, tmp_path):
     (tmp_path / "results").write_text("a file")
     check = human_check.HumanCheck(MODELS, tiny_pairs, folder=str(tmp_path / "results"))
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     check.blind.vote("A")
     assert "could not be kept" in check.blind.ranking.value and not check.blind.revealed
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     check.own.save8.click()
     assert check.viewer.stage.status.startswith("Not saved: ")
@@ -219,7 +263,7 @@ def test_a_results_folder_that_cannot_be_written_is_said(tiny_pairs, tmp_path):
 def test_two_panels_of_one_notebook_vote_into_one_file(check, tiny_pairs, tmp_path):
     other = human_check.HumanCheck(MODELS, tiny_pairs, folder=tmp_path)
     for panel in (check, other):
-        panel.mode.value = panel.blind
+        panel.viewer.stage.mode = "Vote blind"
     check.blind.vote("A")
     other.blind.vote("B")
     votes = load_votes(tmp_path / "votes.csv")
@@ -229,13 +273,12 @@ def test_two_panels_of_one_notebook_vote_into_one_file(check, tiny_pairs, tmp_pa
 
 def test_a_model_may_be_called_what_it_likes(tiny_pairs, tmp_path):
     names = ["off", "A", "a | b", "../up", "<b>", "夜景", 'the "best"\nof all']
-    check = human_check.HumanCheck(dict.fromkeys(names, MODELS["white"]), tiny_pairs, folder=tmp_path / "results")
-    check.viewer.left.value, check.viewer.right.value = "off", "a | b"
-    assert check.viewer.stage.wiping and read_names(check)[0] == "wipe: off | a | b"
-    check.mode.value = check.blind
+    check = open_panel(dict.fromkeys(names, MODELS["white"]), tiny_pairs, tmp_path / "results")
+    assert [picture["title"] for picture in check.viewer.stage.pictures[2:-1]] == names
+    check.viewer.stage.mode = "Vote blind"
     check.blind.vote("G")
     assert load_votes(tmp_path / "results" / "votes.csv").best.tolist() == [check.blind.labels["G"]]
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     for name in names:
         check.own.saved.value = name
@@ -270,22 +313,21 @@ def test_pairs_may_be_of_different_sizes_and_small(check):
     captures = [captures[0], cut(captures[1], 20, 11), cut(captures[2], 10, 9)]
     check.comparison.load = captures.__getitem__
     check.viewer.stage.zoom = 4
-    check.viewer.left.value, check.viewer.right.value = "white", "truth"
     for place, capture in enumerate(captures):
-        check.comparison.picture.value = place
-        assert capture.name in check.viewer.stage.status and len(read_names(check)) == 7
-        assert ("SSIM" in check.viewer.stage.html) == (place < 2)
+        check.viewer.stage.choice = place
+        assert capture.name in check.viewer.stage.status and len(read_names(check)) == 6
+        assert ("SSIM" in "".join(read_names(check))) == (place < 2)
 
 
 def test_values_that_are_no_numbers_are_said_in_every_mode(tiny_pairs, tmp_path):
     models = MODELS | {"broken": lambda x: x * np.nan}
     said = "2112 of 2112 values are NaN or infinite"
     assert f"broken\n{said}" in [axis.get_title() for axis in human_check.compare(models, tiny_pairs).axes]
-    check = human_check.HumanCheck(models, tiny_pairs, folder=tmp_path)
+    check = open_panel(models, tiny_pairs, tmp_path)
     assert f"broken: {said}" in read_names(check)
-    check.mode.value = check.blind
-    assert sum(said in name for name in read_names(check)) == 1 and "broken" not in check.viewer.stage.html
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Vote blind"
+    assert sum(said in name for name in read_names(check)) == 1 and "broken" not in "".join(read_names(check))
+    check.viewer.stage.mode = "Your own capture"
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     assert f"broken: {said}" in read_names(check)
     check.own.saved.value = "broken"
@@ -300,10 +342,10 @@ def test_a_model_that_fails_on_a_picture_is_said_and_the_panel_lives_on(check):
     shown = check.viewer.stage.status
     check.viewer.models["white"] = fail
     with pytest.raises(ZeroDivisionError):  # which the notebook's log keeps
-        check.comparison.picture.value = 1
+        check.viewer.stage.choice = 1
     assert check.viewer.stage.status == "This cannot be shown: no such size" and not check.viewer.stage.busy
     assert read_names(check) == []
-    check.comparison.picture.value = 0
+    check.viewer.stage.choice = 0
     assert check.viewer.stage.status == shown and len(read_names(check)) == 6
 
 
@@ -316,7 +358,7 @@ def cut_up(name, content, upload="1", piece=700_000):
 
 def send(check, *pieces):
     for message, content in pieces:
-        check.viewer.stage._handle_custom_msg(message, [memoryview(content)])
+        check.own.upload._handle_custom_msg(message, [memoryview(content)])
 
 
 def upload(check, name, content):
@@ -324,7 +366,7 @@ def upload(check, name, content):
 
 
 def test_two_files_that_are_uploaded_at_once_are_both_shown(check, tiny_pairs):
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     first, second = tiny_pairs.short[0].read_bytes(), tiny_pairs.short[4].read_bytes()
     one, other = cut_up("first.arw", first, "1", 30_000), cut_up("second.arw", second, "2", 30_000)
     both = [piece for pieces in zip_longest(one, other) for piece in pieces if piece]
@@ -335,7 +377,7 @@ def test_two_files_that_are_uploaded_at_once_are_both_shown(check, tiny_pairs):
 
 
 def test_an_upload_that_lacks_its_beginning_says_so(check, tiny_pairs):
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     _, *rest = cut_up("night.arw", tiny_pairs.short[0].read_bytes(), piece=30_000)
     send(check, *rest)
     assert "night.arw: not all" in check.viewer.stage.status and "upload it again" in check.viewer.stage.status
@@ -346,7 +388,7 @@ def test_an_upload_that_lacks_its_beginning_says_so(check, tiny_pairs):
 
 def test_an_upload_leaves_nothing_on_disk(check, tiny_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     send(check, *list(cut_up("stops.arw", tiny_pairs.short[0].read_bytes(), "2", 30_000))[:-1])
     upload(check, "holiday.arw", b"text")
@@ -357,7 +399,7 @@ def test_an_upload_leaves_nothing_on_disk(check, tiny_pairs, tmp_path, monkeypat
     "name", ["", ".", "..", "/etc/passwd", "夜景.ARW", "a\0b.arw", "long" * 100, "CON", "no suffix"]
 )
 def test_an_uploaded_file_may_be_called_what_it_likes(check, tiny_pairs, tmp_path, name):
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     upload(check, name, tiny_pairs.short[0].read_bytes())
     assert "exposure ratio estimated" in check.viewer.stage.status
     check.own.save8.click()
@@ -369,15 +411,15 @@ def test_an_uploaded_file_may_be_called_what_it_likes(check, tiny_pairs, tmp_pat
 
 
 def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path):
-    check.mode.value = check.own
-    assert check.viewer.stage.html == "" and check.own.saved.disabled
+    check.viewer.stage.mode = "Your own capture"
+    assert check.viewer.stage.pictures == [] and check.own.saved.disabled
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
-    assert read_names(check) == ["input", "input, amplified", *MODELS] and check.viewer.errors.disabled
+    assert read_names(check) == ["input", "input, amplified", *MODELS] and not check.viewer.stage.scored
     assert "night.arw: exposure ratio estimated" in check.viewer.stage.status
     assert check.own.ratio.value == pytest.approx(check.own.capture.ratio, abs=0.1)
-    before = check.viewer.stage.html
+    before = read_pixels(check)
     check.own.ratio.value = 2 * check.own.ratio.value
-    assert check.viewer.stage.html != before and check.own.capture.ratio == check.own.ratio.value
+    assert read_pixels(check) != before and check.own.capture.ratio == check.own.ratio.value
     check.own.saved.value = "input, amplified"
     check.own.save16.click()
     (saved,) = (tmp_path / "own").iterdir()
@@ -385,10 +427,10 @@ def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path)
 
 
 def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_pairs, tmp_path):
-    check.mode.value = check.own
+    check.viewer.stage.mode = "Your own capture"
     check.own.path.value = str(tiny_pairs.short[0])
     check.own.open.click()
-    shown = check.viewer.stage.html
+    shown = check.viewer.stage.pictures
     for name, content in {
         "holiday.ARW": b"text",
         "empty.ARW": b"",
@@ -396,7 +438,7 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
     }.items():
         upload(check, name, content)
         assert check.viewer.stage.status.startswith(f"{name}: ") and str(tmp_path) not in check.viewer.stage.status
-        assert check.viewer.stage.html == shown and not check.viewer.stage.busy
+        assert check.viewer.stage.pictures is shown and not check.viewer.stage.busy
     for path, reason in {
         tmp_path / "gone.ARW": "No such file",
         tmp_path / ("long" * 100): "File name too long",
@@ -406,10 +448,10 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
         check.own.path.value = str(path)
         check.own.open.click()
         assert reason in check.viewer.stage.status and not check.viewer.stage.busy
-    check.viewer.stage._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
+    check.own.upload._handle_custom_msg({"name": "huge.ARW", "size": 10**10, "start": 0, "end": 0}, [memoryview(b"")])
     assert "huge.ARW: too large, 9537 MB" in check.viewer.stage.status
-    assert check.viewer.stage.html == shown
-    check.mode.value = check.comparison
+    assert check.viewer.stage.pictures is shown
+    check.viewer.stage.mode = "Compare"
     assert "scene 10001" in check.viewer.stage.status
 
 
@@ -418,8 +460,8 @@ def test_every_control_of_the_panel_has_a_name(check):
         children = getattr(widget, "children", ())
         return [control for child in children for control in controls(child)] if children else [widget]
 
-    check.mode.value = check.blind
+    check.viewer.stage.mode = "Vote blind"
     named = [control for control in controls(check.panel) if isinstance(control, widgets.DOMWidget)]
-    others = (Stage, widgets.HTML)
-    assert len(named) > 15
+    others = (Stage, Upload, widgets.HTML)
+    assert len(named) > 10
     assert all(control.description for control in named if not isinstance(control, others))

@@ -1,0 +1,179 @@
+"""The human check as one file: what it holds, and how it opens from disk in a browser without a network."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from sidlib import human_check
+from sidlib.human_check.captures import load_capture
+
+MODELS = {
+    "cnn-relu-mae-flips": lambda x: x,
+    "</script><b>": lambda x: x * 0 + 200.4,
+    "grey": lambda x: x * 0 + 99,
+    "best": lambda x: np.clip(x * 4.3, 0, 255),
+}
+
+
+@pytest.fixture(scope="module")
+def file(tiny_pairs, tmp_path_factory):
+    file = tmp_path_factory.mktemp("page") / "human check.html"
+    human_check.save_page(MODELS, tiny_pairs, file, title="Night & <day>")
+    return file
+
+
+def read_state(file):
+    (state,) = re.findall(r'<script id="state" type="application/json">(.*?)</script>', file.read_text("utf-8"))
+    return json.loads(state)
+
+
+def read_png(url):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))))
+
+
+def test_a_page_holds_a_picture_of_each_test_scene_with_all_that_models_make_of_it(file, tiny_pairs):
+    state = read_state(file)
+    assert [name.split(",")[0] for name in state["choices"]] == ["scene 10001", "scene 10002"]
+    assert state["shown"] == ["input", "cnn-relu-mae-flips", "best", "truth"]
+    capture = load_capture(next(tiny_pairs[tiny_pairs.split == "test"].itertuples()))
+    pictures = {picture["name"]: picture for picture in state["captures"][0]}
+    assert list(pictures) == ["input", "input, amplified", *MODELS, "truth"]
+    np.testing.assert_array_equal(read_png(pictures["truth"]["url"]), capture.truth)
+    assert (read_png(pictures["</script><b>"]["url"]) == 200).all()
+    scores = [picture["caption"] for picture in state["captures"][0]]
+    assert all(re.fullmatch(r"MAE \S+ · \S+ dB · SSIM \S+", caption) for caption in scores[:-1])
+
+
+def test_a_page_is_one_file_that_asks_for_nothing(file):
+    page = file.read_text("utf-8")
+    assert "%CSS%" not in page and "Night &amp; &lt;day&gt;" in page
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", page) and "import" not in page.split("<script")[2]
+    assert "https://" not in page and "http://" not in page
+
+
+def test_a_page_holds_as_many_pictures_as_fit_and_at_least_one(tiny_pairs, tmp_path):
+    file = tmp_path / "page.html"
+    both = human_check.save_page(MODELS, tiny_pairs, file)
+    size = file.stat().st_size
+    assert human_check.save_page(MODELS, tiny_pairs, file, max_bytes=size + 100) == both
+    assert human_check.save_page(MODELS, tiny_pairs, file, max_bytes=size - 2000) == both[:1]
+    assert file.stat().st_size < size - 2000
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="4 models on one test picture do not fit in 9999 bytes"):
+        human_check.save_page(MODELS, tiny_pairs, file, max_bytes=9999)
+    assert file.read_bytes() == before
+
+
+def test_a_page_without_models_or_test_pairs_is_refused(tiny_pairs, tmp_path):
+    with pytest.raises(ValueError, match="at least one model"):
+        human_check.save_page({}, tiny_pairs, tmp_path / "page.html")
+    with pytest.raises(ValueError, match="needs a test pair"):
+        human_check.save_page(MODELS, tiny_pairs[tiny_pairs.split == "train"], tmp_path / "page.html")
+
+
+@pytest.fixture
+def page(browser, file):
+    """The page, opened from disk with the network off; it asks for nothing else, and nothing on it fails."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, offline=True)
+    page, requests, errors = context.new_page(), [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(file.as_uri())
+    page.locator(".sid-pictures figure").first.wait_for()
+    yield page
+    assert errors == [] and [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+def read_names(page):
+    return page.locator(".sid-pictures canvas").evaluate_all("all => all.map((of) => of.ariaLabel)")
+
+
+@pytest.mark.browser
+def test_a_page_opens_from_disk_without_a_network_and_shows_any_of_its_pictures(page, file):
+    state = read_state(file)
+    page.wait_for_function("document.querySelector('.sid-pictures canvas').ariaLabel")
+    assert [name.split("\n")[0] for name in read_names(page)] == ["input", "CNN · ReLU · MAE", "best", "truth"]
+    page.get_by_role("button", name="4 of 7 shown").click()
+    page.get_by_role("checkbox", name="</script><b>").check()
+    expect(page.locator(".sid-pictures figure")).to_have_count(5)
+    page.get_by_role("combobox", name="Picture").select_option(state["choices"][1])
+    captions = {picture["title"]: picture["caption"] for picture in state["captures"][1]}
+    page.wait_for_function(
+        "text => document.querySelector('.sid-pictures canvas').ariaLabel === text", arg=f"input\n{captions['input']}"
+    )
+    assert f"best\n{captions['best']}" in read_names(page)
+    data = page.locator(".sid-pictures canvas").last.evaluate("canvas => canvas.toDataURL()")
+    shown, truth = read_png(data)[..., :3], read_png(state["captures"][1][-1]["url"])
+    rows, columns = (
+        ((np.arange(count) + 0.5) * size / count).astype(int)
+        for count, size in zip(truth.shape[:2], shown.shape[:2], strict=True)
+    )
+    np.testing.assert_array_equal(shown[np.ix_(rows, columns)], truth)
+
+
+@pytest.mark.browser
+def test_a_page_is_used_by_keyboard_alone(page):
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent"))
+        if reached[-1] == "Pictures":
+            break
+    assert reached == [
+        *("Picture", "Zoom out", "Zoom in", "Error map", "Wipe", "Brightness", "4 of 7 shown", "Help", "Pictures")
+    ]
+    page.keyboard.press("+")
+    expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
+
+
+@pytest.mark.browser
+def test_everything_on_a_page_has_a_role_and_a_name(page):
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    nameless = page.evaluate("""() => [...document.querySelectorAll("input, select, button, canvas")].filter((of) =>
+        !(of.ariaLabel || of.labels?.[0]?.textContent || of.textContent).trim()).map((of) => of.outerHTML)""")
+    assert nameless == []
+    snapshot = page.locator("main").aria_snapshot()
+    for line in ('heading "Night & <day>" [level=1]', 'toolbar "Viewer"', 'slider "Edge"', 'img "wipe', "status"):
+        assert line in snapshot
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_a_page_when_all_of_it_is_open(page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    page.get_by_role("button", name="Error map").click()
+    found = axe.run(page).response
+    assert len(found["passes"]) > 20
+    assert [(fault["id"], fault["impact"], fault["nodes"]) for fault in found["violations"]] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1366, 390])
+def test_a_page_fits_a_laptop_and_a_telephone_and_can_be_read_light_and_dark(page, width, scheme):
+    page.set_viewport_size({"width": width, "height": 768})
+    page.emulate_media(color_scheme=scheme)
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    top = page.locator(".sid-pictures").bounding_box()["y"]
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    assert page.locator(".sid-pictures").bounding_box()["y"] < min(top, 110 if width > 1000 else 230)
+    text, ground = page.locator("figcaption").first.evaluate(
+        "of => [getComputedStyle(of).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    levels = [np.mean([int(level) for level in re.findall(r"\d+", colour)[:3]]) for colour in (text, ground)]
+    assert abs(levels[0] - levels[1]) > 180 and (levels[0] < levels[1]) == (scheme == "light")

@@ -1,0 +1,414 @@
+"""The viewer alone in a real browser: arrays are given, and what the canvases show is compared with NumPy."""
+
+import base64
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from sidlib.human_check import stage
+from sidlib.raw import decode_srgb, encode_srgb
+
+pytestmark = pytest.mark.browser
+FOLDER = Path(stage.__file__).parent
+NAMES = ["input", "cnn", "best", "truth"]
+SHAPE = (40, 60, 3)
+PAGE = """<!doctype html><html lang="en"><title>x</title><style>%CSS%</style><div id="stage"></div>
+<div style="height: 3000px"></div><script type="module">%JS%
+const listeners = [];
+window.asked = [];
+window.state = {};
+window.model = {
+  get: (name) => state[name],
+  set(name, value) {
+    asked.push(name);
+    tell({ [name]: value });
+  },
+  save_changes() {},
+  on: (names, act) => listeners.push([names, act]),
+};
+window.tell = (change) => {
+  for (const picture of (change.pictures ?? []).filter(({ pixels }) => typeof pixels === "string")) {
+    const bytes = Uint8Array.from(atob(picture.pixels), (of) => of.charCodeAt(0));
+    const shifted = new Uint8Array(bytes.length + 1); // pieces of a message begin anywhere
+    shifted.set(bytes, 1);
+    picture.pixels = new DataView(shifted.buffer, 1);
+  }
+  Object.assign(state, change);
+  for (const [names, act] of listeners) if (Object.keys(change).some((of) => names.includes(`change:${of}`))) act();
+};
+window.start = (first) => {
+  tell(first);
+  render({ model, el: document.getElementById("stage") });
+};
+</script></html>"""
+DRAG = """async () => {  // three seconds of a hand that moves in every frame; how often and how fast all is drawn anew
+  const grid = document.querySelector(".sid-pictures");
+  const canvases = grid.querySelectorAll("canvas");
+  const { x, y } = canvases[3].getBoundingClientRect();
+  const act = (type, across, down) =>
+    grid["on" + type]({ pointerId: 1, button: 0, clientX: x + across, clientY: y + down });
+  grid.setPointerCapture = () => {};
+  const [wait, draw] = [requestAnimationFrame, CanvasRenderingContext2D.prototype.drawImage];
+  let draws = 0, frames = 0;
+  const spent = [];
+  CanvasRenderingContext2D.prototype.drawImage = function (...of) { draws++; return draw.apply(this, of); };
+  window.requestAnimationFrame = (act) => wait((now) => {
+    const before = performance.now();
+    act(now);
+    canvases[0].getContext("2d").getImageData(0, 0, 1, 1); // until it is drawn, not only asked for
+    spent.push(performance.now() - before);
+  });
+  act("pointerdown", 80, 60);
+  const began = performance.now();
+  await new Promise((done) => {
+    const step = () => {
+      act("pointermove", 80 + 40 * Math.sin(frames / 7), 60 + 20 * Math.cos(frames / 5));
+      frames++;
+      performance.now() - began < 3000 ? wait(step) : done();
+    };
+    wait(step);
+  });
+  const seconds = (performance.now() - began) / 1000;
+  [CanvasRenderingContext2D.prototype.drawImage, window.requestAnimationFrame] = [draw, wait];
+  return { redraws: draws / canvases.length / seconds, frames: frames / seconds, spent: spent.sort((a, b) => a - b) };
+}"""
+
+
+def make_pictures(shape=SHAPE, whole=False):
+    """{name: picture} of random levels with fractions, or of whole ones."""
+    draw = np.random.default_rng(0)
+    pictures = {name: draw.uniform(0, 255, shape) for name in NAMES}
+    pictures["cnn"] = np.clip(pictures["truth"] + draw.uniform(-60, 60, shape), 0, 255)
+    return {name: np.rint(picture) if whole else picture for name, picture in pictures.items()}
+
+
+def hand_over(pictures):
+    return [
+        {
+            "name": name,
+            "title": name,
+            "detail": f"all of {name}",
+            "caption": f"MAE of {name}",
+            "height": picture.shape[0],
+            "width": picture.shape[1],
+            "pixels": base64.b64encode(stage.take_samples(picture)).decode(),
+        }
+        for name, picture in pictures.items()
+    ]
+
+
+def open_viewer(page, pictures, **state):
+    """Show pictures in a viewer whose kernel never answers."""
+    script, style = (FOLDER.joinpath(f"stage.{suffix}").read_text("utf-8") for suffix in ("js", "css"))
+    page.set_content(PAGE.replace("%CSS%", style).replace("%JS%", script))
+    page.wait_for_function("() => Boolean(window.start)")
+    first = {name: getattr(stage.Stage(), name) for name in ("colours", "busy", "zoom", "across", "down", "stops")}
+    first |= {"offered": [{"name": name, "title": name, "detail": name} for name in pictures], "shown": list(pictures)}
+    first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "status": "ready"}
+    first |= {"scored": "truth" in pictures, "pictures": hand_over(pictures)}
+    page.evaluate("first => start(first)", first | state)
+    settle(page)
+
+
+def settle(page):
+    page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => done()), 60))")
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    yield page
+    assert page.errors == []
+    page.close()
+
+
+def find(page, name):
+    return page.locator(f'.sid-pictures canvas[aria-label^="{name}"]')
+
+
+def read_canvas(page, name):
+    """The pixels of a canvas, (height, width, 3)."""
+    url = find(page, name).evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+
+
+def read_picture(page, name, rows, columns):
+    """What a canvas shows of a picture, given the rows and columns that are visible: at each pixel's middle."""
+    shown = read_canvas(page, name)
+    places = [
+        ((np.arange(count) + 0.5) * size / count).astype(int)
+        for count, size in zip((rows, columns), shown.shape[:2], strict=True)
+    ]
+    return shown[np.ix_(*places)].astype(int)
+
+
+def brighten(picture, stops):
+    return 255 * encode_srgb(decode_srgb(picture / 255) * 2**stops)
+
+
+def assert_equal_to_a_level(shown, expected, levels=1):
+    assert np.abs(shown - expected).max() <= levels
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_canvas_shows_the_very_pixels_that_were_given(page, whole):
+    pictures = make_pictures(whole=whole)
+    open_viewer(page, pictures)
+    for name, picture in pictures.items():
+        shown = read_picture(page, name, *SHAPE[:2])
+        np.testing.assert_array_equal(shown, np.rint(np.rint(picture * 257) / 257))
+
+
+def test_all_pictures_show_the_same_part_when_zoomed(page):
+    pictures = make_pictures(whole=True)
+    open_viewer(page, pictures, zoom=2, across=1, down=0)
+    for name, picture in pictures.items():
+        np.testing.assert_array_equal(read_picture(page, name, 20, 30), picture[:20, 30:])
+
+
+@pytest.mark.parametrize("stops", [-4, -0.5, 3, 8])
+def test_brightness_is_in_stops_of_linear_light(page, stops):
+    pictures = make_pictures()
+    open_viewer(page, pictures, stops=stops)
+    for name, picture in pictures.items():
+        assert_equal_to_a_level(read_picture(page, name, *SHAPE[:2]), brighten(picture, stops))
+    expect(page.get_by_role("status").last).to_contain_text("brightened for display")
+
+
+def test_the_slider_changes_the_brightness_and_says_that_it_is_of_the_display_alone(page):
+    pictures = make_pictures()
+    open_viewer(page, pictures)
+    page.get_by_role("button", name="Brightness").click()
+    page.get_by_role("slider", name="Brightness").fill("2")
+    settle(page)
+    assert_equal_to_a_level(read_picture(page, "best", *SHAPE[:2]), brighten(pictures["best"], 2))
+    expect(page.get_by_role("status").last).to_have_text("ready · brightened for display, scores are not")
+    page.wait_for_function("state.stops === 2")  # votes keep it
+
+
+def test_an_error_map_has_one_scale_for_all_and_spares_the_truth(page):
+    pictures = make_pictures()
+    open_viewer(page, pictures)
+    expect(page.locator(".sid-legend")).to_be_hidden()
+    page.get_by_role("button", name="Error map").click()
+    settle(page)
+    colours = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, :3].astype(int)
+    for name in NAMES[:-1]:
+        expected = np.abs(pictures[name] - pictures["truth"]).mean(axis=-1) / 100 * 256
+        shown = read_picture(page, name, *SHAPE[:2])
+        steps = np.stack([colours[np.clip(expected + step, 0, 255).astype(int)] for step in (-0.05, 0, 0.05)])
+        assert (shown == steps).all(axis=-1).any(axis=0).all()
+    np.testing.assert_array_equal(read_picture(page, "truth", *SHAPE[:2]), np.rint(pictures["truth"]))
+    expect(page.locator(".sid-legend")).to_contain_text("100 of 255 and more")
+    ramp = page.locator(".sid-legend canvas").evaluate("of => [...of.getContext('2d').getImageData(0, 0, 256, 1).data]")
+    np.testing.assert_array_equal(np.reshape(ramp, (256, 4))[:, :3], colours)
+
+
+def test_there_is_no_error_map_where_there_is_no_truth_or_it_is_a_secret(page):
+    open_viewer(page, make_pictures(), scored=False)
+    expect(page.get_by_role("button", name="Error map")).to_be_disabled()
+
+
+def test_a_wipe_lays_any_picture_over_any_other(page):
+    pictures = make_pictures(whole=True)
+    open_viewer(page, pictures)
+    page.get_by_role("button", name="Wipe").click()
+    settle(page)
+    expect(find(page, "wipe")).to_have_attribute("aria-label", "wipe\nbest | truth")
+    page.get_by_role("combobox", name="Left").select_option("cnn")
+    page.get_by_role("combobox", name="Right").select_option("input")
+    page.get_by_role("slider", name="Edge").fill("0.25")
+    settle(page)
+    shown = read_picture(page, "wipe", *SHAPE[:2])
+    np.testing.assert_array_equal(shown[:, :14], pictures["cnn"][:, :14])
+    np.testing.assert_array_equal(shown[:, 16:], pictures["input"][:, 16:])
+    box = find(page, "wipe").bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20, steps=3)
+    page.mouse.up()
+    settle(page)
+    shown = read_picture(page, "wipe", *SHAPE[:2])
+    np.testing.assert_array_equal(shown[:, :44], pictures["cnn"][:, :44])
+    np.testing.assert_array_equal(shown[:, 46:], pictures["input"][:, 46:])
+
+
+@pytest.mark.parametrize("width", [1000, 1700, 4100])
+def test_a_picture_that_is_reduced_is_averaged(page, width):
+    board = np.indices((width // 2, width)).sum(axis=0) % 2 * 255.0
+    open_viewer(page, {"truth": np.repeat(board[..., None], 3, axis=-1)}, zoom=1)
+    shown = read_canvas(page, "truth")
+    assert shown.shape[1] < width
+    assert abs(shown.mean() - 127.5) < 2
+    assert width < 1400 or shown.std() < 20
+
+
+def test_a_double_click_zooms_where_the_pointer_is(page):
+    pictures = make_pictures(whole=True)
+    open_viewer(page, pictures)
+    box = find(page, "best").bounding_box()
+    x, y = box["x"] + 0.72 * box["width"], box["y"] + 0.31 * box["height"]
+    before = read_canvas(page, "best")
+    point = (int(0.31 * before.shape[0]), int(0.72 * before.shape[1]))
+    page.mouse.dblclick(x, y)
+    settle(page)
+    expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
+    assert abs(read_canvas(page, "best")[point].astype(int) - before[point]).max() == 0
+    page.keyboard.down("Shift")
+    page.mouse.dblclick(x, y)
+    page.keyboard.up("Shift")
+    settle(page)
+    np.testing.assert_array_equal(read_canvas(page, "best"), before)
+
+
+def test_the_wheel_scrolls_the_page_until_a_picture_was_clicked(page):
+    open_viewer(page, make_pictures())
+    zoom = page.get_by_label("Zoom", exact=True)
+    box = find(page, "best").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.wheel(0, 100)
+    page.wait_for_function("scrollY > 0")
+    expect(zoom).to_have_text("1 ×")
+    page.evaluate("scrollTo(0, 0)")
+    page.mouse.click(box["x"] + 50, box["y"] + 50)
+    page.mouse.wheel(0, -100)
+    expect(zoom).not_to_have_text("1 ×")
+    for _ in range(4):
+        page.mouse.wheel(0, 100)
+    expect(zoom).to_have_text("1 ×")
+
+
+def test_two_fingers_zoom_and_one_moves(browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    open_viewer(page, make_pictures())
+    session = page.context.new_cdp_session(page)
+    box = find(page, "input").bounding_box()
+
+    def touch(kind, *places):
+        points = [{"x": box["x"] + x, "y": box["y"] + y, "id": finger} for finger, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (100, 60), (140, 60))
+    for spread in (10, 20, 30, 40):
+        touch("touchMove", (100 - spread, 60), (140 + spread, 60))
+    touch("touchEnd")
+    page.wait_for_function("state.zoom > 2.5 && state.zoom < 3.5")
+    across = page.evaluate("state.across")
+    touch("touchStart", (100, 60))
+    for step in range(1, 6):
+        touch("touchMove", (100 + 10 * step, 60))
+    touch("touchEnd")
+    page.wait_for_function("across => state.across < across", arg=across)
+    page.close()
+
+
+def test_keys_do_all_that_the_pointer_does(page):
+    open_viewer(page, make_pictures())
+    page.get_by_role("group", name="Pictures", exact=True).focus()
+    zoom = page.get_by_label("Zoom", exact=True)
+    for key, text in {"+": "2 ×", "=": "3.6 ×", "-": "1.8 ×", "0": "1 ×"}.items():  # 40 pixels are 3.6 windows of SSIM
+        page.keyboard.press(key)
+        expect(zoom).to_have_text(text)
+    page.keyboard.press("+")
+    for key, (name, value) in {
+        "ArrowLeft": ("across", 0.25),
+        "ArrowUp": ("down", 0.25),
+        "ArrowRight": ("across", 0.5),
+        "ArrowDown": ("down", 0.5),
+    }.items():
+        page.keyboard.press(key)
+        page.wait_for_function("([name, value]) => state[name] === value", arg=[name, value])
+
+
+def test_a_pixel_is_a_pixel_at_one_to_one(page):
+    pictures = make_pictures((500, 750, 3), whole=True)
+    open_viewer(page, pictures)
+    page.get_by_role("group", name="Pictures", exact=True).focus()
+    page.keyboard.press("0")
+    page.keyboard.press("1")
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowUp")
+    settle(page)
+    shown = read_canvas(page, "cnn")
+    np.testing.assert_array_equal(shown[:-1, :-1], pictures["cnn"][: shown.shape[0] - 1, : shown.shape[1] - 1])
+
+
+def test_pictures_are_drawn_in_every_frame_of_a_drag_and_no_kernel_is_asked(page):
+    pictures = make_pictures((284, 424, 3))
+    pictures = {f"{name} {copy}": picture for copy in range(3) for name, picture in pictures.items()}
+    open_viewer(page, dict(list(pictures.items())[:11]), zoom=1.3)  # reduced, which costs more
+    assert page.locator(".sid-pictures canvas").count() == 11
+    page.evaluate("asked.length = 0")
+    measured = page.evaluate(DRAG)
+    spent = measured["spent"]
+    print({name: round(measured[name]) for name in ("redraws", "frames")}, "median ms", np.median(spent))
+    assert measured["redraws"] > 0.9 * measured["frames"]
+    assert np.median(spent) < 16
+    assert set(page.evaluate("asked")) <= {"zoom", "across", "down", "stops"}  # where it rested, should it have
+
+
+def test_four_pictures_of_12_megapixels_move_as_fast(page):
+    open_viewer(page, {name: np.zeros(SHAPE) for name in ("one", "two", "three", "four")}, zoom=2)
+    page.evaluate("""() => {
+        const bytes = new Uint8Array(3 * 4000 * 3000).map((_, at) => at % 251);
+        const large = { width: 4000, height: 3000, pixels: new DataView(bytes.buffer) };
+        tell({ pictures: state.pictures.map((picture) => ({ ...picture, ...large })) });
+    }""")
+    page.wait_for_function("document.querySelector('.sid-pictures canvas').style.aspectRatio === '4000 / 3000'")
+    settle(page)
+    page.evaluate(DRAG)  # what is made when it is needed is made now
+    measured = page.evaluate(DRAG)
+    print("redraws", round(measured["redraws"]), "of", round(measured["frames"]), "ms", np.median(measured["spent"]))
+    assert measured["redraws"] > 0.9 * measured["frames"]
+    assert np.median(measured["spent"]) < 16
+
+
+def test_scores_of_the_visible_part_stand_there_for_that_part_alone(page):
+    open_viewer(page, make_pictures(), zoom=2)
+    page.evaluate("tell({ visible: { zoom: 2, across: 0.5, down: 0.5, scores: { cnn: 'MAE 7.5 · 20.0 dB' } } })")
+    expect(find(page, "cnn")).to_have_attribute("aria-label", "cnn\nMAE of cnn\nvisible: MAE 7.5 · 20.0 dB")
+    expect(page.locator("figcaption").nth(1)).to_contain_text("visible:")
+    page.get_by_role("group", name="Pictures", exact=True).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(find(page, "cnn")).to_have_attribute("aria-label", "cnn\nMAE of cnn")
+
+
+def test_pictures_that_are_here_come_and_go_without_a_kernel(page):
+    open_viewer(page, make_pictures(), shown=["input", "truth"])
+    assert page.locator(".sid-pictures canvas").count() == 2
+    page.get_by_role("button", name="2 of 4 shown").click()
+    page.get_by_role("checkbox", name="best").focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".sid-pictures canvas")).to_have_count(3)
+    expect(page.get_by_role("checkbox", name="best")).to_be_focused()
+    expect(page.locator(".sid-bar")).to_contain_text("3 of 4 shown")
+    assert page.locator(".sid-pictures figure").nth(1).get_attribute("title") == "all of best"
+
+
+def test_a_kernel_that_does_not_answer_is_said_and_what_was_shown_stays_usable(page):
+    open_viewer(page, make_pictures())
+    page.get_by_role("combobox", name="Picture").select_option("two")
+    said = page.get_by_role("status").last
+    expect(said).to_contain_text("new pictures need the kernel", timeout=10_000)
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
+    page.get_by_role("button", name="Error map").click()
+    expect(page.locator(".sid-legend")).to_be_visible()
+    page.evaluate("tell({ status: 'it was busy' })")
+    expect(said).to_have_text("it was busy")
+
+
+def test_names_of_pictures_are_text(page):
+    name = '<b>off</b> "A" & | \n夜景'
+    open_viewer(page, {name: np.zeros(SHAPE), "truth": np.zeros(SHAPE)})
+    assert page.locator("figcaption b").first.text_content() == name
+    page.get_by_role("button", name="Wipe").click()
+    expect(page.locator(".sid-pictures canvas")).to_have_count(3)
