@@ -88,6 +88,8 @@ class Viewer:
 
     def begin(self, change=None):
         """Begin anew: with another capture, other models, or in another mode."""
+        if self.mode.hides:  # no name stays while the models run
+            self.stage.pictures = []
         self.mode.begin(self.chosen)
         self.render()
 

@@ -241,6 +241,7 @@ def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page):
     before = len(votes.load_votes(RESULTS / "votes.csv"))
     change_mode(page, "Vote blind")
     expect(page.get_by_role("button", name="A is best")).to_be_enabled()
+    expect(page.locator(".sid-pictures canvas").nth(2)).to_have_attribute("aria-label", "A", timeout=30_000)
     hidden = read_names(page)
     assert hidden[2:-1] == list("ABCDEFG") and "MAE" not in "".join(hidden)
     assert "U-Net" not in page.locator(".sid-pictures").inner_html()
