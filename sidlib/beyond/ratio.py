@@ -36,11 +36,12 @@ def compare_estimates(pairs, seed=None):
     shown = name_photographs(pairs)
     pairs, shown = pairs[shown != "drawn"], shown[shown != "drawn"]
     longs = {path: load_signal(path) for path in pairs.long_signal.unique()}
-    shorts = _retake(pairs, longs, seed) if seed is not None else map(load_signal, pairs.short_signal)
+    ratios = pairs.ratio if seed is None else _draw_ratios(pairs, seed)
+    shorts = map(load_signal, pairs.short_signal) if seed is None else _retake(pairs, longs, ratios, seed)
     short = pd.DataFrame([_measure(*each) for each in zip(shorts, pairs.iso, strict=True)], pairs.index)
     of_long = {path: _measure(signal, iso=None) for path, signal in longs.items()}
     long = pd.DataFrame([of_long[path] for path in pairs.long_signal], pairs.index)
-    ratio = np.log2(pairs.ratio if seed is None else pairs.index.map(_draw_ratios(pairs, seed)))
+    ratio = np.log2(ratios)
     errors = {}
     for photograph in shown.unique():
         own, others = shown == photograph, shown != photograph
@@ -54,15 +55,14 @@ def compare_estimates(pairs, seed=None):
 
 
 def _draw_ratios(pairs, seed):
-    ratios = np.random.default_rng(seed).uniform(np.log(3), np.log(MAX_RATIO), len(pairs))
-    return dict(zip(pairs.index, np.exp(ratios), strict=True))
+    return pd.Series(np.exp(np.random.default_rng(seed).uniform(np.log(3), np.log(MAX_RATIO), len(pairs))), pairs.index)
 
 
-def _retake(pairs, longs, seed):
-    rng, ratios = np.random.default_rng(seed), _draw_ratios(pairs, seed)
-    for pair in pairs.itertuples():
-        long = longs[pair.long_signal]
-        yield long._replace(camera_rgb=camera.expose_reduced(long.camera_rgb, ratios[pair.Index], pair.iso, rng))
+def _retake(pairs, longs, ratios, seed):
+    rng = np.random.default_rng(seed)
+    for path, ratio, iso in zip(pairs.long_signal, ratios, pairs.iso, strict=True):
+        long = longs[path]
+        yield long._replace(camera_rgb=camera.expose_reduced(long.camera_rgb, ratio, iso, rng))
 
 
 def _measure(signal, iso):

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from scipy.stats import bootstrap
 
 from sidlib import paths
 from sidlib.backend import keras
@@ -246,8 +247,10 @@ def compare_photographs(first, second):
     if set(first.index) != set(second.index):
         raise ValueError(f"Both need the same photographs. Received: {sorted(first.index)} and {sorted(second.index)}")
     differences = (first.mean(axis=1) - second.mean(axis=1)[first.index]).to_numpy()
-    resamples = np.random.default_rng(0).choice(differences, (9999, len(differences))).mean(axis=1)
-    low, high = np.quantile(resamples, [0.025, 0.975])
+    if (differences == differences[0]).all():
+        low = high = differences[0]
+    else:
+        low, high = bootstrap((differences,), np.mean, method="percentile", rng=0).confidence_interval
     of_seeds = np.subtract.outer(first.mean().to_numpy(), second.mean().to_numpy())
     verdict = "cannot be told"
     if high < 0 and (of_seeds < 0).all():

@@ -37,12 +37,9 @@ def expose(signal_dn, ratio, iso, rng):
         ValueError: the table has no such ISO, or the ratio is not positive.
     Source: the physics-based model of Wei et al. (CVPR 2020) with the calibration of Feng et al. (ACM MM 2022).
     """
-    table = load_noise_table()
-    if iso not in table.index:
-        raise ValueError(f"iso must be one of {list(table.index)}. Received: {iso}")
+    noise = _find_noise(iso)
     if not ratio > 0:
         raise ValueError(f"ratio must be positive. Received: {ratio}")
-    noise = table.loc[iso]
     gain = noise.gain_dn_per_e
     counts = gain * rng.poisson(signal_dn / (ratio * gain))
     counts += noise.tukey_scale_dn * _tukey_lambda(rng.random(signal_dn.shape), noise.tukey_lambda)
@@ -85,14 +82,19 @@ def average_noise(iso, scale=10):
     Raises:
         ValueError: the table has no such ISO.
     """
-    table, span = load_noise_table(), WHITE - BLACK
-    if iso not in table.index:
-        raise ValueError(f"iso must be one of {list(table.index)}. Received: {iso}")
-    noise = table.loc[iso]
+    noise, span = _find_noise(iso), WHITE - BLACK
     side, samples = _count_samples(scale)
     rows = noise.row_sigma_dn**2 / side * np.array([1, 0.5, 1])  # green has its pixels from both kinds of rows
     variance = (noise.read_sigma_dn**2 + 1 / 12) / samples + rows
     return noise.gain_dn_per_e / samples / span, variance / span**2
+
+
+def _find_noise(iso):
+    """The row of the calibration table for an ISO; ValueError if it has none."""
+    table = load_noise_table()
+    if iso not in table.index:
+        raise ValueError(f"iso must be one of {list(table.index)}. Received: {iso}")
+    return table.loc[iso]
 
 
 def _count_samples(scale):

@@ -25,8 +25,9 @@ def bench_training(tmp_path, monkeypatch):
     for number in range(ROUNDS):
         for name, experiment in COMPARED.items():
             few = {"updates": 40} if name == "best" else {}
-            model, history = training.train(replace(experiment, epochs=EPOCHS, **few), pairs, tmp_path / str(number))
-            updates = replace(experiment, **few).count_updates(pairs[pairs.split == "train"])
+            short = replace(experiment, epochs=EPOCHS, **few)
+            model, history = training.train(short, pairs, tmp_path / str(number))
+            updates = short.count_updates(pairs[pairs.split == "train"])
             times[name]["update_s"].extend(history.seconds[1:] / updates)  # in the first epoch the graph is made
             evaluation.run(model, picture)
             for _ in range(10):
