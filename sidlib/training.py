@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -138,23 +139,43 @@ def train(experiment, pairs, folder=None, on_epoch=None):
         )
     run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment)
     with run.lock():
-        run.keep_config(training, validation)
+        run.keep_config(
+            {
+                "dataset": training.dataset.iloc[0],
+                "train_pairs": len(training),
+                "val_pairs": len(validation),
+                "pictures": checksum(pd.concat([training, validation])),
+            }
+        )
         if not is_finished(run.folder):
-            _fit(run, training, validation, on_epoch)
+            fit(
+                run,
+                experiment.count_updates(training),
+                partial(experiment.make_dataset, training),
+                lambda model: make_dataset(validation, experiment.batch_size, source=source_of(model)),
+                on_epoch,
+            )
     return load_run(experiment, run.folder.parent)
 
 
-def _fit(run, training, validation, on_epoch):
-    """Train from where the run stands to its end."""
+def fit(run, updates, make_training, make_validation, on_epoch=None):
+    """Train from where a run stands to its end.
+
+    Args:
+        run: a Run, locked.
+        updates: in an epoch.
+        make_training: function of a range of epochs to their pipeline.
+        make_validation: function of the model to the pipeline that validates it.
+        on_epoch: see train.
+    """
     experiment = run.experiment
-    updates = experiment.count_updates(training)
     model, history = run.resume(updates=experiment.epochs * updates)
     done = len(history)
     epochs = range(done, done if has_stalled(history, experiment) else experiment.epochs)
     with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as progress:
         model.fit(
-            experiment.make_dataset(training, epochs),
-            validation_data=make_dataset(validation, experiment.batch_size, source=source_of(model)),
+            make_training(epochs),
+            validation_data=make_validation(model),
             initial_epoch=epochs.start,
             epochs=epochs.stop,
             steps_per_epoch=updates,
@@ -270,14 +291,13 @@ class Run:
         with paths.write_whole(to) as path:
             model.save(path)
 
-    def keep_config(self, training, validation):
-        """Write config.json, or make sure that the one there is of the same experiment and the same pictures."""
-        config = dataclasses.asdict(self.experiment) | {
-            "dataset": training.dataset.iloc[0],
-            "train_pairs": len(training),
-            "val_pairs": len(validation),
-            "pictures": checksum(pd.concat([training, validation])),
-        }
+    def keep_config(self, pictures):
+        """Write config.json, or make sure that the one there is of the same experiment and the same pictures.
+
+        Args:
+            pictures: dict of what tells them from others.
+        """
+        config = dataclasses.asdict(self.experiment) | pictures
         if not self.config.is_file():
             with paths.write_whole(self.config) as path:
                 path.write_text(json.dumps(config, indent=2) + "\n")

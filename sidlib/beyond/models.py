@@ -87,21 +87,23 @@ class ClipAtUse(ClipPixels):
 
 @keras.saving.register_keras_serializable("sidlib")
 class DepthToSpace(layers.Layer):
-    """Lays stride² · c channels out as stride × stride pixels of c, cut to the size of a picture (batch, H, W, …)."""
+    """Lays stride² · c channels out as stride × stride pixels of c, and cuts them to the size of a picture, if any."""
 
     def __init__(self, stride, **options):
         super().__init__(**options)
         self.stride = stride
 
-    def call(self, features, picture):
+    def call(self, features, picture=None):
         batch, height, width, channels = ops.shape(features)
         x = ops.reshape(features, (batch, height, width, self.stride, self.stride, channels // self.stride**2))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         x = ops.reshape(x, (batch, height * self.stride, width * self.stride, channels // self.stride**2))
-        return x[:, : ops.shape(picture)[1], : ops.shape(picture)[2]]
+        return x if picture is None else x[:, : ops.shape(picture)[1], : ops.shape(picture)[2]]
 
-    def compute_output_shape(self, features_shape, picture_shape):
-        return (*picture_shape[:3], features_shape[3] // self.stride**2)
+    def compute_output_shape(self, features_shape, picture_shape=None):
+        batch, height, width, channels = features_shape
+        whole = (batch, height and height * self.stride, width and width * self.stride)
+        return (*(picture_shape or whole)[:3], channels // self.stride**2)
 
     def get_config(self):
         return super().get_config() | {"stride": self.stride}

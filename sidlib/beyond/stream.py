@@ -45,9 +45,9 @@ def make_stream(pairs, experiment, updates):
 
     def make_pair(number):
         rng = np.random.default_rng((experiment.seed, number))
-        linear = _crop_drawn(pool, rng) if rng.random() < experiment.drawn else _crop_scene(scenes, rng)
+        linear = crop_drawn(pool, rng) if rng.random() < experiment.drawn else crop_scene(scenes, rng)
         seen = expose(jitter(linear, rng) if experiment.jitter else linear, experiment.source, rng)
-        return _flip(seen, rng)
+        return flip(seen, rng)
 
     def read_pair(number):
         short, long = tf.numpy_function(make_pair, [number], (tf.float32, tf.float32))
@@ -71,34 +71,39 @@ def load_scenes(pairs):
     return [np.clip(render(*signal[:3]), 0, 1) for signal in longs]
 
 
-def draw_pool(scenes, seed):
+def draw_pool(scenes, seed, size_px=POOL_SIZE_PX):
     """Return POOL drawn scenes: float16 (POOL, height, width, 3), linear light; half of the colours are of `scenes`."""
     colours = [quantize(scene) for scene in scenes]
-    jobs = (joblib.delayed(_draw)(np.random.SeedSequence((seed, place)), colours) for place in range(POOL))
+    jobs = (joblib.delayed(_draw)(np.random.SeedSequence((seed, place)), size_px, colours) for place in range(POOL))
     drawn = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
     return np.stack(list(tqdm(drawn, "Drawing scenes", POOL, unit="scene", file=sys.stdout, leave=False)))
 
 
-def _draw(seed, colours):
-    return draw_scene(np.random.default_rng(seed), POOL_SIZE_PX, colours).astype(np.float16)
+def _draw(seed, size_px, colours):
+    return draw_scene(np.random.default_rng(seed), size_px, colours).astype(np.float16)
 
 
-def _crop_drawn(pool, rng):
-    scene, (width, height) = pool[rng.integers(len(pool))], SIZE_PX
+def crop_drawn(pool, rng, size_px=SIZE_PX):
+    """Return a crop of one of a pool's scenes: float32 (height, width, 3)."""
+    scene, (width, height) = pool[rng.integers(len(pool))], size_px
     top, left = rng.integers(scene.shape[0] - height + 1), rng.integers(scene.shape[1] - width + 1)
     return scene[top : top + height, left : left + width].astype(np.float32)
 
 
-def _crop_scene(scenes, rng):
-    """A crop of any size from SIZE_PX up, where the scene is that large, reduced to SIZE_PX in linear light."""
+def crop_scene(scenes, rng, size_px=SIZE_PX, reduced=(1, np.inf)):
+    """Return a crop of one of the scenes, reduced to size_px in linear light: float32 (height, width, 3) in 0…1.
+
+    Args:
+        reduced: at least and at most by how much, where the scene is that large.
+    """
     scene = scenes[rng.integers(len(scenes))]
-    limit = np.log(min(scene.shape[1] / SIZE_PX[0], scene.shape[0] / SIZE_PX[1]))
-    width, height = np.exp(rng.uniform(min(0, limit), limit)) * np.array(SIZE_PX)
+    limit = np.log(min(scene.shape[1] / size_px[0], scene.shape[0] / size_px[1]))
+    width, height = np.exp(rng.uniform(*np.minimum(np.log(reduced), limit))) * np.array(size_px)
     left, top = rng.uniform(0, scene.shape[1] - width), rng.uniform(0, scene.shape[0] - height)
-    method = Image.Resampling.BOX if width >= 2 * SIZE_PX[0] else Image.Resampling.BICUBIC
+    method = Image.Resampling.BOX if width >= 2 * size_px[0] else Image.Resampling.BICUBIC
     colours = [Image.fromarray(np.ascontiguousarray(scene[..., colour])) for colour in range(3)]
     box = (left, top, left + width, top + height)
-    return np.clip(np.stack([colour.resize(SIZE_PX, method, box) for colour in colours], axis=-1), 0, 1)
+    return np.clip(np.stack([colour.resize(size_px, method, box) for colour in colours], axis=-1), 0, 1)
 
 
 def jitter(linear, rng):
@@ -129,7 +134,7 @@ def _load_exposures():
     return rows[["ratio", "iso", "wb_red", "wb_blue"]].to_numpy(float)
 
 
-def _flip(pictures, rng):
-    """Pictures mirrored horizontally, vertically, both or neither, all alike."""
+def flip(pictures, rng):
+    """Return pictures mirrored horizontally, vertically, both or neither, all alike."""
     across, down = rng.choice([1, -1], 2)
     return tuple(np.ascontiguousarray(picture[::down, ::across]) for picture in pictures)

@@ -42,7 +42,7 @@ def expose(signal_dn, ratio, iso, rng):
         raise ValueError(f"ratio must be positive. Received: {ratio}")
     gain = noise.gain_dn_per_e
     counts = gain * rng.poisson(signal_dn / (ratio * gain))
-    counts += noise.tukey_scale_dn * _tukey_lambda(rng.random(signal_dn.shape), noise.tukey_lambda)
+    counts += noise.tukey_scale_dn * tukey_lambda(rng.random(signal_dn.shape), noise.tukey_lambda)
     counts += rng.normal(0, noise.row_sigma_dn, (len(signal_dn), 1))
     counts += noise.black_error_dn + BLACK
     return np.clip(np.rint(counts), 0, WHITE).astype(np.uint16)
@@ -119,7 +119,7 @@ def correct_black(camera_rgb, iso):
     return camera_rgb - np.float32(offset_dn / (WHITE - BLACK))
 
 
-def _tukey_lambda(uniform, shape):
+def tukey_lambda(uniform, shape):
     """Quantiles of the Tukey-lambda distribution: like a normal one, with the heavier tails of real read noise.
 
     The formula of scipy.stats.tukeylambda.ppf for a shape other than 0, at a tenth of its time.

@@ -47,7 +47,7 @@ def test_the_read_noise_follows_scipys_tukey_lambda():
     uniform = np.random.default_rng(0).random(1000)
     for shape in camera.load_noise_table().tukey_lambda:
         np.testing.assert_allclose(
-            camera._tukey_lambda(uniform, shape), tukeylambda.ppf(uniform, shape), rtol=1e-6, atol=1e-9
+            camera.tukey_lambda(uniform, shape), tukeylambda.ppf(uniform, shape), rtol=1e-6, atol=1e-9
         )
 
 

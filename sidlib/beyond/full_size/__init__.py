@@ -1,0 +1,1 @@
+"""Full size: a dark RAW file in, the photograph out."""

@@ -1,0 +1,74 @@
+"""The training of a network for full size: hours on two cores, which may be interrupted and gone on with."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sidlib import paths
+from sidlib.backend import keras
+from sidlib.beyond.experiments import OpenExperiment
+from sidlib.beyond.full_size.network import NETWORKS, build_trainer, take_network
+from sidlib.beyond.full_size.stream import make_stream
+from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph
+from sidlib.training import Run, fit, is_finished, load_run
+
+VALIDATION = 96  # patches
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullSizeExperiment(OpenExperiment):
+    """An OpenExperiment on patches at the sensor's own pitch; its model is one of network.NETWORKS.
+
+    Its loss is one of the rendered picture, see experiments.log_mse_loss: the PSNR that is reported, so that a patch of
+    little light, which stays noisy whatever is done, does not outweigh all others.
+    """
+
+    def build_model(self):
+        keras.utils.set_random_seed(self.seed)
+        return build_trainer(NETWORKS[self.model]())
+
+    def make_dataset(self, pairs, epochs):
+        each = self.updates * self.batch_size
+        return make_stream(self, range(epochs.start * each, epochs.stop * each))
+
+
+FULL_SIZE = FullSizeExperiment(
+    "residual_unet",
+    "relu",
+    "log_mse",
+    augment=True,
+    label="full-size",
+    epochs=80,
+    batch_size=16,
+    updates=250,
+    drawn=0.7,
+    cosine=True,
+    clip_norm=1.0,
+    patience=80,
+    monitor="val_loss",
+)
+
+
+def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
+    """Train a FullSizeExperiment, or load it where that was done; go on where it was interrupted, see training.train.
+
+    It is validated on the photograph of split val and scenes that are drawn for it.
+
+    Args:
+        folder: results folder; None for results/sample.
+    Returns:
+        the network with the lowest validation loss, without what trained it, and the history.
+    """
+    run = Run(folder or paths.results_folder("sample"), experiment)
+    with run.lock():
+        run.keep_config({"photographs": _checksum(), "val_patches": VALIDATION})
+        if not is_finished(run.folder):
+            validation = make_stream(experiment, range(VALIDATION), "val").cache()
+            each = experiment.updates
+            fit(run, each, lambda epochs: experiment.make_dataset(None, epochs), lambda model: validation, on_epoch)
+    model, history = load_run(experiment, run.folder.parent)
+    return take_network(model), history
+
+
+def _checksum():
+    hashes = [hash_photograph(load_photograph(name)) for name, split in PHOTOGRAPHS.items() if split != "test"]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]

@@ -1,0 +1,164 @@
+"""The noise of one capture: from the calibration of its camera, from its file, or from the mosaic itself."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.optimize import nnls
+
+from sidlib.beyond.full_size.stable import align, pack
+from sidlib.sample import camera
+
+ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
+BLOCK_PX = 16  # side of the blocks of a place that variance and mean are taken of
+SPREAD = 0.17  # relative standard deviation of such a block's variance where there is noise alone
+FEWEST = 16  # blocks that a line can be drawn through
+LOWEST, LOWNESS = 0.1, 0.8  # the share of blocks to begin with, and how low their variance is about
+NEAR = 1.75 * SPREAD  # of the line are the blocks that it is drawn through
+USUAL_READ_E = 3.0  # read noise in electrons, taken where a mosaic has too little light to tell its gain
+
+
+class Noise(NamedTuple):
+    """The noise of a capture: its variance is gain_dn × signal + read_dn².
+
+    Attributes:
+        gain_dn: K, counts an electron.
+        read_dn: standard deviation in the dark, counts, rounding included.
+        black_dn: how much too low the file states its black level, counts.
+        source: "calibration", "NoiseProfile" or "estimate".
+    """
+
+    gain_dn: float
+    read_dn: float
+    black_dn: float
+    source: str
+
+
+def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
+    """Return the Noise of a Bayer capture from the best source that there is.
+
+    Args:
+        mosaic: its raw.Mosaic.
+        camera_name: maker and model; that of the calibration is known at the ISOs of its table.
+        iso: of the capture.
+        profile: the numbers of the DNG tag NoiseProfile, scale and offset for each colour or once for all.
+        masked: counts of pixels that no light reached, if the sensor has some; their black level is that of `mosaic`.
+    """
+    table = camera.load_noise_table()
+    if camera_name.casefold() == camera.MODEL.casefold() and iso in table.index:
+        known = table.loc[iso]
+        read_dn = np.hypot(known.read_sigma_dn, ROUNDING_DN)
+        return Noise(float(known.gain_dn_per_e), float(read_dn), float(known.black_error_dn), "calibration")
+    black_dn = measure_black(masked, mosaic)
+    if (levels := read_profile(profile, mosaic.white - mosaic.black.mean())) is not None:
+        return Noise(*levels, black_dn, "NoiseProfile")
+    return Noise(*estimate_noise(mosaic, black_dn), black_dn, "estimate")
+
+
+def read_profile(profile, span_dn):
+    """Return gain and read noise in counts of a NoiseProfile, means over its colours; None where it states no noise.
+
+    Source: Adobe's DNG specification 1.4: the variance is scale × signal + offset where black is 0 and white 1.
+    """
+    values = np.ravel([] if profile is None else profile).astype(float)
+    if values.size < 2 or values.size % 2 or not np.isfinite(values).all():
+        return None
+    scale, offset = values.reshape(-1, 2).mean(axis=0)
+    if scale <= 0 or offset < 0:
+        return None
+    return float(scale * span_dn), float(max(offset**0.5 * span_dn, ROUNDING_DN))
+
+
+def measure_black(masked, mosaic):
+    """Return by how many counts masked pixels lie above the black level; 0 where they are none or not evenly dark.
+
+    Some cameras fill their borders with zeros or leak light into them: what lies more than its own spread beside black,
+    or spreads more than the darkest tenth of the picture, is not believed.
+    """
+    if masked is None or masked.size < 1000:
+        return 0.0
+    offset = masked.mean() - mosaic.black.mean()
+    spread, dark = (np.ptp(np.percentile(counts, (16, 84))) / 2 for counts in (masked, _darkest(mosaic.counts)))
+    return float(offset) if 0 < spread <= 2 * dark + 1 and abs(offset) <= spread else 0.0
+
+
+def _darkest(counts):
+    rows = counts.mean(axis=1).argsort(kind="stable")
+    return counts[rows[: max(1, len(rows) // 10)]]
+
+
+def estimate_noise(mosaic, black_dn=0.0):
+    """Return gain and read noise in counts that a Bayer mosaic itself shows: variance against mean of small blocks.
+
+    A line through blocks whose variance is that of noise alone: begun at the least varied blocks, it moves to where
+    most lie around it, and those with texture stay above. Where there is so little light, or so even, that its slope
+    is not to be told, the read noise is taken for USUAL_READ_E electrons.
+
+    Args:
+        mosaic: a raw.Mosaic with a pattern of Bayer's. black_dn: see Noise.
+    """
+    means, variances = _measure_blocks(mosaic)
+    means = means - black_dn
+    if len(means) < FEWEST:
+        return _from_dark(np.median(variances) if len(means) else 1.0)
+    kept, line = np.zeros(len(means), bool), None
+    for alike in np.array_split(np.argsort(means, kind="stable"), 8):
+        kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
+    for step in range(30):
+        line, error = _fit_line(means[kept], variances[kept], line)
+        line = line if step else line / LOWNESS
+        near = np.abs(variances / _predict(line, means) - 1) < NEAR
+        if (near == kept).all() or near.sum() < FEWEST:
+            break
+        kept = near
+    gain, dark = line
+    if not gain > 2 * error:
+        return _from_dark(np.median(variances[kept]))
+    return float(gain), float(max(dark, ROUNDING_DN**2)) ** 0.5
+
+
+def _from_dark(variance):
+    read_dn = float(max(variance, ROUNDING_DN**2)) ** 0.5
+    return read_dn / USUAL_READ_E, read_dn
+
+
+def _measure_blocks(mosaic):
+    """Return mean and variance of blocks of each place: counts above black, and counts²; clipped blocks are left out.
+
+    The variance is that of the second difference both ways, which planes and curved surfaces do not have, nor have it
+    rows of another level. Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
+    """
+    counts, _ = align(mosaic.counts, "RGGB")  # the places in the order of mosaic.black
+    means, variances = [], []
+    for place, black in zip(np.moveaxis(pack(counts), -1, 0), mosaic.black, strict=True):
+        values = place.astype(np.float32)
+        smooth = np.diff(np.diff(values, 2, axis=0), 2, axis=1) ** 2 / 36
+        blocks, inner = (_cut_blocks(each) for each in (smooth, values[1:-1, 1:-1]))
+        whole = (inner.max(axis=1, initial=0) < mosaic.white) & ((inner <= 0).mean(axis=1) < 0.01)
+        means.append(inner[whole].mean(axis=1) - black)
+        variances.append(blocks[whole].mean(axis=1))
+    return np.concatenate(means), np.concatenate(variances)
+
+
+def _cut_blocks(values):
+    """The blocks of a picture, one a row: (blocks, BLOCK_PX²)."""
+    if min(values.shape) < BLOCK_PX:
+        return np.empty((0, BLOCK_PX**2), values.dtype)
+    windows = sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX]
+    return windows.reshape(-1, BLOCK_PX**2)
+
+
+def _predict(line, means):
+    """The variances of a line (gain, variance in the dark) at given means, nowhere less than that of rounding."""
+    return np.maximum(line[0] * means + line[1], ROUNDING_DN**2)
+
+
+def _fit_line(means, variances, line):
+    """Return the least squares line (gain, variance in the dark), and the standard error of its gain.
+
+    A block counts by how well its variance is known, which is relative to the variance that the line before predicts.
+    """
+    scale = SPREAD * (variances if line is None else _predict(line, means))
+    design = np.stack([means, np.ones_like(means)], axis=1) / scale[:, None]
+    fitted, _ = nnls(design, variances / scale)  # neither is negative
+    return fitted, np.linalg.pinv(design.T @ design)[0, 0] ** 0.5
