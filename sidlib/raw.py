@@ -14,7 +14,7 @@ import numpy as np
 import rawpy
 import tifffile
 
-from sidlib.rawfile import RawError, find_raw_pages, open_raw
+from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
 
 # Linear sRGB to CIE XYZ for a D65 white: IEC 61966-2-1.
 SRGB_TO_XYZ = np.array(
@@ -85,12 +85,12 @@ def read_exposure(path):
 def read_mosaic(path):
     """Return the Mosaic of a RAW file; RawError if it cannot be read or its colours are not red, green and blue."""
     with open_raw(path) as (raw, pages):
-        mosaic = _interpret(path, raw, pages)
+        mosaic = interpret_raw(path, raw, pages)
         return replace(mosaic, counts=mosaic.counts.copy())
 
 
-def _interpret(path, raw, pages):
-    """The Mosaic of an open file; its counts live as long as the file is open."""
+def interpret_raw(path, raw, pages):
+    """Return the Mosaic of an open file, see open_raw; its counts live as long as the file is open."""
     counts, sizes, white = raw.raw_image_visible, raw.sizes, raw.white_level
     if counts.shape[:2] != (sizes.height, sizes.width):
         raise RawError(f"{path}: its pixels do not lie in upright rows and columns")  # Fujifilm's Super CCD
@@ -253,10 +253,10 @@ def read_signal(path, scale=10):
         RawError: the file cannot be read. ValueError: scale is odd, or so small that a block lacks a colour.
     """
     with open_raw(path) as (raw, pages):
-        mosaic = _interpret(path, raw, pages)
+        mosaic = interpret_raw(path, raw, pages)
         camera_rgb = reduce_mosaic(mosaic, scale)
-    camera = " ".join(str(page.tags.valueof(tag, "")).strip() for page in pages[:1] for tag in ("Make", "Model"))
-    return Signal(turn(camera_rgb, mosaic.flip), mosaic.white_balance, mosaic.to_srgb, camera.strip())
+    camera = " ".join(read_camera(pages)).strip()
+    return Signal(turn(camera_rgb, mosaic.flip), mosaic.white_balance, mosaic.to_srgb, camera)
 
 
 def develop_linear(path, scale=10, gain=1.0):

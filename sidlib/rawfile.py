@@ -13,7 +13,7 @@ MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does
 MOST_PAGES = 32  # a damaged TIFF header may go round in circles
 SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
 CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
-KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel"
+KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel", "NoiseProfile"
 
 
 class RawError(ValueError):
@@ -69,6 +69,11 @@ def find_raw_pages(pages):
     """Those pages of a TIFF header that hold RAW pixels, the largest last: they say so, or none does and it is that."""
     pages = sorted(pages, key=lambda page: page.imagewidth * page.imagelength)
     return [page for page in pages if page.photometric in (CFA, LINEAR_RAW) or CANON_SLICES in page.tags] or pages[-1:]
+
+
+def read_camera(pages):
+    """Return maker and model as the first page of a TIFF header states them, "" for what it does not."""
+    return [str(pages[0].tags.valueof(tag, "")).strip() if pages else "" for tag in ("Make", "Model")]
 
 
 def _announced_bytes(pages):

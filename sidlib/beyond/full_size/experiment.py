@@ -51,12 +51,13 @@ FULL_SIZE = FullSizeExperiment(
 def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
     """Train a FullSizeExperiment, or load it where that was done; go on where it was interrupted, see training.train.
 
-    It is validated on the photograph of split val and scenes that are drawn for it.
+    It is validated on the photograph of split val and scenes that are drawn for it. Its network alone, without what
+    trained it, goes to results/sample/<experiment>.keras.
 
     Args:
         folder: results folder; None for results/sample.
     Returns:
-        the network with the lowest validation loss, without what trained it, and the history.
+        the network with the lowest validation loss, and the history.
     """
     run = Run(folder or paths.results_folder("sample"), experiment)
     with run.lock():
@@ -65,8 +66,11 @@ def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
             validation = make_stream(experiment, range(VALIDATION), "val").cache()
             each = experiment.updates
             fit(run, each, lambda epochs: experiment.make_dataset(None, epochs), lambda model: validation, on_epoch)
-    model, history = load_run(experiment, run.folder.parent)
-    return take_network(model), history
+        model, history = load_run(experiment, run.folder.parent)
+        network = take_network(model)
+        with paths.write_whole(run.folder.with_suffix(".keras")) as path:
+            network.save(path)
+    return network, history
 
 
 def _checksum():

@@ -1,0 +1,168 @@
+"""Restore a dark RAW file at full size: `python -m sidlib.beyond.full_size.restore "my photo.arw"`."""
+
+import argparse
+import logging
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from tqdm import tqdm
+
+from sidlib import paths
+from sidlib.backend import keras
+from sidlib.beyond.full_size.network import MULTIPLE_PX
+from sidlib.beyond.full_size.noise import Noise, find_noise
+from sidlib.beyond.full_size.save import Shot, check_free, name_pictures, save_pictures
+from sidlib.beyond.full_size.stable import ORDERS, align, align_levels, destabilise, pack, stabilise
+from sidlib.human_check.captures import estimate_ratio
+from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce_mosaic, render, turn
+from sidlib.rawfile import open_raw, read_camera
+
+# Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
+TILE_PX, MARGIN_PX = 1344, 96
+STRIP_PX = 256  # rows that are rendered at a time
+BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """What a network has made of a capture: pictures of any brightness, without it being run again.
+
+    Attributes:
+        stable: float16 (H, W, 3), camera RGB in the unit of stable.stabilise, as the sensor lay.
+        mosaic: the raw.Mosaic that it was made of, without its counts.
+        noise: its Noise, and which source told it.
+        stops: the estimated brightness.
+        shot: its save.Shot.
+    """
+
+    stable: np.ndarray
+    mosaic: Mosaic
+    noise: Noise
+    stops: float
+    shot: Shot
+
+    def render(self, stops=None):
+        """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
+
+        Args:
+            stops: how much brighter than the capture, a factor of 2 each; None for the estimated brightness.
+        """
+        gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
+        span = np.float32(mosaic.white - mosaic.black.mean())
+        picture = np.empty(self.stable.shape, np.uint16)
+        for top in range(0, len(picture), STRIP_PX):
+            rows = slice(top, top + STRIP_PX)
+            camera_rgb = destabilise(self.stable[rows], self.noise.gain_dn, self.noise.read_dn) / span
+            picture[rows] = quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
+        return turn(picture, mosaic.flip)
+
+
+def restore(path, stops=None):
+    """Return the picture of a dark RAW file at full size: uint16 (height, width, 3), sRGB, upright.
+
+    Args:
+        path: a RAW file of any camera with a Bayer pattern that LibRaw reads.
+        stops: see Restoration.render. For several, keep what restore_capture returns.
+    Raises:
+        RawError: the file cannot be read, or its sensor has no Bayer pattern. FileNotFoundError: see load_network.
+    """
+    return restore_capture(path).render(stops)
+
+
+def restore_capture(path, network=None, show_progress=False):
+    """Return the Restoration of a RAW file, see restore; the network is that of load_network unless one is given."""
+    mosaic, noise, shot = read_capture(path)
+    stable = run_tiles(network or load_network(), mosaic, noise, shot.name if show_progress else None)
+    colours = mosaic.white_balance, mosaic.to_srgb
+    black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
+    stops = np.log2(estimate_ratio(Signal(reduce_mosaic(mosaic, 10) - black, *colours), BRIGHT))
+    return Restoration(stable, replace(mosaic, counts=None), noise, float(stops), shot)
+
+
+def read_capture(path):
+    """Return the Mosaic of a RAW file with a Bayer pattern, its Noise and its Shot; RawError if that cannot be."""
+    with open_raw(path) as (raw, pages):
+        mosaic = interpret_raw(path, raw, pages)
+        if mosaic.pattern not in ORDERS:
+            kind = {"W": "no colours", "RGB": "all colours at each pixel"}.get(mosaic.pattern, "another than Bayer's")
+            raise RawError(f"{path}: not supported at full size, its sensor has {kind}, and the network knows Bayer's")
+        mosaic = replace(mosaic, counts=mosaic.counts.copy())
+        masked = raw.raw_image[: raw.sizes.top_margin], raw.raw_image[:, : raw.sizes.left_margin]
+        masked = np.concatenate([border.ravel() for border in masked])
+        other = None
+        with suppress(ValueError, OverflowError):  # a date that cannot be
+            other = raw.other
+    shot = Shot(path, *read_camera(pages), other)
+    profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
+    iso = other.iso_speed if other else 0
+    return mosaic, find_noise(mosaic, f"{shot.make} {shot.model}".strip(), iso, profile, masked), shot
+
+
+def run_tiles(network, mosaic, noise, title=None):
+    """Return what a network makes of a Mosaic: float16 (H, W, 3), see Restoration.stable.
+
+    Tiles overlap by what the network sees around them, so that no seam shows, and are all of one size.
+
+    Args:
+        title: of the progress bar; None for none.
+    """
+    counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
+    black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
+    stable = np.empty((*counts.shape, 3), np.float16)
+    tops, lefts = (_place_tiles(length - 2 * MARGIN_PX) for length in counts.shape)
+    places = [(top, left) for top in tops for left in lefts]
+    for top, left in tqdm(places, title, unit="tile", file=sys.stdout, disable=title is None):
+        window = counts[top.start : top.stop + 2 * MARGIN_PX, left.start : left.stop + 2 * MARGIN_PX]
+        packed = stabilise(pack(window) - black, noise.gain_dn, noise.read_dn)
+        tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+        stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
+    return stable[inner]
+
+
+def _place_tiles(length):
+    """The slices of as few tiles of one size as cover a length, a multiple of MULTIPLE_PX; the last may overlap."""
+    count = -(-length // TILE_PX)
+    size = -(-length // count // MULTIPLE_PX) * MULTIPLE_PX
+    return [slice(start, start + size) for start in (min(place * size, length - size) for place in range(count))]
+
+
+@cache
+def load_network():
+    """Return the network that `make full-size` trained here, or else the one that comes with the repository.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    files = [folder / "full-size.keras" for folder in (paths.results_folder("sample"), paths.RESULTS / "reference")]
+    for file in files:
+        if file.is_file():
+            return keras.saving.load_model(file, compile=False)
+    raise FileNotFoundError(f"{files[0]}: no network for full size is there; make full-size trains it, in hours")
+
+
+def main(arguments=None):
+    """Restore a RAW file and save its pictures beside it; a one-line error where that cannot be."""
+    parser = argparse.ArgumentParser(description="Restore a dark RAW file at full size, and save it as PNG and JPEG.")
+    parser.add_argument("path", help="a RAW file of a camera with a Bayer pattern")
+    parser.add_argument("--stops", type=float, help="how much brighter than the capture; estimated if not given")
+    options = parser.parse_args(arguments)
+    try:
+        check_free(options.path)
+        restoration = restore_capture(options.path, show_progress=True)
+        save_pictures(restoration.render(options.stops), restoration.shot)
+    except (RawError, OSError) as error:
+        sys.exit(str(error))
+    noise, stops = restoration.noise, restoration.stops if options.stops is None else options.stops
+    _log.info("Noise, by %s: %.3g counts an electron, %.3g counts when dark", noise.source, *noise[:2])
+    _log.info("%+.1f stops%s", stops, "" if options.stops is not None else ", estimated: --stops sets others")
+    _log.info("Saved %s and %s", *name_pictures(options.path))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log.setLevel(logging.INFO)
+    main()

@@ -1,0 +1,120 @@
+"""Restored pictures as files: a PNG of 16 bits and a JPEG to look at, with the capture's EXIF and an sRGB profile."""
+
+import struct
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from sidlib.paths import write_whole
+
+SOFTWARE, EXIF_IFD = 305, 34665
+STRIP_PX = 64  # rows that are compressed at a time
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is known of a capture beside its pixels.
+
+    Attributes:
+        path: of its file. make, model: of its camera, "" where the file does not say.
+        other: rawpy's Other (exposure time, ISO, aperture, focal length, time), None where it cannot be read.
+    """
+
+    path: Path
+    make: str = ""
+    model: str = ""
+    other: tuple | None = None
+
+    @property
+    def name(self):
+        return Path(self.path).name
+
+
+def name_pictures(path):
+    """Return the files beside a RAW file that it is restored to: PNG and JPEG."""
+    return [Path(path).with_name(f"{Path(path).stem} restored{suffix}") for suffix in (".png", ".jpg")]
+
+
+def check_free(path):
+    """Raise a FileExistsError if a file that was not restored from this RAW file has the name of one that would be."""
+    for file in name_pictures(path):
+        if file.is_symlink() or file.exists() and _read_software(file) != _sign(path):
+            raise FileExistsError(f"{file} is there and was not restored from {Path(path).name}: move it away")
+
+
+def _sign(path):
+    return f"sidlib, restored from {Path(path).name}".encode("ascii", "backslashreplace").decode()
+
+
+def _read_software(file):
+    try:
+        with Image.open(file) as image:
+            return image.getexif().get(SOFTWARE)
+    except Exception:  # whatever is wrong with it, it was not written here
+        return None
+
+
+def save_pictures(picture, shot):
+    """Write a picture (uint16, sRGB) beside its RAW file, as PNG and as JPEG: both whole, or neither.
+
+    Raises:
+        FileExistsError: see check_free. OSError: a file cannot be written.
+    """
+    check_free(shot.path)
+    exif, profile = make_exif(shot), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with ExitStack() as whole:
+        png, jpeg = (whole.enter_context(write_whole(file)) for file in name_pictures(shot.path))
+        _write_png(png, picture, exif.tobytes().removeprefix(b"Exif\0\0"), profile)
+        Image.fromarray(_to_8_bits(picture)).save(jpeg, quality=95, exif=exif, icc_profile=profile)
+
+
+def make_exif(shot):
+    """Return what a Shot is known by as Pillow's Exif; the picture is upright."""
+    exif, other = Image.Exif(), shot.other
+    known = {271: shot.make, 272: shot.model, 274: 1, SOFTWARE: _sign(shot.path)}
+    exif.update({tag: value for tag, value in known.items() if value})
+    if other:
+        taken = other.timestamp.strftime("%Y:%m:%d %H:%M:%S") if other.timestamp.year > 1970 else ""
+        details = {33434: other.shutter_speed, 33437: other.aperture, 37386: other.focal_length, 36867: taken}
+        details[34855] = min(round(other.iso_speed), 65535)
+        exif.get_ifd(EXIF_IFD).update({tag: value for tag, value in details.items() if value})
+    return exif
+
+
+def _to_8_bits(picture):
+    """Return a uint16 picture divided by 257 and rounded: uint8; strip by strip, which takes little memory."""
+    levels = np.empty(picture.shape, np.uint8)
+    for top in range(0, len(picture), STRIP_PX):
+        rows = picture[top : top + STRIP_PX]
+        levels[top : top + STRIP_PX] = (rows - (rows >> 8) + 128) >> 8
+    return levels
+
+
+def _write_png(path, picture, exif, profile):
+    """Write a uint16 picture as a PNG, strip by strip: Pillow has no 16-bit colour, and a large picture no second copy.
+
+    Each row is coded as differences to the pixel on the left, filter 1. Source: the PNG specification, third edition.
+    """
+    height, width = picture.shape[:2]
+    packer = zlib.compressobj(level=1)
+    with open(path, "wb") as file:
+
+        def write_chunk(kind, content):
+            checked = kind + content
+            file.write(struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked)))
+
+        file.write(b"\x89PNG\r\n\x1a\n")
+        write_chunk(b"IHDR", struct.pack(">2I5B", width, height, 16, 2, 0, 0, 0))  # 16 bits, RGB
+        write_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
+        write_chunk(b"eXIf", exif)
+        for top in range(0, height, STRIP_PX):
+            rows = np.ascontiguousarray(picture[top : top + STRIP_PX], ">u2").view(np.uint8).reshape(-1, 6 * width)
+            coded = np.ones((len(rows), 1 + 6 * width), np.uint8)
+            coded[:, 1:7], coded[:, 7:] = rows[:, :6], rows[:, 6:] - rows[:, :-6]
+            write_chunk(b"IDAT", packer.compress(coded))
+        write_chunk(b"IDAT", packer.flush())
+        write_chunk(b"IEND", b"")
