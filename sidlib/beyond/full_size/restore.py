@@ -21,7 +21,7 @@ from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce
 from sidlib.rawfile import open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
-TILE_PX, MARGIN_PX = 1344, 96
+TILE_PX, MARGIN_PX = 1440, 160
 STRIP_PX = 256  # rows that are rendered at a time
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)
@@ -45,20 +45,29 @@ class Restoration:
     stops: float
     shot: Shot
 
+    @property
+    def shape(self):
+        """Height, width and 3, of the upright picture."""
+        return turn(self.stable, self.mosaic.flip).shape
+
     def render(self, stops=None):
         """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
 
         Args:
             stops: how much brighter than the capture, a factor of 2 each; None for the estimated brightness.
         """
+        picture = np.empty(self.shape, np.uint16)
+        for top, strip in self.render_strips(stops):
+            picture[top : top + len(strip)] = strip
+        return picture
+
+    def render_strips(self, stops=None):
+        """Yield the picture of render in strips of full width, each after the number of its first row."""
         gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
-        span = np.float32(mosaic.white - mosaic.black.mean())
-        picture = np.empty(self.stable.shape, np.uint16)
-        for top in range(0, len(picture), STRIP_PX):
-            rows = slice(top, top + STRIP_PX)
-            camera_rgb = destabilise(self.stable[rows], self.noise.gain_dn, self.noise.read_dn) / span
-            picture[rows] = quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
-        return turn(picture, mosaic.flip)
+        stable, span = turn(self.stable, mosaic.flip), np.float32(mosaic.white - mosaic.black.mean())
+        for top in range(0, len(stable), STRIP_PX):
+            camera_rgb = destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn) / span
+            yield top, quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
 
 
 def restore(path, stops=None):
@@ -75,12 +84,15 @@ def restore(path, stops=None):
 
 def restore_capture(path, network=None, show_progress=False):
     """Return the Restoration of a RAW file, see restore; the network is that of load_network unless one is given."""
+    network = network or load_network()
     mosaic, noise, shot = read_capture(path)
-    stable = run_tiles(network or load_network(), mosaic, noise, shot.name if show_progress else None)
-    colours = mosaic.white_balance, mosaic.to_srgb
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
-    stops = np.log2(estimate_ratio(Signal(reduce_mosaic(mosaic, 10) - black, *colours), BRIGHT))
-    return Restoration(stable, replace(mosaic, counts=None), noise, float(stops), shot)
+    signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
+    counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
+    mosaic = replace(mosaic, counts=None)  # they are as large as all else that is needed
+    black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
+    stable = run_tiles(network, counts, black, noise, shot.name if show_progress else None)[inner]
+    return Restoration(stable, mosaic, noise, float(np.log2(estimate_ratio(signal, BRIGHT))), shot)
 
 
 def read_capture(path):
@@ -102,16 +114,16 @@ def read_capture(path):
     return mosaic, find_noise(mosaic, f"{shot.make} {shot.model}".strip(), iso, profile, masked), shot
 
 
-def run_tiles(network, mosaic, noise, title=None):
-    """Return what a network makes of a Mosaic: float16 (H, W, 3), see Restoration.stable.
+def run_tiles(network, counts, black, noise, title=None):
+    """Return what a network makes of a mosaic with margins: float16 (H, W, 3), see Restoration.stable.
 
-    Tiles overlap by what the network sees around them, so that no seam shows, and are all of one size.
+    Tiles overlap by as far as the network sees, so that there are no seams, and are all of one size. What is returned
+    for the margins is not set.
 
     Args:
+        counts: of stable.align, with MARGIN_PX at each side. black: (4,), its black levels in counts.
         title: of the progress bar; None for none.
     """
-    counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
-    black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     stable = np.empty((*counts.shape, 3), np.float16)
     tops, lefts = (_place_tiles(length - 2 * MARGIN_PX) for length in counts.shape)
     places = [(top, left) for top in tops for left in lefts]
@@ -120,7 +132,7 @@ def run_tiles(network, mosaic, noise, title=None):
         packed = stabilise(pack(window) - black, noise.gain_dn, noise.read_dn)
         tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
         stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
-    return stable[inner]
+    return stable
 
 
 def _place_tiles(length):
@@ -153,7 +165,7 @@ def main(arguments=None):
     try:
         check_free(options.path)
         restoration = restore_capture(options.path, show_progress=True)
-        save_pictures(restoration.render(options.stops), restoration.shot)
+        save_pictures(restoration.render_strips(options.stops), restoration.shape, restoration.shot)
     except (RawError, OSError) as error:
         sys.exit(str(error))
     noise, stops = restoration.noise, restoration.stops if options.stops is None else options.stops

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from PIL import Image, ImageCms
 from sidlib.paths import write_whole
 
 SOFTWARE, EXIF_IFD = 305, 34665
-STRIP_PX = 64  # rows that are compressed at a time
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,26 @@ def _read_software(file):
         return None
 
 
-def save_pictures(picture, shot):
-    """Write a picture (uint16, sRGB) beside its RAW file, as PNG and as JPEG: both whole, or neither.
+def save_pictures(strips, shape, shot):
+    """Write a picture beside its RAW file, as PNG and as JPEG: both whole, or neither.
 
+    Args:
+        strips: its parts from top to bottom, each with its first row: uint16 (rows, width, 3), sRGB.
+        shape: of the picture: height, width, 3.
+        shot: its Shot.
     Raises:
         FileExistsError: see check_free. OSError: a file cannot be written.
     """
     check_free(shot.path)
     exif, profile = make_exif(shot), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.new("RGB", shape[1::-1])
     with ExitStack() as whole:
         png, jpeg = (whole.enter_context(write_whole(file)) for file in name_pictures(shot.path))
-        _write_png(png, picture, exif.tobytes().removeprefix(b"Exif\0\0"), profile)
-        Image.fromarray(_to_8_bits(picture)).save(jpeg, quality=95, exif=exif, icc_profile=profile)
+        with write_png(png, shape, exif.tobytes().removeprefix(b"Exif\0\0"), profile) as write_rows:
+            for top, strip in strips:
+                write_rows(strip)
+                image.paste(Image.fromarray(((strip + 128.0) // 257).astype(np.uint8)), (0, top))
+        image.save(jpeg, quality=95, exif=exif, icc_profile=profile)
 
 
 def make_exif(shot):
@@ -85,21 +92,14 @@ def make_exif(shot):
     return exif
 
 
-def _to_8_bits(picture):
-    """Return a uint16 picture divided by 257 and rounded: uint8; strip by strip, which takes little memory."""
-    levels = np.empty(picture.shape, np.uint8)
-    for top in range(0, len(picture), STRIP_PX):
-        rows = picture[top : top + STRIP_PX]
-        levels[top : top + STRIP_PX] = (rows - (rows >> 8) + 128) >> 8
-    return levels
+@contextmanager
+def write_png(path, shape, exif, profile):
+    """Yield a function that takes the next uint16 rows of a picture and writes them to a PNG.
 
-
-def _write_png(path, picture, exif, profile):
-    """Write a uint16 picture as a PNG, strip by strip: Pillow has no 16-bit colour, and a large picture no second copy.
-
+    Pillow has no 16-bit colour, and TensorFlow's encoder neither metadata nor a large picture without copies of it.
     Each row is coded as differences to the pixel on the left, filter 1. Source: the PNG specification, third edition.
     """
-    height, width = picture.shape[:2]
+    height, width = shape[:2]
     packer = zlib.compressobj(level=1)
     with open(path, "wb") as file:
 
@@ -107,14 +107,16 @@ def _write_png(path, picture, exif, profile):
             checked = kind + content
             file.write(struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked)))
 
+        def write_rows(picture):
+            rows = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(-1, 6 * width)
+            coded = np.ones((len(rows), 1 + 6 * width), np.uint8)
+            coded[:, 1:7], coded[:, 7:] = rows[:, :6], rows[:, 6:] - rows[:, :-6]
+            write_chunk(b"IDAT", packer.compress(coded))
+
         file.write(b"\x89PNG\r\n\x1a\n")
         write_chunk(b"IHDR", struct.pack(">2I5B", width, height, 16, 2, 0, 0, 0))  # 16 bits, RGB
         write_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
         write_chunk(b"eXIf", exif)
-        for top in range(0, height, STRIP_PX):
-            rows = np.ascontiguousarray(picture[top : top + STRIP_PX], ">u2").view(np.uint8).reshape(-1, 6 * width)
-            coded = np.ones((len(rows), 1 + 6 * width), np.uint8)
-            coded[:, 1:7], coded[:, 7:] = rows[:, :6], rows[:, 6:] - rows[:, :-6]
-            write_chunk(b"IDAT", packer.compress(coded))
+        yield write_rows
         write_chunk(b"IDAT", packer.flush())
         write_chunk(b"IEND", b"")
