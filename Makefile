@@ -15,7 +15,7 @@ KEPT := ! -name votes.csv ! -name own
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .NOTPARALLEL:  # two targets would train and write the same
-.PHONY: run test lab panel study bench lint reference clean
+.PHONY: run test lab panel study full-size restore bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
 	@$(PY) -m sidlib.report
@@ -34,6 +34,12 @@ study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt
 		name = os.environ['SID_DATASET']; name != 'sample' or sample.build_sample(); \
 		pairs = preprocess.develop_pairs(catalog.load_pairs(name)); \
 		study.run_study(pairs); name != 'sample' or study.leave_one_out(pairs)"
+
+full-size: .venv/ready  ## train the network that restores RAW files at full size: hours; interrupt it like the study
+	$(PY) -c "from sidlib.beyond.full_size import experiment; experiment.train_full_size()"
+
+restore: .venv/ready  ## a dark RAW file to a picture at full size beside it: make restore RAW="my photo.arw" [STOPS=5]
+	@$(PY) -m sidlib.beyond.full_size.restore $(if $(STOPS),--stops "$$STOPS") -- "$$RAW"
 
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q

@@ -158,7 +158,7 @@ def _fit_line(means, variances, line):
 
     A block counts by how well its variance is known, which is relative to the variance that the line before predicts.
     """
-    scale = SPREAD * (variances if line is None else _predict(line, means))
+    scale = SPREAD * (np.maximum(variances, ROUNDING_DN**2) if line is None else _predict(line, means))
     design = np.stack([means, np.ones_like(means)], axis=1) / scale[:, None]
     fitted, _ = nnls(design, variances / scale)  # neither is negative
     return fitted, np.linalg.pinv(design.T @ design)[0, 0] ** 0.5

@@ -21,7 +21,7 @@ from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce
 from sidlib.rawfile import open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
-TILE_PX, MARGIN_PX = 1440, 160
+TILE_PX, MARGIN_PX = 1184, 160
 STRIP_PX = 256  # rows that are rendered at a time
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)

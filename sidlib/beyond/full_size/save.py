@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from sidlib.paths import write_whole
 
 SOFTWARE, EXIF_IFD = 305, 34665
+LARGE_PX = 40_000_000  # the JPEG of a larger picture is half as wide and high, for want of memory
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,15 @@ def save_pictures(strips, shape, shot):
     """
     check_free(shot.path)
     exif, profile = make_exif(shot), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image = Image.new("RGB", shape[1::-1])
+    halved = 1 + (shape[0] * shape[1] > LARGE_PX)
+    image = Image.new("RGB", [-(-side // halved) for side in shape[1::-1]])
     with ExitStack() as whole:
         png, jpeg = (whole.enter_context(write_whole(file)) for file in name_pictures(shot.path))
         with write_png(png, shape, exif.tobytes().removeprefix(b"Exif\0\0"), profile) as write_rows:
             for top, strip in strips:
                 write_rows(strip)
-                image.paste(Image.fromarray(((strip + 128.0) // 257).astype(np.uint8)), (0, top))
+                levels = Image.fromarray(((strip + 128.0) // 257).astype(np.uint8))
+                image.paste(levels.reduce(halved), (0, top // halved))
         image.save(jpeg, quality=95, exif=exif, icc_profile=profile)
 
 
