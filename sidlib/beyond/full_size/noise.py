@@ -13,8 +13,9 @@ ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks of a place that variance and mean are taken of
 SPREAD = 0.17  # relative standard deviation of such a block's variance where there is noise alone
 FEWEST = 16  # blocks that a line can be drawn through
-LOWEST, LOWNESS = 0.1, 0.8  # the share of blocks to begin with, and how low their variance is about
-NEAR = 1.75 * SPREAD  # of the line are the blocks that it is drawn through
+LOWEST, BEGIN = 0.1, 0.8  # the share of blocks to begin with, and about how low their variance is
+NEAR = (1 - 2.5 * SPREAD, 1 + 0.5 * SPREAD)  # of the line's variance: blocks that it follows, few of them with texture
+NEAR_MEAN = 0.915  # times its variance is the mean of those, where there is noise alone (χ² of 68 degrees of freedom)
 USUAL_READ_E = 3.0  # read noise in electrons, taken where a mosaic has too little light to tell its gain
 
 
@@ -106,14 +107,15 @@ def estimate_noise(mosaic, black_dn=0.0):
         kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
     for step in range(30):
         line, error = _fit_line(means[kept], variances[kept], line)
-        line = line if step else line / LOWNESS
-        near = np.abs(variances / _predict(line, means) - 1) < NEAR
+        line = line / (NEAR_MEAN if step else BEGIN)
+        relative = variances / _predict(line, means)
+        near = (relative > NEAR[0]) & (relative < NEAR[1])
         if (near == kept).all() or near.sum() < FEWEST:
             break
         kept = near
     gain, dark = line
     if not gain > 2 * error:
-        return _from_dark(np.median(variances[kept]))
+        return _from_dark(np.median(_predict(line, means)))
     return float(gain), float(max(dark, ROUNDING_DN**2)) ** 0.5
 
 

@@ -21,7 +21,7 @@ CONTENT = {
     "ramp": ramp,
     "drawn": lambda: Image.fromarray(quantize(draw_scene(2, SIZE_PX))),
     "drawn, textured": lambda: Image.fromarray(quantize(draw_scene(1, SIZE_PX))),
-    "photograph": lambda: load_photograph("chelsea").resize((300, 200), Image.Resampling.BICUBIC),
+    "photograph": lambda: load_photograph("china"),
     "photograph, textured": lambda: load_photograph("astronaut").resize((400, 400), Image.Resampling.BICUBIC),
 }
 
