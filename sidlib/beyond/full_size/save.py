@@ -79,7 +79,7 @@ def save_pictures(strips, shape, shot):
                 write_rows(strip)
                 levels = Image.fromarray(((strip + 128.0) // 257).astype(np.uint8))
                 image.paste(levels.reduce(halved), (0, top // halved))
-        image.save(jpeg, quality=95, exif=exif, icc_profile=profile)
+        image.save(jpeg, quality=95, subsampling=0, exif=exif, icc_profile=profile)
 
 
 def make_exif(shot):
