@@ -1,7 +1,7 @@
 """The training of a network for full size: hours on two cores, which may be interrupted and gone on with."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidlib import paths
 from sidlib.backend import keras
@@ -37,15 +37,16 @@ FULL_SIZE = FullSizeExperiment(
     "log_mse",
     augment=True,
     label="full-size",
-    epochs=80,
-    batch_size=16,
+    epochs=64,
+    batch_size=8,
     updates=250,
     drawn=0.7,
     cosine=True,
     clip_norm=1.0,
-    patience=80,
+    patience=64,
     monitor="val_loss",
 )
+PAPER = replace(FULL_SIZE, model="paper_unet", label="full-size-paper", epochs=26)  # in the same time on two cores
 
 
 def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
