@@ -45,18 +45,26 @@ def denoise_picture(signal, ratio, iso, show, denoiser, strength):
 
 
 def denoise_stable(signal, ratio, iso, denoiser, strength):
-    """The capture without its known black error, denoised where its noise is the same everywhere, then amplified.
+    """The capture without its known black error, denoised as the noise of the camera's calibration asks, amplified."""
+    clean = denoise_signal(correct_black(signal, iso), *camera.average_noise(iso), denoiser, strength)
+    return 255 * encode_srgb(render(clean, signal.white_balance, signal.to_srgb, ratio))
 
+
+def denoise_signal(values, gain, variance, denoiser, strength):
+    """Return a signal denoised where its noise is the same everywhere.
+
+    Args:
+        values: float (height, width, channels), black 0, in any unit.
+        gain, variance: of its noise, whose variance is gain × signal + variance; numbers or one a channel.
+        denoiser: one of DENOISERS. strength: times the noise.
     Source: the generalised Anscombe transform and its asymptotically unbiased inverse (Mäkitalo and Foi, IEEE
-    Transactions on Image Processing 2013), with the noise of the camera's calibration.
+    Transactions on Image Processing 2013).
     """
-    gain, variance = camera.average_noise(iso)
-    of_noise = gain * correct_black(signal, iso) + variance  # the variance at each place, as the signal itself tells it
+    of_noise = gain * values + variance  # the variance at each place, as the signal itself tells it
     stable = 2 / gain * np.sqrt(np.maximum(of_noise + 3 / 8 * gain**2, 0))  # now it is 1 everywhere
     low, span = stable.min(), np.ptp(stable)
     clean = low + span * DENOISERS[denoiser]((stable - low) / span, strength / span)
-    camera_rgb = ((clean * gain / 2) ** 2 - gain**2 / 8 - variance) / gain
-    return 255 * encode_srgb(render(camera_rgb, signal.white_balance, signal.to_srgb, ratio))
+    return ((clean * gain / 2) ** 2 - gain**2 / 8 - variance) / gain
 
 
 def list_baselines(usual_ratio):

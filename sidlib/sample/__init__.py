@@ -214,13 +214,18 @@ def expose_mosaic(photograph, box, white_balance, size_px):
     Returns:
         float32 (height, width), DN above black, RGGB; the photograph's white saturates green.
     """
-    pixels = np.asarray(photograph.resize(size_px, Image.Resampling.BICUBIC, box), np.float32) / 255
-    camera_rgb = np.clip(decode_srgb(pixels) @ np.linalg.inv(camera.TO_SRGB).T, 0, 1) / white_balance
-    mosaic = np.empty(pixels.shape[:2], np.float32)
+    camera_rgb = see_photograph(photograph.resize(size_px, Image.Resampling.BICUBIC, box), white_balance)
+    mosaic = np.empty(camera_rgb.shape[:2], np.float32)
     for place, colour in enumerate(camera.PATTERN):
         row, column = divmod(place, 2)
         mosaic[row::2, column::2] = camera_rgb[row::2, column::2, "RGB".index(colour)]
     return mosaic * (camera.WHITE - camera.BLACK)
+
+
+def see_photograph(photograph, white_balance):
+    """Return a photograph as SID's camera would see it under a light: float32 (height, width, 3), white of green 1."""
+    linear = decode_srgb(np.asarray(photograph, np.float32) / 255)
+    return np.clip(linear @ np.linalg.inv(camera.TO_SRGB).T, 0, 1) / np.float32(white_balance)
 
 
 def _measure(photograph):

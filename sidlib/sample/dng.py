@@ -13,11 +13,11 @@ MARK = "simulated by sidlib: "
 
 
 def write_dng(path, counts, exposure_s, scene, name="", unique_id=""):
-    """Write raw counts as an uncompressed CFA DNG with the metadata that a camera would leave.
+    """Write raw counts as an uncompressed DNG with the metadata that a camera would leave.
 
     Args:
         path: of the file.
-        counts: uint16 (H, W), see camera.expose.
+        counts: uint16 (H, W), see camera.expose; or (H, W, 3), linear camera RGB in 0…65535, black 0.
         exposure_s: the exposure time.
         scene: what has iso, f_number and white_balance.
         name, unique_id: text that read_mark finds again, for files that are made by plan.
@@ -27,6 +27,8 @@ def write_dng(path, counts, exposure_s, scene, name="", unique_id=""):
     exif_pointer = 34665
     reserved = 34664  # tifffile writes no pointers: this tag, next to it and in no use, keeps its place
     pattern = ["RGB".index(colour) for colour in camera.PATTERN]
+    is_mosaic = counts.ndim == 2
+    black, white, samples = (camera.BLACK, camera.WHITE, 1) if is_mosaic else (0, 65535, 3)
     matrix = [part for value in camera.XYZ_TO_CAMERA.flat for part in (int(value), 10_000)]
     gains = [Fraction(1 / gain).limit_denominator(10**6) for gain in scene.white_balance]
     neutral = [part for value in gains for part in value.as_integer_ratio()]
@@ -38,25 +40,28 @@ def write_dng(path, counts, exposure_s, scene, name="", unique_id=""):
         ("DNGVersion", "B", 4, (1, 4, 0, 0)),
         ("DNGBackwardVersion", "B", 4, (1, 1, 0, 0)),
         ("UniqueCameraModel", "s", 0, camera.MODEL),
-        ("CFARepeatPatternDim", "H", 2, (2, 2)),
-        ("CFAPattern", "B", 4, pattern),
-        ("CFAPlaneColor", "B", 3, (0, 1, 2)),
-        ("CFALayout", "H", 1, 1),
-        ("BlackLevel", "H", 1, camera.BLACK),
-        ("WhiteLevel", "H", 1, camera.WHITE),
-        ("ActiveArea", "I", 4, (0, 0, *counts.shape)),
+        ("BlackLevel", "H", samples, (black,) * samples),
+        ("WhiteLevel", "H", samples, (white,) * samples),
+        ("ActiveArea", "I", 4, (0, 0, *counts.shape[:2])),
         ("DefaultCropOrigin", "I", 2, (0, 0)),
-        ("DefaultCropSize", "I", 2, counts.shape[::-1]),
+        ("DefaultCropSize", "I", 2, counts.shape[1::-1]),
         ("ColorMatrix1", "2i", 9, matrix),
         ("CalibrationIlluminant1", "H", 1, 21),  # D65
         ("AnalogBalance", "2I", 3, (1, 1) * 3),
         ("AsShotNeutral", "2I", 3, neutral),
         (reserved, "I", 1, 0),
     ]
+    if is_mosaic:
+        tags += [
+            ("CFARepeatPatternDim", "H", 2, (2, 2)),
+            ("CFAPattern", "B", 4, pattern),
+            ("CFAPlaneColor", "B", 3, (0, 1, 2)),
+            ("CFALayout", "H", 1, 1),
+        ]
     tifffile.imwrite(
         path,
         counts,
-        photometric="cfa",
+        photometric="cfa" if is_mosaic else "linear_raw",
         description=MARK + name,
         metadata=None,
         software=False,

@@ -60,13 +60,30 @@ def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
     Returns:
         the network with the lowest validation loss, and the history.
     """
-    run = Run(folder or paths.results_folder("sample"), experiment)
+    known = {"photographs": _checksum(), "val_patches": VALIDATION}
+    folder = folder or paths.results_folder("sample")
+    return train_network(
+        experiment, folder, known, None, lambda: make_stream(experiment, range(VALIDATION), "val"), on_epoch
+    )
+
+
+def train_network(experiment, folder, known, pairs, make_validation, on_epoch=None):
+    """Train a FullSizeExperiment as training.train does, and write its network alone to <folder>/<experiment>.keras.
+
+    Args:
+        known: dict of what tells the pictures from others.
+        pairs: what experiment.make_dataset shows.
+        make_validation: function to the pipeline of patches that validate it.
+    Returns:
+        the network with the lowest validation loss, and the history.
+    """
+    run = Run(folder, experiment)
     with run.lock():
-        run.keep_config({"photographs": _checksum(), "val_patches": VALIDATION})
+        run.keep_config(known)
         if not is_finished(run.folder):
-            validation = make_stream(experiment, range(VALIDATION), "val").cache()
+            validation = make_validation().cache()
             each = experiment.updates
-            fit(run, each, lambda epochs: experiment.make_dataset(None, epochs), lambda model: validation, on_epoch)
+            fit(run, each, lambda epochs: experiment.make_dataset(pairs, epochs), lambda model: validation, on_epoch)
         model, history = load_run(experiment, run.folder.parent)
         network = take_network(model)
         with paths.write_whole(run.folder.with_suffix(".keras")) as path:

@@ -73,10 +73,11 @@ def _convolve_twice(x, filters, name):
 
 
 def _add_blocks(x, count, name):
-    """The residual blocks of a level: each adds what two convolutions find."""
+    """The residual blocks of a level: each adds what two convolutions find, which is nothing at first."""
     for block in range(1, count + 1):
         features = _convolve(x.shape[-1], f"{name}_conv{2 * block - 1}", "relu")(x)
-        features = _convolve(x.shape[-1], f"{name}_conv{2 * block}")(features)
+        last = layers.Conv2D(x.shape[-1], 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv{2 * block}")
+        features = last(features)
         x = layers.Add(name=f"{name}_add{block}")([x, features])
     return x
 

@@ -149,11 +149,15 @@ def load_network():
     Raises:
         FileNotFoundError: there is neither.
     """
-    files = [folder / "full-size.keras" for folder in (paths.results_folder("sample"), paths.RESULTS / "reference")]
-    for file in files:
-        if file.is_file():
-            return keras.saving.load_model(file, compile=False)
-    raise FileNotFoundError(f"{files[0]}: no network for full size is there; make full-size trains it, in hours")
+    if file := find_network("full-size"):
+        return keras.saving.load_model(file, compile=False)
+    raise FileNotFoundError("No network for full size is there: make full-size trains it, in hours")
+
+
+def find_network(name):
+    """Return the file of a network for full size that was trained here, or else that of the repository, or None."""
+    files = [folder / f"{name}.keras" for folder in (paths.results_folder("sample"), paths.RESULTS / "reference")]
+    return next((file for file in files if file.is_file()), None)
 
 
 def main(arguments=None):

@@ -38,6 +38,12 @@ def pack(mosaic):
     return mosaic.reshape(height // 2, 2, width // 2, 2).swapaxes(1, 2).reshape(height // 2, width // 2, 4)
 
 
+def unpack(packed):
+    """Return the mosaic (H, W) that pack made (H / 2, W / 2, 4) of."""
+    height, width, _ = packed.shape
+    return packed.reshape(height, width, 2, 2).swapaxes(1, 2).reshape(2 * height, 2 * width)
+
+
 def stabilise(counts, gain_dn, read_dn):
     """Return counts above black with noise of standard deviation 1 everywhere, and not cut off at black: float32.
 

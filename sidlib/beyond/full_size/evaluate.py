@@ -1,0 +1,186 @@
+"""What restores at full size, held against what does not learn and against the paper's network: the paper's protocol.
+
+The truth is LibRaw's development of the long exposure, as in the authors' code, and every method is told the exposure
+ratio. LibRaw's tone curve is that of BT.709 there, so everything is compared in it.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import rawpy
+import tifffile
+from tqdm import tqdm
+
+from sidlib import paths
+from sidlib.backend import keras
+from sidlib.beyond.baselines import DENOISERS, denoise_signal
+from sidlib.beyond.full_size.restore import find_network, read_capture, restore_capture
+from sidlib.beyond.full_size.stable import align, align_levels, pack, unpack
+from sidlib.evaluation import score_picture
+from sidlib.raw import decode_srgb
+from sidlib.rawfile import open_raw
+
+LIBRAW = {"use_camera_wb": True, "no_auto_bright": True, "output_bps": 16}  # the authors' call
+STRENGTHS = (0.6, 1.0, 1.6, 2.5)  # of the denoisers, times the noise
+RAWTHERAPEE = """[Version]
+AppVersion=5.9
+[Exposure]
+Auto=false
+HistogramMatching=false
+Clip=0
+Compensation={stops:.3f}
+Black=0
+[Directional Pyramid Denoising]
+Enabled=true
+Enhance=false
+Median=false
+Luma=0
+LMethod=SLI
+CMethod=AUT
+C2Method=AUTO
+SMethod=shal
+Chroma=15
+Gamma=1.7
+[Wavelet]
+Enabled=false
+"""
+
+
+def develop_truth(path):
+    """Return LibRaw's development of a long exposure: uint16 (height, width, 3)."""
+    with open_raw(path) as (raw, _):
+        return raw.postprocess(**LIBRAW)
+
+
+def develop_amplified(path, ratio, denoiser=None, strength=1.0, **options):
+    """Return LibRaw's development of a short exposure, its counts multiplied by the exposure ratio.
+
+    Args:
+        denoiser, strength: see baselines.denoise_signal; it sees the four places of the Bayer pattern. None for none.
+        options: of rawpy's postprocess, beside LIBRAW.
+    """
+    mosaic, noise, _ = read_capture(path)
+    counts, inner = align(mosaic.counts, mosaic.pattern)
+    black = align_levels(mosaic.black, mosaic.pattern)
+    signal = pack(counts) - black
+    if denoiser:
+        signal = denoise_signal(signal - noise.black_dn, noise.gain_dn, noise.read_dn**2, denoiser, strength)
+    bright = np.clip(np.rint(signal * ratio + black), 0, mosaic.white).astype(np.uint16)
+    with open_raw(path) as (raw, _):
+        raw.raw_image_visible[:] = unpack(bright)[inner]
+        return raw.postprocess(**LIBRAW, **options)
+
+
+def restore_with(path, ratio, network=None):
+    """Return what a network makes of a short exposure, with the tone curve of the truth."""
+    return encode_bt709(decode_srgb(restore_capture(path, network).render(np.log2(ratio)) / np.float32(65535)))
+
+
+def develop_by_rawtherapee(path, ratio):
+    """Return RawTherapee's development with its automatic noise reduction, with the tone curve of the truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        profile, picture = Path(folder, "dark.pp3"), Path(folder, "picture.tif")
+        profile.write_text(RAWTHERAPEE.format(stops=np.log2(ratio)))
+        command = ["rawtherapee-cli", "-Y", "-b16", "-t", "-o", picture, "-p", profile, "-c", path]
+        subprocess.run(command, check=True, capture_output=True)
+        return encode_bt709(decode_srgb(tifffile.imread(picture) / np.float32(65535)))
+
+
+def encode_bt709(linear):
+    """Return linear light in 0…1 with the curve that LibRaw's development has: uint16 (ITU-R BT.709)."""
+    linear = np.clip(linear, 0, 1)
+    curved = np.where(linear < 0.018, 4.5 * linear, 1.099 * linear**0.45 - 0.099)
+    return np.rint(65535 * curved).astype(np.uint16)
+
+
+def list_methods(val):
+    """Return {name: Method} of all that are compared.
+
+    Args:
+        val: pairs that the strengths of the denoisers are chosen on, by their fitted PSNR.
+    """
+    fbdd = rawpy.FBDDNoiseReductionMode.Full
+    methods = {
+        "amplified": Method(develop_amplified),
+        "amplified, FBDD": Method(partial(develop_amplified, fbdd_noise_reduction=fbdd)),
+    }
+    for denoiser in DENOISERS:
+        tried = [partial(develop_amplified, denoiser=denoiser, strength=strength) for strength in STRENGTHS]
+        fitted_db = [score_pairs(method, val, denoiser).fitted_db.mean() for method in tried]
+        best = int(np.argmax(fitted_db))
+        methods[f"stabilised, {denoiser}"] = Method(tried[best], str(STRENGTHS[best]))
+    if shutil.which("rawtherapee-cli"):
+        methods["RawTherapee"] = Method(develop_by_rawtherapee, RAWTHERAPEE)
+    for name, file in (("the paper's U-Net", "full-size-paper"), ("full size", "full-size")):
+        if path := find_network(file):
+            network = keras.saving.load_model(path, compile=False)
+            methods[name] = Method(partial(restore_with, network=network), str(zlib.crc32(path.read_bytes())))
+    return methods
+
+
+class Method(NamedTuple):
+    """A function of a short exposure's path and the ratio to a picture, uint16, and what tells it from others."""
+
+    restore: Callable
+    version: str = ""
+
+
+def score_methods(pairs, folder=None):
+    """Score all of list_methods on the test pairs of a data set, or go on with it.
+
+    Writes full_size.csv to the folder, a row as soon as it is known, and returns it as DataFrame: method, the columns
+    of score_pairs, and `state`, the checksum of what a row was made from.
+
+    Args:
+        pairs: DataFrame of catalog.load_pairs, with the splits val and test.
+        folder: results folder of the data set; None for results/<data set>.
+    """
+    file = (folder or paths.results_folder(pairs.dataset.iloc[0])) / "full_size.csv"
+    known = pd.read_csv(file, dtype={"scene": str}).set_index(["method", "state"]) if file.is_file() else None
+    tables = []
+    for name, method in list_methods(pairs[pairs.split == "val"]).items():
+        for place, pair in pairs[pairs.split == "test"].iterrows():
+            state = zlib.crc32(pair.short.read_bytes() + method.version.encode())
+            if known is not None and (name, state) in known.index:
+                table = known.loc[[(name, state)]].reset_index()
+            else:
+                table = score_pairs(method.restore, pairs.loc[[place]], name).assign(method=name, state=state)
+            tables.append(table)
+            with paths.write_whole(file) as path:
+                pd.concat(tables).round(4).to_csv(path, index=False)
+    return pd.concat(tables, ignore_index=True)
+
+
+def score_pairs(restore, pairs, title):
+    """Return the scores of a Method's function: a DataFrame, a row a pair of catalog.load_pairs.
+
+    Columns: scene, frame, ratio, iso; mae, mse, psnr_db, ssim, see evaluation.score_picture; and fitted_db, the PSNR
+    after fit_colours.
+    """
+    rows = []
+    for pair in tqdm(pairs.itertuples(), title, len(pairs), unit="picture", file=sys.stdout, leave=False):
+        output, truth = restore(pair.short, pair.ratio) / 257, develop_truth(pair.long) / 257
+        scores = score_picture(output, truth)
+        rows.append(scores | {"fitted_db": score_picture(fit_colours(output, truth), truth)["psnr_db"]})
+    return pairs[["scene", "frame", "ratio", "iso"]].join(pd.DataFrame(rows, index=pairs.index))
+
+
+def fit_colours(output, truth):
+    """Return a picture whose colours are each multiplied and shifted to fit its truth best, by least squares.
+
+    So developers that see brightness and colour otherwise are compared by what they make of noise and detail.
+    """
+    fitted = np.empty(np.shape(output))
+    for colour in range(3):
+        slope, offset = np.polyfit(np.ravel(output[..., colour]), np.ravel(truth[..., colour]), 1)
+        fitted[..., colour] = slope * output[..., colour] + offset
+    return fitted.clip(0, 255)
