@@ -50,8 +50,9 @@ C2Method=AUTO
 SMethod=shal
 Chroma=15
 Gamma=1.7
-[Wavelet]
-Enabled=false
+[RAW Bayer]
+Method=amaze
+Border=0
 """
 
 

@@ -1,4 +1,4 @@
-"""The network for full size, trained on with pairs of a data set: the truth is LibRaw's picture of the long exposure."""
+"""The network for full size, trained on with pairs of a data set; truth is LibRaw's picture of a long exposure."""
 
 import sys
 from dataclasses import dataclass
