@@ -15,7 +15,7 @@ KEPT := ! -name votes.csv ! -name own
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .NOTPARALLEL:  # two targets would train and write the same
-.PHONY: run test lab panel study bench lint reference clean
+.PHONY: run test lab panel study export bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
 	@$(PY) -m sidlib.report
@@ -34,6 +34,10 @@ study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt
 		name = os.environ['SID_DATASET']; name != 'sample' or sample.build_sample(); \
 		pairs = preprocess.develop_pairs(catalog.load_pairs(name)); \
 		study.run_study(pairs); name != 'sample' or study.leave_one_out(pairs)"
+
+export: .venv/ready  ## the best model as ONNX and LiteRT, for programs without Keras, checked against Keras
+	@$(PY) -c "import os; from sidlib import paths; from sidlib.beyond import export; \
+		print(*export.export_networks(paths.results_folder(os.environ['SID_DATASET'])), sep='\n')"
 
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q
