@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sidlib import paths
-from sidlib.backend import keras
+from sidlib.backend import every_device, keras
 from sidlib.dataset import checksum, count_batches, make_dataset
 from sidlib.losses import LOSSES
 from sidlib.models import build_model, source_of
@@ -144,6 +144,7 @@ def train(experiment, pairs, folder=None, on_epoch=None):
     return load_run(experiment, run.folder.parent)
 
 
+@every_device()
 def _fit(run, training, validation, on_epoch):
     """Train from where the run stands to its end."""
     experiment = run.experiment
