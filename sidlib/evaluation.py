@@ -46,8 +46,8 @@ def run(model, pictures):
     Keras models are compiled, with TensorFlow once for all sizes. Other functions are called as they are.
     """
     if isinstance(model, keras.Model) and keras.backend.backend() != "tensorflow":
-        model = model.predict_on_batch
-    elif isinstance(model, keras.Model):
+        return np.asarray(model.predict_on_batch(np.asarray(pictures)), np.float32)
+    if isinstance(model, keras.Model):
         if model not in _compiled:
             known, shape = weakref.ref(model), model.inputs[0].shape
             _compiled[model] = tf.function(lambda batch: known()(batch), input_signature=[tf.TensorSpec(shape)])
