@@ -15,7 +15,7 @@ KEPT := ! -name votes.csv ! -name own
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 
 .NOTPARALLEL:  # two targets would train and write the same
-.PHONY: run test lab panel study full-size restore bench lint reference clean
+.PHONY: run test lab panel study full-size restore export bench lint reference clean
 
 run: .venv/ready  ## from RAW files to the comparison of trained models, with a report of every figure
 	@$(PY) -m sidlib.report
@@ -40,6 +40,10 @@ full-size: .venv/ready  ## train the network that restores RAW files at full siz
 
 restore: .venv/ready  ## a dark RAW file to a picture at full size beside it: make restore RAW="my photo.arw" [STOPS=5]
 	@$(PY) -m sidlib.beyond.full_size.restore $(if $(STOPS),--stops "$$STOPS") -- "$$RAW"
+
+export: .venv/ready  ## the best model as ONNX and LiteRT, for programs without Keras, checked against Keras
+	@$(PY) -c "import os; from sidlib import paths; from sidlib.beyond import export; \
+		print(*export.export_networks(paths.results_folder(os.environ['SID_DATASET'])), sep='\n')"
 
 bench: .venv/ready  ## speed and memory, as ratios
 	$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' -s -q

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sidlib import paths
-from sidlib.backend import keras
+from sidlib.backend import every_device, keras
 from sidlib.dataset import checksum, count_batches, make_dataset
 from sidlib.losses import LOSSES
 from sidlib.models import build_model, source_of
@@ -158,6 +158,7 @@ def train(experiment, pairs, folder=None, on_epoch=None):
     return load_run(experiment, run.folder.parent)
 
 
+@every_device()
 def fit(run, updates, make_training, make_validation, on_epoch=None):
     """Train from where a run stands to its end.
 

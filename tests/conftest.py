@@ -4,9 +4,11 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import numpy as np
 import pytest
 
 from sidlib import catalog, preprocess, sample
+from sidlib.backend import keras, tf
 
 SENSOR_PX = (320, 214)  # width, height: 32 × 22 pixels when developed
 SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china": "test", "flower": "test"}
@@ -30,3 +32,20 @@ def tiny_folder(tmp_path_factory):
 def tiny_pairs(tiny_folder):
     """The developed pairs of the tiny data set: 6 train, 2 val, 4 test."""
     return preprocess.develop_pairs(catalog.load_pairs(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def differentiate():
+    """A function that returns the gradient of the sum of what a function makes of an array, with TensorFlow or JAX."""
+
+    def differentiate(function, values):
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return np.asarray(jax.grad(lambda values: function(values).sum())(values))
+        values = tf.Variable(values)
+        with tf.GradientTape() as tape:
+            result = function(values)
+        return tape.gradient(result, values).numpy()
+
+    return differentiate

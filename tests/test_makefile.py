@@ -105,9 +105,10 @@ def test_a_notebook_that_fails_stops_the_run_and_shows_the_cell(checkout):
     assert "ZeroDivisionError" in run.stderr and "Done" not in run.stderr
 
 
-@pytest.mark.parametrize(
-    "target", ["run", "test", "lab", "panel", "study", "full-size", "restore", "bench", "lint", "reference"]
-)
+TARGETS = "run test lab panel study full-size restore export bench lint reference"
+
+
+@pytest.mark.parametrize("target", TARGETS.split())
 def test_nothing_is_started_that_another_environment_could_have(checkout, target):
     commands = make(checkout, "-n", target).stdout
     assert not re.search(r"\bjupyter\b", commands)
