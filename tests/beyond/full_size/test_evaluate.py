@@ -1,0 +1,117 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidlib import catalog, raw
+from sidlib.beyond.full_size import evaluate, network, stable
+from sidlib.evaluation import METRICS
+from sidlib.sample import sharp
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A val and a test scene of the sharp data set: two pairs each."""
+    folder = tmp_path_factory.mktemp("data") / "sharp"
+    for scene in sharp.plan_sharp():
+        if scene.number in ("10010", "20002"):
+            sharp.photograph_sharp(scene, folder)
+    return catalog.load_pairs(folder)
+
+
+@pytest.fixture
+def two_methods(monkeypatch):
+    """The network is untrained: it demosaics."""
+    demosaic = network.build_residual_unet((4, 8))
+    methods = {
+        "amplified": evaluate.Method(evaluate.develop_amplified),
+        "full size": evaluate.Method(lambda path, ratio: evaluate.restore_with(path, ratio, demosaic), "1"),
+    }
+    monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
+    return methods
+
+
+def test_packing_is_undone():
+    mosaic = np.arange(24).reshape(4, 6)
+    np.testing.assert_array_equal(stable.unpack(stable.pack(mosaic)), mosaic)
+
+
+def test_the_curve_is_that_of_libraw(pairs):
+    """LibRaw's curve over its linear development."""
+    path = pairs.long.iloc[0]
+    with evaluate.open_raw(path) as (file, _):
+        linear = file.postprocess(**evaluate.LIBRAW, gamma=(1, 1)) / 65535
+    off = evaluate.encode_bt709(linear) / 257 - evaluate.develop_truth(path) / 257
+    assert np.abs(off).max() < 0.5
+
+
+def test_all_methods_show_the_same_picture_in_its_place(pairs, two_methods):
+    pair = pairs[pairs.split == "test"].iloc[-1]
+    truth = evaluate.develop_truth(pair.long).astype(float)
+    for method in two_methods.values():
+        picture = method.restore(pair.short, pair.ratio).astype(float)
+        assert picture.shape == truth.shape
+        block = [np.add.reduceat(np.add.reduceat(p, range(0, 500, 20)), range(0, 500, 20), 1) for p in (picture, truth)]
+        assert np.corrcoef(*(each.ravel() for each in block))[0, 1] > 0.9
+
+
+def test_denoising_lowers_the_error_and_keeps_odd_sizes(pairs):
+    few = pairs[pairs.split == "test"]
+    plain = evaluate.score_pairs(evaluate.develop_amplified, few, "plain")
+    denoised = evaluate.score_pairs(
+        lambda path, ratio: evaluate.develop_amplified(path, ratio, "total variation", 1.0), few, "denoised"
+    )
+    assert (denoised.fitted_db > plain.fitted_db + 1).all()
+    assert (plain.fitted_db >= plain.psnr_db).all()
+
+
+def test_colours_are_fitted_one_by_one():
+    truth = np.random.default_rng(0).uniform(50, 200, (20, 30, 3))
+    np.testing.assert_allclose(evaluate.fit_colours((truth - [10, 20, 30]) / [2, 1, 0.8], truth), truth)
+
+
+def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, two_methods, tmp_path, monkeypatch):
+    whole = evaluate.score_methods(pairs, tmp_path)
+    assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2 and whole[METRICS].notna().all(axis=None)
+    pd.read_csv(tmp_path / "full_size.csv")[:3].to_csv(tmp_path / "full_size.csv", index=False)
+    calls = []
+    two_methods["full size"] = evaluate.Method(
+        lambda *of: calls.append(of) or two_methods["amplified"].restore(*of), "1"
+    )
+    again = evaluate.score_methods(pairs, tmp_path)
+    assert len(calls) == 1 and again.mae[:3].tolist() == pytest.approx(whole.mae[:3].round(4))
+    two_methods["full size"] = two_methods["full size"]._replace(version="2")
+    evaluate.score_methods(pairs, tmp_path)
+    assert len(calls) == 3
+
+
+def test_rawtherapee_is_told_what_to_do(pairs, monkeypatch):
+    """It writes a picture as its profile says; here in its place something that checks it."""
+    short = pairs.short.iloc[0]
+
+    def run(command, **options):
+        profile = command[command.index("-p") + 1].read_text()
+        assert "Compensation=6.644" in profile and "CMethod=AUT" in profile and command[-1] == short
+        evaluate.tifffile.imwrite(command[command.index("-o") + 1], np.full((4, 6, 3), 65535, np.uint16))
+
+    monkeypatch.setattr(evaluate.subprocess, "run", run)
+    assert (evaluate.develop_by_rawtherapee(short, 100) == 65535).all()
+
+
+def test_strengths_are_chosen_on_val(pairs, monkeypatch):
+    seen = []
+
+    def score(restore, of, title):
+        seen.append(set(of.split))
+        return pd.DataFrame({"fitted_db": [-abs(restore.keywords["strength"] - 1.6)]})
+
+    monkeypatch.setattr(evaluate, "score_pairs", score)
+    monkeypatch.setattr(evaluate, "find_network", lambda name: None)
+    methods = evaluate.list_methods(pairs[pairs.split == "val"])
+    assert methods["stabilised, total variation"].restore.keywords["strength"] == 1.6
+    assert all(splits == {"val"} for splits in seen)
+
+
+def test_a_damaged_file_is_named(pairs, tmp_path):
+    (tmp_path / "no.dng").write_bytes(b"nothing" * 99)
+    with pytest.raises(raw.RawError, match="no.dng"):
+        evaluate.develop_amplified(tmp_path / "no.dng", 100)

@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sidlib import catalog, paths
+from sidlib.backend import keras
+from sidlib.beyond.full_size import finetune, network
+from sidlib.raw import encode_srgb
+from sidlib.sample import sharp
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A train and a val scene of the sharp data set: two pairs each."""
+    folder = tmp_path_factory.mktemp("data") / "sharp"
+    for scene in sharp.plan_sharp():
+        if scene.number in ("00005", "20001"):
+            sharp.photograph_sharp(scene, folder)
+    return catalog.load_pairs(folder)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    file = tmp_path / "full-size.keras"
+    network.build_residual_unet((4, 8)).save(file)
+    monkeypatch.setattr(finetune, "find_network", lambda name: file)
+
+
+def test_patches_and_truths_lie_over_each_other_at_the_brightness_of_the_ratio(pairs):
+    pair = next(finetune.develop_truths(pairs[pairs.split == "train"]).itertuples())
+    packed, look, truth = finetune.read_pair(pair, np.random.default_rng(0))
+    assert packed.shape == (finetune.PATCHES, 64, 64, 4) and truth.shape == (finetune.PATCHES, 128, 128, 3)
+    trainer = network.build_trainer(network.build_residual_unet((4, 8)))  # untrained, it demosaics
+    shown = np.asarray(trainer([packed, look])).clip(0, 255)
+    assert np.abs(shown.mean((1, 2)) - truth.mean((1, 2)))[:, :2].max() < 6  # blue is dark, and its noise cut off at 0
+    for output, expected in zip(shown, truth, strict=True):
+        assert np.corrcoef(output.ravel(), expected.ravel())[0, 1] > 0.8
+
+
+def test_truths_are_libraws_and_are_developed_once(pairs):
+    known = finetune.develop_truths(pairs)
+    times = [file.stat().st_mtime_ns for file in known.truth.unique()]
+    again = finetune.develop_truths(pairs)
+    assert [file.stat().st_mtime_ns for file in again.truth.unique()] == times
+    truth = np.load(known.truth.iloc[0])
+    with finetune.open_raw(pairs.long.iloc[0]) as (file, _):
+        linear = file.postprocess(**finetune.LIBRAW, gamma=(1, 1)) / 65535
+    assert np.abs(encode_srgb(linear) - truth / 65535).max() < 0.005
+
+
+def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(pairs, trained, tmp_path):
+    tiny = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
+    whole, history = finetune.tune(pairs, tmp_path / "whole", tiny)
+    assert len(history) == 2 and paths.RESULTS not in (tmp_path / "whole").parents
+
+    class Cut(Exception):
+        pass
+
+    def cut(history):
+        raise Cut
+
+    with pytest.raises(Cut):
+        finetune.tune(pairs, tmp_path / "cut", tiny, on_epoch=cut)
+    again, resumed = finetune.tune(pairs, tmp_path / "cut", tiny)
+    np.testing.assert_array_equal(resumed.val_loss, history.val_loss)
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    first = keras.saving.load_model(finetune.find_network("full-size"), compile=False)
+    moved = [np.abs(a - b).max() for a, b in zip(first.get_weights(), whole.get_weights(), strict=True)]
+    assert 0 < max(moved) < 0.01
+
+
+def test_pictures_smaller_than_a_patch_are_named(pairs, monkeypatch):
+    monkeypatch.setattr(finetune, "PATCH_PX", 1000)
+    pair = next(finetune.develop_truths(pairs).itertuples())
+    with pytest.raises(ValueError, match=f"{pair.short.name}: smaller than a patch"):
+        finetune.read_pair(pair, np.random.default_rng(0))
