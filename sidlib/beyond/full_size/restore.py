@@ -85,7 +85,11 @@ def restore(path, stops=None):
 def restore_capture(path, network=None, show_progress=False):
     """Return the Restoration of a RAW file, see restore; the network is that of load_network unless one is given."""
     network = network or load_network()
-    mosaic, noise, shot = read_capture(path)
+    return restore_mosaic(*read_capture(path), network, show_progress)
+
+
+def restore_mosaic(mosaic, noise, shot, network, show_progress=False):
+    """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture for what else it takes."""
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
     signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
     counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)

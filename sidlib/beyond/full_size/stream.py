@@ -27,6 +27,8 @@ CAMERAS = np.array(
         (12161, -4457, -1069, -5034, 12874, 2400, -795, 1724, 6904),  # Fujifilm X100
     ]
 )
+FLAT, DARK = 0.1, 0.15  # shares of patches of one colour, and of those that are up to DARKEST times darker than others
+DARKEST = 1000
 OTHER_COLOURS = 0.05  # the standard deviation of a factor on each of these numbers
 GAINS = (1, 3.2)  # of red and of blue: from lamplight to shade
 # What is drawn log-uniformly. The calibrated camera has 0.05 to 24 counts an electron, and 1.1 to 21 electrons.
@@ -76,11 +78,20 @@ def load_scenes(split):
 
 
 def crop_patch(scenes, pool, drawn, rng):
-    """Return a patch of a photograph or a drawn scene, jittered and flipped: float32 (PATCH_PX, PATCH_PX, 3), 0…1."""
+    """Return a patch of a photograph or a drawn scene, jittered and flipped: float32 (PATCH_PX, PATCH_PX, 3), 0…1.
+
+    Some are of one colour, saturated ones among them, and some next to black: there a network must add nothing.
+    """
     size_px = (PATCH_PX, PATCH_PX)
-    is_drawn = rng.random() < drawn
-    patch = crop_drawn(pool, rng, size_px) if is_drawn else crop_scene(scenes, rng, size_px, REDUCED)
+    if rng.random() < FLAT:
+        patch = np.tile(decode_srgb(rng.uniform(-0.2, 1.2, 3).clip(0, 1)), (*size_px, 1)).astype(np.float32)
+    elif rng.random() < drawn:
+        patch = crop_drawn(pool, rng, size_px)
+    else:
+        patch = crop_scene(scenes, rng, size_px, REDUCED)
     (patch,) = flip((jitter(patch, rng),), rng)
+    if rng.random() < DARK:
+        patch = patch / np.float32(_draw_log(rng, (1, DARKEST)))
     return patch.swapaxes(0, 1) if rng.random() < 0.5 else patch
 
 
