@@ -84,7 +84,9 @@ def describe_layers(model, height, width):
     of the others is small).
     """
     described = model.layers[1:]  # all but the input
-    outputs = keras.Model(model.input, [layer.output for layer in described])(ops.zeros((1, height, width, 3)))
+    outputs = keras.Model(model.input, [layer.output for layer in described])(
+        ops.zeros((1, height, width, model.input.shape[-1]))
+    )
     rows = []
     for layer, output in zip(described, outputs, strict=True):
         _, height, width, channels = output.shape

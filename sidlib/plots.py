@@ -170,6 +170,21 @@ def plot_ways(table):
     return figure
 
 
+def plot_stabilised(table):
+    """Return noise against signal, before and after it is made the same everywhere.
+
+    Args:
+        table: DataFrame of electrons (mean), before (standard deviation in counts) and after.
+    """
+    figure, axes = _start(1, 2, (8, 2.8))
+    titles = {"before": "counts", "after": "stabilised"}
+    for axis, (column, title), colour in zip(axes.flat, titles.items(), (SHORT_COLOUR, LONG_COLOUR), strict=True):
+        axis.plot(table.electrons, table[column], "o-", color=colour)
+        axis.set(title=title, xscale="log", xlabel="electrons a pixel", ylabel="standard deviation of the noise")
+        axis.set_ylim(0, 1.25 * table[column].max())
+    return figure
+
+
 def plot_activations(curves):
     """Return activation functions side by side.
 
@@ -346,27 +361,6 @@ def plot_seeds(labels, values, xlabel, reference=None):
         figure.legend(frameon=False, loc="outside upper right")
     axis.set(yticks=range(len(rows)), yticklabels=rows, xlabel=xlabel)
     axis.grid(True, axis="x")
-    return figure
-
-
-def plot_grid(grid, xlabel):
-    """Return the MAE of the deck's full grid: a row a model and activation, a colour a loss, filled where flips are on.
-
-    Args:
-        grid: DataFrame with columns model, activation, loss, augment, mae.
-        xlabel: what mae was measured on.
-    """
-    rows = list(dict.fromkeys(zip(grid.model, grid.activation, strict=True)))[::-1]
-    colours = dict(zip(dict.fromkeys(grid.loss), SPLIT_COLOURS.values(), strict=False))
-    figure, (axis,) = _start(1, 1, (8, 0.4 * len(rows) + 1.2), squeeze=True)
-    for (loss, augment), group in grid.groupby(["loss", "augment"], sort=False):
-        places = [rows.index(key) for key in zip(group.model, group.activation, strict=True)]
-        label = f"{loss.upper()}, {'flips' if augment else 'no flips'}"
-        filled = colours[loss] if augment else "none"
-        axis.scatter(group.mae, places, 55, filled, "o", edgecolors=colours[loss], linewidths=1.6, label=label)
-    axis.set(yticks=range(len(rows)), yticklabels=[f"{model}, {act}" for model, act in rows], xlabel=xlabel)
-    axis.grid(True, axis="both")
-    figure.legend(frameon=False, loc="outside upper right", ncols=3)
     return figure
 
 

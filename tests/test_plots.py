@@ -3,7 +3,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sidlib import catalog, models, plots
-from sidlib.beyond import study
 
 
 def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel():
@@ -95,11 +94,11 @@ def test_each_seed_has_its_dot_and_each_label_its_mean():
     assert [text.get_text() for text in axis.texts] == ["5.00", "2.00"]
 
 
-def test_the_grid_has_a_dot_an_experiment():
-    grid = pd.DataFrame(vars(e) | {"mae": float(place)} for place, e in enumerate(study.GRID))
-    (axis,) = plots.plot_grid(grid, "MAE").axes
-    assert sum(len(dots.get_offsets()) for dots in axis.collections) == 36
-    assert len(axis.get_yticks()) == 6
+def test_noise_is_drawn_before_and_after_it_is_stabilised():
+    table = pd.DataFrame({"electrons": [1.0, 10.0], "before": [2.0, 6.0], "after": [1.0, 1.1]})
+    axes = plots.plot_stabilised(table).axes
+    assert [axis.lines[0].get_ydata().tolist() for axis in axes] == [[2.0, 6.0], [1.0, 1.1]]
+    assert [axis.get_title() for axis in axes] == ["counts", "stabilised"]
 
 
 def test_the_axis_of_a_history_names_its_loss():

@@ -111,7 +111,5 @@ class DepthToSpace(layers.Layer):
 
 MODELS = COURSE_MODELS | {
     "rcan": build_rcan,
-    # RCAN without one of its ideas, to measure what the idea is worth:
-    "rcan_no_attention": partial(build_rcan, attention=False),
-    "rcan_full_size": partial(build_rcan, filters=24, stride=1),  # as many multiply-accumulates
+    "rcan_no_attention": partial(build_rcan, attention=False),  # to measure what the attention is worth
 }

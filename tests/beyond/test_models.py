@@ -6,7 +6,7 @@ from sidlib.beyond import models
 from sidlib.models import describe_layers, source_of
 
 
-@pytest.mark.parametrize("name", ["rcan", "rcan_no_attention", "rcan_full_size"])
+@pytest.mark.parametrize("name", ["rcan", "rcan_no_attention"])
 @pytest.mark.parametrize("size", [(8, 8), (9, 11), (13, 17)])
 def test_the_output_has_the_inputs_size_and_range(name, size, tmp_path):
     model = models.build_model(name, "relu", "amplified16", unit=True, linear=True, residual=True)
@@ -59,7 +59,6 @@ def test_depth_to_space_is_tensorflows():
 def test_the_best_model_costs_no_more_than_the_dense_cnn():
     costs = {
         name: describe_layers(models.build_model(name, "leaky_relu", "dark8"), 86, 128).multiply_accumulates.sum()
-        for name in ("dense_cnn", "rcan", "rcan_full_size")
+        for name in ("dense_cnn", "rcan")
     }
     assert costs["rcan"] < costs["dense_cnn"]
-    assert costs["rcan_full_size"] == pytest.approx(costs["rcan"], rel=0.05)

@@ -14,12 +14,6 @@ from sidlib.models import source_of
 from sidlib.training import Experiment
 
 
-def test_the_grid_is_the_decks_24_experiments_and_12_with_ssim():
-    assert len(study.GRID) == len(set(study.GRID)) == 36
-    assert sum(experiment.loss != "ssim" for experiment in study.GRID) == 24
-    assert set(training.COURSE_EXPERIMENTS) <= set(study.GRID)
-
-
 def test_the_full_budget_is_the_decks_number_of_updates():
     deck = 20 * -(-1865 // 10)
     scenes = sample.plan_scenes(sample.PHOTOGRAPHS)

@@ -161,6 +161,12 @@ def score_methods(pairs, folder=None):
     return pd.concat(tables, ignore_index=True)
 
 
+def load_scores(folder):
+    """Return the table of score_methods in a results folder, or else the sharp data set's that comes along."""
+    file = folder / "full_size.csv"
+    return pd.read_csv(file if file.is_file() else paths.RESULTS / "reference" / file.name, dtype={"scene": str})
+
+
 def score_pairs(restore, pairs, title):
     """Return the scores of a Method's function: a DataFrame, a row a pair of catalog.load_pairs.
 

@@ -1,0 +1,75 @@
+"""Restoring captures of 12, 24 and 61 megapixels: the network, the paper's, and LibRaw's development as the floor.
+
+Each runs in a process of its own, whose time and peak memory are taken, in one run; `make bench` writes the table to
+results/benchmarks/full_size.csv. The paper's network runs on the smallest alone, in the same tiles.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidlib import paths
+from sidlib.sample import camera, dng, plan_scenes
+from sidlib.sample.photographs import PHOTOGRAPHS
+
+SIZES_PX = {12: (4240, 2832), 24: (6000, 4000), 61: (9504, 6336)}  # width, height by megapixels
+SET_UP = """
+import resource, sys, time
+from sidlib.backend import keras
+from sidlib.beyond.full_size import network, restore
+from sidlib.rawfile import open_raw
+def develop():
+    with open_raw(path) as (raw, _):
+        raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16)
+def save_restored(model):
+    restoration = restore.restore_capture(path, model)
+    for _ in restoration.render_strips(8):
+        pass
+path = sys.argv[1]
+"""
+WAYS = {
+    "LibRaw": "run = develop",
+    "full size": "model = restore.load_network(); run = lambda: save_restored(model)",
+    "the paper's U-Net": "model = network.build_paper_unet(); run = lambda: save_restored(model)",
+}
+MEASURE = """
+began = time.perf_counter(); run(); seconds = time.perf_counter() - began
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+rows = []
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory):
+    folder, scene = tmp_path_factory.mktemp("bench"), plan_scenes(PHOTOGRAPHS)[0]
+    rng = np.random.default_rng(0)
+    tile = camera.expose(rng.uniform(0, 8000, (472, 424)).astype(np.float32), 300, 800, rng)
+    for megapixels, (width, height) in SIZES_PX.items():
+        counts = np.tile(tile, (-(-height // 472), -(-width // 424)))[:height, :width]
+        dng.write_dng(folder / f"{megapixels}.dng", np.ascontiguousarray(counts), 0.033, scene)
+    return folder
+
+
+@pytest.mark.parametrize("megapixels", SIZES_PX)
+@pytest.mark.parametrize("way", WAYS)
+def bench_way(way, megapixels, captures):
+    if way == "the paper's U-Net" and megapixels > 12:
+        pytest.skip("minutes")
+    command = [sys.executable, "-c", SET_UP + WAYS[way] + MEASURE, captures / f"{megapixels}.dng"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, peak_gib = map(float, output.split()[-2:])
+    rows.append({"way": way, "megapixels": megapixels, "seconds": seconds, "peak_gib": peak_gib})
+
+
+def bench_ratios():
+    table = pd.DataFrame(rows)
+    ours = table[table.way == "full size"].set_index("megapixels").seconds
+    table = table.assign(times_of_full_size=table.seconds / table.megapixels.map(ours)).set_index(["way", "megapixels"])
+    with paths.write_whole(paths.RESULTS / "benchmarks" / "full_size.csv") as path:
+        table.round(3).to_csv(path)
+    print("\n" + table.round(2).to_string())
+    assert table.times_of_full_size["the paper's U-Net", 12] >= 3
+    assert table.peak_gib["full size"].max() < 1.5
