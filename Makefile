@@ -35,8 +35,10 @@ study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt
 		pairs = preprocess.develop_pairs(catalog.load_pairs(name)); \
 		study.run_study(pairs); name != 'sample' or study.leave_one_out(pairs)"
 
-full-size: .venv/ready  ## train the network that restores RAW files at full size: hours; interrupt it like the study
-	$(PY) -c "from sidlib.beyond.full_size import experiment; experiment.train_full_size()"
+full-size: .venv/ready  ## train the network that restores RAW files at full size, its rival, and score all: interrupt it like the study
+	$(PY) -c "from sidlib import catalog; from sidlib.sample import sharp; from sidlib.beyond.full_size import evaluate, experiment; \
+		experiment.train_full_size(); experiment.train_full_size(experiment=experiment.PAPER); \
+		sharp.build_sharp(); evaluate.score_methods(catalog.load_pairs('sharp'))"
 
 restore: .venv/ready  ## a dark RAW file to a picture at full size beside it: make restore RAW="my photo.arw" [STOPS=5]
 	@$(PY) -m sidlib.beyond.full_size.restore $(if $(STOPS),--stops "$$STOPS") -- "$$RAW"
@@ -61,11 +63,13 @@ reference: .venv/ready  ## run the sample and its study anew, and keep outputs, 
 	mkdir -p results/reference
 	cp -r results/benchmarks results/reference/
 	$(EXECUTE) --inplace $(filter notebooks/01% notebooks/02% notebooks/03% notebooks/04%,$(NOTEBOOKS))
-	$(MAKE) study
-	cd results/sample && cp study.csv study_scores.csv leave_one_out.csv best.keras ../reference/
-	$(EXECUTE) --inplace $(filter notebooks/05% notebooks/06%,$(NOTEBOOKS)) notebooks/panel.ipynb
+	$(MAKE) study full-size
+	cd results/sample && cp study.csv study_scores.csv leave_one_out.csv best.keras full-size.keras ../reference/
+	cp results/sharp/full_size.csv results/reference/
+	$(EXECUTE) --inplace $(filter notebooks/05% notebooks/06% notebooks/07%,$(NOTEBOOKS)) notebooks/panel.ipynb
 	$(COALESCE) $(NOTEBOOKS) notebooks/panel.ipynb
 	cd results/sample && cp -r summary.csv figures ../reference/
+	cp results/sharp/figures/*.png results/reference/figures/
 	$(PY) -m pytest -m browser
 	cp results/fast/sample/panel.png results/reference/figures/
 

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from sidlib.beyond.full_size import checks, network, noise, restore
+from sidlib.evaluation import score_picture
+from sidlib.raw import decode_srgb
+from sidlib.sample import load_photograph
+
+DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The network that comes along."""
+    return restore.load_network()
+
+
+@pytest.mark.parametrize("name", checks.CAMERAS)
+def test_a_camera_photographs_what_demosaicing_shows_again(name):
+    picture = np.asarray(load_photograph("flower").resize((320, 214)), float)
+    output = checks.restore_photograph(DEMOSAIC, decode_srgb(picture / 255), checks.CAMERAS[name], 5000)
+    assert output.shape == picture.shape
+    assert np.abs(output.mean((0, 1)) - picture.mean((0, 1))).max() < 3
+
+
+def test_the_checks_tell_a_good_network_from_one_that_leaves_the_noise():
+    assert abs(checks.measure_levels(DEMOSAIC, 128)[300]) < 0.02  # much light: the mean is kept by any
+    assert checks.measure_flat(DEMOSAIC, side_px=128).noise.min() > 10
+    assert checks.measure_black(DEMOSAIC, side_px=128) > 50
+
+
+def test_noise_is_estimated_of_cameras_that_training_did_not_see():
+    rng = np.random.default_rng(0)
+    linear = decode_srgb(np.asarray(load_photograph("flower")) / 255)
+    for of in checks.CAMERAS.values():
+        mosaic, known = checks.photograph(linear, of, 300, rng)
+        found = noise.estimate_noise(mosaic)
+        np.testing.assert_allclose(found, known[:2], rtol=0.15)
+
+
+def test_brightness_is_kept(trained):
+    levels = checks.measure_levels(trained)
+    assert levels.abs().max() < 0.02, levels
+
+
+def test_flat_colours_stay_flat_and_their_colour(trained):
+    flat = checks.measure_flat(trained)
+    assert flat.grid.max() <= 2 and flat.off.max() <= 5, flat
+
+
+def test_black_stays_black(trained):
+    assert checks.measure_black(trained, iso=3200) < 3
+
+
+def test_little_is_lost_with_estimated_noise(trained):
+    table = checks.compare_cameras(trained, ["flower"], [30])
+    assert (table.known_db - table.estimated_db < 0.5).all(), table
+
+
+def test_it_is_better_than_no_network(trained):
+    picture = np.asarray(load_photograph("astronaut"), float)
+    scores = [
+        score_picture(checks.restore_photograph(model, decode_srgb(picture / 255), checks.SONY, 30), picture)
+        for model in (trained, DEMOSAIC)
+    ]
+    assert scores[0]["psnr_db"] > scores[1]["psnr_db"] + 6
