@@ -45,7 +45,7 @@ def read_names(check):
 
 
 def read_pixels(check):
-    return [picture["pixels"] for picture in check.viewer.stage.pictures]
+    return [picture["pixels"].data for picture in check.viewer.stage.pictures]
 
 
 def test_the_same_test_picture_is_chosen_by_default(tiny_pairs):

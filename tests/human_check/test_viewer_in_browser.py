@@ -32,7 +32,7 @@ window.model = {
   on: (names, act) => listeners.push([names, act]),
 };
 window.tell = (change) => {
-  for (const picture of (change.pictures ?? []).filter(({ pixels }) => typeof pixels === "string")) {
+  for (const picture of [...(change.pictures ?? []), ...(change.details ?? [])].filter(({ pixels }) => typeof pixels === "string")) {
     const bytes = Uint8Array.from(atob(picture.pixels), (of) => of.charCodeAt(0));
     const shifted = new Uint8Array(bytes.length + 1); // pieces of a message begin anywhere
     shifted.set(bytes, 1);
@@ -109,7 +109,7 @@ def open_viewer(page, pictures, **state):
     page.wait_for_function("() => Boolean(window.start)")
     first = {name: getattr(stage.Stage(), name) for name in ("colours", "busy", "zoom", "across", "down", "stops")}
     first |= {"offered": [{"name": name, "title": name, "detail": name} for name in pictures], "shown": list(pictures)}
-    first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "status": "ready"}
+    first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "details": [], "status": "ready"}
     first |= {"scored": "truth" in pictures, "pictures": hand_over(pictures)}
     page.evaluate("first => start(first)", first | state)
     settle(page)
@@ -369,6 +369,37 @@ def test_four_pictures_of_12_megapixels_move_as_fast(page):
     print("redraws", round(measured["redraws"]), "of", round(measured["frames"]), "ms", np.median(measured["spent"]))
     assert measured["redraws"] > 0.9 * measured["frames"]
     assert np.median(measured["spent"]) < 16
+
+
+def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_it_was(page):
+    whole = np.rint(np.random.default_rng(0).uniform(0, 255, (804, 1203, 3)))
+    reduced = np.pad(whole, [(0, 0), (0, 1), (0, 0)], "edge").reshape(201, 4, 301, 4, 3).mean((1, 3))
+    large = {"name": "", "size": [1203, 804]}
+    base = hand_over({"large": reduced})[0] | large | {"part": [0, 0, 1204 / 1203, 1]}
+    page.set_viewport_size({"width": 800, "height": 700})
+    open_viewer(page, {"small": reduced})
+    page.evaluate("base => tell({ pictures: [...state.pictures, base] })", base)
+    settle(page)
+    box = find(page, "large").bounding_box()
+    assert box["width"] > 600 and box["y"] < find(page, "small").bounding_box()["y"]
+    page.get_by_role("button", name="A pixel as a pixel").click()
+    settle(page)
+    across, zoom, wide = page.evaluate("[state.across, state.zoom, document.querySelector('.sid-large canvas').width]")
+    assert zoom == pytest.approx(1203 / wide)
+    blurred = read_canvas(page, "large").astype(float)
+    rows, columns = slice(190, 610), slice(400, 800)
+    detail = hand_over({"large": whole[rows, columns]})[0] | large
+    part = [400 / 1203, 190 / 804, 400 / 1203, 420 / 804]
+    page.evaluate("detail => tell({ details: [detail] })", detail | {"part": part})
+    settle(page)
+    sharp = read_canvas(page, "large").astype(float)
+    left, top = round(across * (1203 - wide)), round(0.5 * (804 - sharp.shape[0]))
+    expected = whole[top : top + sharp.shape[0], left : left + wide]
+    inner = (slice(190 - top + 2, 610 - top - 2), slice(400 - left + 2, 800 - left - 2))
+    np.testing.assert_array_equal(sharp[inner], expected[inner])
+    assert np.abs(blurred[inner] - expected[inner]).mean() > 20
+    outer = np.s_[:, : 400 - left - 2]
+    np.testing.assert_array_equal(sharp[outer], blurred[outer])
 
 
 def test_scores_of_the_visible_part_stand_there_for_that_part_alone(page):
