@@ -25,17 +25,16 @@ class Large:
         height, width = self.restoration.shape[:2]
         fits = (max(level.shape) <= SCREEN_PX * view.zoom for level in self.levels)
         number = next(number for number, fit in enumerate(fits) if fit)
-        level, scale = self.levels[number], 2**number
-        rows, columns = find_part(level.shape, view)
-        picture = level.render(stops, (rows, columns))
-        start, size = (columns.start / width, rows.start / height), (picture.shape[1] / width, picture.shape[0] / height)
+        rows, columns = find_part(self.levels[number].shape, view)
+        picture = self.levels[number].render(stops, (rows, columns))
+        across, down = 2**number / width, 2**number / height  # of a pixel, as fractions of the whole
         return {
             "name": "",
             "title": "restored at full size",
             "detail": "",
             "caption": f"{width} × {height} pixels, {stops:+.1f} stops",
             "size": [width, height],
-            "part": [scale * fraction for fraction in start + size],
+            "part": [across * columns.start, down * rows.start, across * picture.shape[1], down * picture.shape[0]],
             "height": picture.shape[0],
             "width": picture.shape[1],
             "pixels": ((picture + 128.0) // 257).astype("uint8").tobytes(),

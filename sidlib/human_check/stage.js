@@ -81,7 +81,7 @@ function draw(canvas, { levels, size, part: [left, top, wide, high] }, { zoom, a
   const [width, height, rest] = [wholeWidth / zoom, wholeHeight / zoom, 1 - edge / canvas.width];
   const x = across * (wholeWidth - width) - left * wholeWidth;
   const y = down * (wholeHeight - height) - top * wholeHeight;
-  const isSmooth = scale < 1 || size[0] * wide > levels[0].width + 1; // its pixels are not the picture's
+  const isSmooth = scale < 0.999 || size[0] * wide > levels[0].width + 1; // its pixels are not the picture's
   Object.assign(pen, { imageSmoothingEnabled: isSmooth, imageSmoothingQuality: "medium" });
   pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, edge, 0, canvas.width - edge, canvas.height);
 }

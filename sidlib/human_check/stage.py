@@ -16,10 +16,10 @@ class Stage(anywidget.AnyWidget):
 
     Attributes:
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, detail, caption, width, height and
-            pixels (see show) or, in a saved page, url. Error maps are against the one called "truth". One that is
-            larger than what is sent of it has the size [width, height] of all, and the part of that which is sent: left,
+            pixels (see show) or, in a saved page, url. Error maps are against the one called "truth". A large one
+            is sent reduced, and has the size [width, height] of the whole, and which part of that it covers: left,
             top, width and height as fractions.
-        details: parts of such pictures to be drawn over them, found by their titles; their pixels are bytes.
+        details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
         offered: list of dicts of name, title and detail of all pictures that there can be; shown: the names chosen.
         visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
         scored: errors may be looked at: there is a truth, and the vote is not blind.
