@@ -22,11 +22,14 @@ class OwnCapture(Mode):
     Attributes:
         capture: the Capture that was opened, None before; file: its path, or what was uploaded, a list of bytes.
         large: the Large of the capture once it is restored, None before.
-        box: the controls: path, open, upload, ratio, saved (which picture to save), save8, save16; restore, stops (how
-            bright that is), save_full.
+        box: the controls: path, open, upload, ratio, saved (which picture to save), save8, save16, restore, save_full;
+            and said, the status again, which a large picture moves out of sight.
     """
 
-    invitation = "Open a RAW file of any camera: it is developed like the data set and shown to the models."
+    invitation = (
+        "Open a RAW file of any camera: it is developed like the data set and shown to the models, and, if it has a "
+        "Bayer pattern, can be restored at full size."
+    )
 
     def __init__(self, viewer, pairs, folder):
         self.viewer, self.pairs, self.folder = viewer, pairs, folder
@@ -44,12 +47,10 @@ class OwnCapture(Mode):
         self.restore, self.save_full = (
             widgets.Button(description=f"{act} at full size", layout=fit()) for act in ("Restore", "Save")
         )
-        self.stops = widgets.FloatSlider(
-            min=-4, max=14, step=0.1, readout_format="+.1f", description="Brightness in stops", style=named_whole
-        )
-        self.stops.layout = fit("30em")
+        self.said = widgets.Label()
+        widgets.dlink((viewer.stage, "status"), (self.said, "value"))
         rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
-        self.box = widgets.VBox([row(*controls) for controls in (*rows, [self.restore, self.stops, self.save_full])])
+        self.box = widgets.VBox([row(*controls) for controls in (*rows, [self.restore, self.save_full, self.said])])
         self.controls = [self.box]
         self._listen()
 
@@ -57,7 +58,6 @@ class OwnCapture(Mode):
         self.upload.on_msg(self.receive)
         self.open.on_click(lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
         self.restore.on_click(self.restore_file)
-        self.stops.observe(lambda _: self.viewer.render(), "value")
         self.save_full.on_click(self.save_restored)
         self.ratio.observe(self.change_ratio, "value")
         self.save8.on_click(lambda _: self.save(8))
@@ -70,10 +70,16 @@ class OwnCapture(Mode):
         for control in (self.ratio, self.saved, self.save8, self.save16):
             control.disabled = self.capture is None
         self.restore.disabled = self.capture is None or self.large is not None
-        self.stops.disabled = self.save_full.disabled = self.large is None
+        self.save_full.disabled = self.large is None
+        self.said.layout.display = "none" if self.large is None else None
+
+    @property
+    def stops(self):
+        """How much brighter than the capture it is shown at full size: by its exposure ratio and the viewer's stops."""
+        return float(np.log2(self.capture.ratio)) + self.viewer.stage.stops
 
     def show_large(self, view):
-        return [self.large.show(self.stops.value, view)] if self.large else []
+        return [self.large.show(self.stops, view) | {"stops": self.viewer.stage.stops}] if self.large else []
 
     def receive(self, upload, piece, buffers):
         """Take a piece of a file that is uploaded, and open the file once it is whole."""
@@ -120,14 +126,13 @@ class OwnCapture(Mode):
             self.viewer.stage.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}"
 
     def restore_file(self, button=None):
-        """Restore the capture at full size, as bright as the models' input is amplified; or say why not."""
+        """Restore the capture at full size, and show it; or say why not."""
         from sidlib.beyond.full_size import restore  # which imports captures
 
         name = self.capture.name
         self.restore.disabled = True
         with self._reading(self.file, name, "Restoring") as path:
             self.large = Large(restore.restore_capture(path, on_tile=self._tell_progress))
-            self.stops.value = round(float(np.log2(self.capture.ratio)), 1)
             self.viewer.begin()
             self.viewer.stage.status = f"{name}: restored at full size, noise by {self.large.restoration.noise.source}"
         self.restore.disabled = self.large is not None
@@ -143,7 +148,7 @@ class OwnCapture(Mode):
         shot = replace(restoration.shot, path=self._name_file(self.capture.name))
         stage.busy, stage.status = True, "Saving …"
         try:
-            save_pictures(restoration.render_strips(self.stops.value), restoration.shape, shot)
+            save_pictures(restoration.render_strips(self.stops), restoration.shape, shot)
             png, jpeg = name_pictures(shot.path)
             stage.status = f"Saved {png} and {jpeg.name}"
         except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ const SILENT_MS = 4000; // after which an answer is missed
 const KEYS = { ArrowLeft: [-0.25, 0], ArrowRight: [0.25, 0], ArrowUp: [0, -0.25], ArrowDown: [0, 0.25] };
 const HELP = `Drag to move. Double click, pinch or the wheel zoom where the pointer is (the wheel once a picture was
   clicked, or with Ctrl), Shift + double click zooms out. Keys: + and − zoom, arrows move, 0 shows whole pictures, 1 a
-  pixel as a pixel. Brightness and error maps change the display alone, never files or scores.`;
+  pixel as a pixel. Brightness and error maps change no score, and of files only a photograph restored at full size.`;
 const SILENT = "No answer. What is here stays usable; new pictures need the kernel: is it running?";
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -19,10 +19,10 @@ const add = (parent, tag, of = {}) => parent.appendChild(Object.assign(document.
 const makeCanvas = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
 // A picture with its samples, 0…white, `step` of them a pixel: those of a PNG, or bytes of 8 or 16 bits as they came,
-// alone or as another model's. It shows a part (left, top, width, height: fractions) of one of a size in pixels.
+// alone or as another model's: a part (left, top, width, height: fractions) of one of a size, brightened by stops.
 async function load(given, model) {
   const { width, height, pixels, url } = given;
-  const picture = { size: [width, height], part: [0, 0, 1, 1], ...given };
+  const picture = { size: [width, height], part: [0, 0, 1, 1], stops: 0, ...given };
   if (url) {
     const image = Object.assign(new Image(), { src: url });
     await image.decode();
@@ -119,14 +119,15 @@ class Stage {
     this.build();
     this.listen(this.grid);
     this.follow(this.grid);
-    for (const name of ["pictures", "details"]) model.on(`change:${name}`, () => this.take(name));
     model.on("change:shown change:scored", () => this.arrange());
     model.on("change:pictures change:status change:busy", () => this.say("", clearTimeout(this.waiting)));
     model.on("change:mode change:choices change:choice", () => this.tell());
     model.on("change:visible", () => this.redraw());
     this.tell();
-    this.take("pictures");
-    this.take("details");
+    for (const name of ["pictures", "details"]) {
+      model.on(`change:${name}`, () => this.take(name));
+      this.take(name);
+    }
   }
 
   build() {
@@ -137,7 +138,7 @@ class Stage {
     add(zoom, "button", { textContent: "−", ariaLabel: "Zoom out", onclick: () => this.zoomBy(0.5) });
     this.zoom = add(zoom, "output", { ariaLabel: "Zoom" });
     add(zoom, "button", { textContent: "+", ariaLabel: "Zoom in", onclick: () => this.zoomBy(2) });
-    add(zoom, "button", { textContent: "1:1", ariaLabel: "A pixel as a pixel", onclick: () => this.press("1") });
+    add(bar, "button", { textContent: "1:1", ariaLabel: "A pixel as a pixel", onclick: () => this.press("1") });
     this.errors = add(bar, "button", { textContent: "Error map" });
     this.errors.onclick = () => this.repaint({ errors: !this.view.errors });
     this.wipe = this.addSection(bar, "Wipe", () => this.arrange());
@@ -145,7 +146,7 @@ class Stage {
     this.fillRight = addSelect(this.wipe, "Right", (right) => this.arrange({ right }));
     const percent = (value) => `${Math.round(100 * value)} %`;
     this.showPlace = addSlider(this.wipe, "Edge", 0, 1, 0.01, percent, (place) => this.redraw({ place }));
-    const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light, display only`;
+    const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light`;
     const light = this.addSection(bar, "Brightness");
     this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.repaint({ stops }));
     this.boxes = Object.assign(this.addSection(bar, "Pictures"), { role: "group", ariaLabel: "Pictures to show" });
@@ -200,8 +201,7 @@ class Stage {
     const loaded = await Promise.all(given.map((picture) => load(picture, this.model)));
     if (given !== this.model.get(name)) return; // newer ones have come
     this[name] = loaded;
-    if (name === "pictures") this.arrange();
-    else this.repaint();
+    name === "pictures" ? this.arrange() : this.repaint();
   }
 
   // Build a figure for each picture that is shown, and first the wipe's.
@@ -281,9 +281,9 @@ class Stage {
     const { errors, stops } = this.view;
     const scored = this.model.get("scored");
     const truth = errors && scored && this.pictures.find(({ name }) => name === "truth");
-    const tables = {}; // one for each white
+    const tables = {};
     for (const source of new Set([...this.figures.flatMap(({ sources }) => sources), ...this.details])) {
-      const table = (tables[source.white] ??= makeTable(source.white, stops));
+      const table = (tables[[source.white, source.stops]] ??= makeTable(source.white, stops - source.stops));
       source.levels = [paint(source, table, source !== truth && truth, this.ramp)];
     }
     Object.assign(this.errors, { ariaPressed: errors, disabled: !scored });

@@ -18,7 +18,7 @@ class Stage(anywidget.AnyWidget):
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, detail, caption, width, height and
             pixels (see show) or, in a saved page, url. Error maps are against the one called "truth". A large one
             is sent reduced, and has the size [width, height] of the whole, and which part of that it covers: left,
-            top, width and height as fractions.
+            top, width and height as fractions. One that is brightened here for `stops` says so: stops.
         details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
         offered: list of dicts of name, title and detail of all pictures that there can be; shown: the names chosen.
         visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.

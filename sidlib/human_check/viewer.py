@@ -81,6 +81,7 @@ class Viewer:
         self.stage = Stage(offered=offered, shown=list(dict.fromkeys(["input", first, last, "truth"])))
         self.stage.observe(self.begin, ["choice", "shown"])
         self.stage.observe(self.show_visible, ["zoom", "across", "down"])
+        self.stage.observe(lambda _: self.mode.show_large(View()) and self.render(), "stops")
 
     @property
     def chosen(self):

@@ -403,6 +403,13 @@ def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_i
     np.testing.assert_array_equal(sharp[inner], whole[inner])
     assert np.abs(blurred[inner] - whole[inner]).mean() > 20
     np.testing.assert_array_equal(sharp[left], blurred[left])
+    page.evaluate("tell({ details: [{ ...state.details[0], stops: 1 }] })")  # the kernel knows what is above white
+    page.get_by_role("button", name="Brightness").click()
+    page.get_by_role("slider", name="Brightness").fill("1")
+    settle(page)
+    brighter = read_canvas(page, "large").astype(float)
+    np.testing.assert_array_equal(brighter[inner], whole[inner])
+    assert brighter[left].mean() > 1.2 * sharp[left].mean()
 
 
 def test_scores_of_the_visible_part_stand_there_for_that_part_alone(page):
