@@ -107,7 +107,7 @@ class OwnCapture(Mode):
                     with open(path, "wb") as target:
                         target.writelines(file)
                 yield path
-            except (captures.RawError, OSError, RuntimeError, ValueError) as error:  # the latter: names that cannot be
+            except (captures.RawError, OSError, MemoryError, RuntimeError, ValueError) as error:  # of the name, too
                 stage.status = f"{name}: {str(error).removeprefix(f'{path}: ')}"
             finally:
                 stage.busy = False
@@ -126,9 +126,11 @@ class OwnCapture(Mode):
             self.viewer.stage.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}"
 
     def restore_file(self, button=None):
-        """Restore the capture at full size, and show it; or say why not."""
+        """Restore the capture at full size, once, and show it; or say why not."""
         from sidlib.beyond.full_size import restore  # which imports captures
 
+        if self.large is not None:  # a double click
+            return
         name = self.capture.name
         self.restore.disabled = True
         with self._reading(self.file, name, "Restoring") as path:

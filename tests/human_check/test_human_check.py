@@ -529,6 +529,7 @@ def test_its_brightness_is_another_without_the_network_or_the_other_pictures(own
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     own.restore.click()
     monkeypatch.setattr(restore, "restore_capture", None)
+    own.restore.click()
     stage = check.viewer.stage
     stage.zoom = 4
     before, detail = dict(stage.sent), stage.details[0]
