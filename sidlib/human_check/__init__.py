@@ -4,7 +4,7 @@ compare           the static figure, of one test picture
 HumanCheck        the panel, panel.py: one viewer (viewer.py, view.py; in a browser stage.*) and three modes over it
     comparison    models on any test picture, with their names and scores
     blind_vote    which is best, when nobody says whose it is; votes.py keeps and counts
-    own_capture   a RAW file of one's own; uploads.py puts its pieces together
+    own_capture   a RAW file of one's own; uploads.py puts its pieces together, large.py shows it at full size
 save_page         the viewer as a file that needs no kernel: page.py and page.html
 captures.py       one short exposure, and what models make of it
 """

@@ -38,19 +38,23 @@ class BlindVote(Mode):
         return {label if self.hides else f"{label}: {titles[name]}": name for label, name in self.labels.items()}
 
     def begin(self, chosen):
-        """Shuffle the chosen models and offer a button for each."""
+        """Shuffle the chosen models and offer a button for each, to be pressed once they are shown."""
         self.revealed, problem = False, "" if len(chosen) > 1 else "Choose at least two models to vote on."
         try:
             self.count = len(load_votes(self.file))
         except OSError as error:
             problem = f"The votes cannot be read: {error}"
         self.labels = shuffle_names(chosen, self.seed, self.count)
-        self.ballot.children = [*(self._offer(label, bool(problem)) for label in [*self.labels, ""]), self.next]
+        self.ballot.children = [*map(self._offer, [*self.labels, ""]), self.next]
         self.next.disabled, self.ranking.value = True, escape(problem)
 
-    def _offer(self, label, disabled):
+    def ready(self):
+        for button in self.ballot.children:
+            button.disabled = button is self.next or bool(self.ranking.value)  # which says why none can be taken
+
+    def _offer(self, label):
         text = f"{label} is best" if label else "They cannot be told apart"
-        button = widgets.Button(description=text, disabled=disabled, layout=widgets.Layout(width="auto"))
+        button = widgets.Button(description=text, disabled=True, layout=widgets.Layout(width="auto"))
         button.on_click(lambda _: self.vote(label))
         return button
 

@@ -16,7 +16,7 @@ from sidlib.human_check.viewer import Viewer
 
 MAX_BYTES = 6_000_000
 FOLDER = Path(__file__).parent
-STATE = ["offered", "shown", "visible", "colours", "modes", "mode", "choice", "busy"]
+STATE = ["details", "offered", "shown", "visible", "colours", "modes", "mode", "choice", "busy"]
 STATE += ["zoom", "across", "down", "stops"]
 
 

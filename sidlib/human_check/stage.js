@@ -9,7 +9,7 @@ const SILENT_MS = 4000; // after which an answer is missed
 const KEYS = { ArrowLeft: [-0.25, 0], ArrowRight: [0.25, 0], ArrowUp: [0, -0.25], ArrowDown: [0, 0.25] };
 const HELP = `Drag to move. Double click, pinch or the wheel zoom where the pointer is (the wheel once a picture was
   clicked, or with Ctrl), Shift + double click zooms out. Keys: + and − zoom, arrows move, 0 shows whole pictures, 1 a
-  pixel as a pixel. Brightness and error maps change the display alone, never files or scores.`;
+  pixel as a pixel. Brightness and error maps change no score, and of files only a photograph restored at full size.`;
 const SILENT = "No answer. What is here stays usable; new pictures need the kernel: is it running?";
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -18,9 +18,11 @@ const encode = (light) => (light <= 0.0031308 ? 12.92 * light : 1.055 * light **
 const add = (parent, tag, of = {}) => parent.appendChild(Object.assign(document.createElement(tag), of));
 const makeCanvas = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
-// A picture with its samples, 0…white, `step` of them a pixel: those of a PNG, or bytes of 8 or 16 bits as they came.
-async function load(picture) {
-  const { width, height, pixels, url } = picture;
+// A picture with its samples, 0…white, `step` of them a pixel: those of a PNG, or bytes of 8 or 16 bits as they came,
+// alone or as another model's: a part (left, top, width, height: fractions) of one of a size, brightened by stops.
+async function load(given, model) {
+  const { width, height, pixels, url } = given;
+  const picture = { size: [width, height], part: [0, 0, 1, 1], stops: 0, ...given };
   if (url) {
     const image = Object.assign(new Image(), { src: url });
     await image.decode();
@@ -28,7 +30,9 @@ async function load(picture) {
     context.drawImage(image, 0, 0);
     return { ...picture, samples: context.getImageData(0, 0, width, height).data, step: 4, white: 255 };
   }
-  const bytes = pixels.buffer.slice(pixels.byteOffset, pixels.byteOffset + pixels.byteLength);
+  const isHere = typeof pixels !== "string"; // else it is "IPY_MODEL_" and an id
+  const data = isHere ? pixels : (await model.widget_manager.get_model(pixels.slice(10))).get("data");
+  const bytes = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
   const is8Bit = bytes.byteLength === 3 * width * height;
   const samples = is8Bit ? new Uint8Array(bytes) : new Uint16Array(bytes);
   return { ...picture, samples, step: 3, white: is8Bit ? 255 : 65535 };
@@ -61,10 +65,10 @@ function paint({ samples, step, white, width, height }, table, truth, ramp) {
   return canvas;
 }
 
-// Draw the visible part of a painted picture on a canvas, right of `left`: pixels crisp where they are enlarged,
+// Draw the visible part of a painted picture on a canvas, right of `edge`: pixels crisp where they are enlarged,
 // averaged where they are reduced, from the halves of the picture that are kept in `levels`, each made when needed.
-function draw(canvas, levels, { zoom, across, down }, left) {
-  const scale = (canvas.width * zoom) / levels[0].width;
+function draw(canvas, { levels, size, part: [left, top, wide, high] }, { zoom, across, down }, edge) {
+  const scale = (canvas.width * zoom * wide) / levels[0].width;
   const wanted = clamp(Math.floor(-Math.log2(scale)), 0, 10);
   while (levels.length <= wanted) {
     const { width, height } = levels.at(-1);
@@ -73,13 +77,13 @@ function draw(canvas, levels, { zoom, across, down }, left) {
     levels.push(half);
   }
   const [from, pen] = [levels[wanted], canvas.getContext("2d")];
-  const [width, height] = [from.width / zoom, from.height / zoom];
-  const [x, y, rest] = [across * (from.width - width), down * (from.height - height), 1 - left / canvas.width];
-  Object.assign(pen, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "medium", fillStyle: "white" });
-  pen.globalCompositeOperation = "source-over";
-  pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, left, 0, canvas.width - left, canvas.height);
-  pen.globalCompositeOperation = "difference"; // the edge shows on any picture
-  if (left) pen.fillRect(left - 1, 0, 2, canvas.height);
+  const [wholeWidth, wholeHeight] = [from.width / wide, from.height / high];
+  const [width, height, rest] = [wholeWidth / zoom, wholeHeight / zoom, 1 - edge / canvas.width];
+  const x = across * (wholeWidth - width) - left * wholeWidth;
+  const y = down * (wholeHeight - height) - top * wholeHeight;
+  const isSmooth = scale < 0.999 || size[0] * wide > levels[0].width + 1; // its pixels are not the picture's
+  Object.assign(pen, { imageSmoothingEnabled: isSmooth, imageSmoothingQuality: "medium" });
+  pen.drawImage(from, x + width * (1 - rest), y, width * rest, height, edge, 0, canvas.width - edge, canvas.height);
 }
 
 // Add a list to choose from; return how to fill it: [[value, text], …], and the value.
@@ -108,20 +112,22 @@ class Stage {
   constructor(model, el) {
     const [zoom, across, down, stops] = ["zoom", "across", "down", "stops"].map((name) => model.get(name));
     this.view = { zoom, across, down, stops, errors: false, left: "", right: "", place: 0.5 };
-    Object.assign(this, { model, el, pictures: [], figures: [], notice: "" });
+    Object.assign(this, { model, el, pictures: [], details: [], figures: [], notice: "" });
     this.ramp = Uint32Array.from(model.get("colours").match(/.{6}/g), (bgr) => parseInt(`ff${bgr}`, 16));
     el.classList.add("sid-stage");
     el.dataset.lmSuppressShortcuts = true; // the notebook has shortcuts of its own
     this.build();
     this.listen(this.grid);
     this.follow(this.grid);
-    model.on("change:pictures", () => this.refresh());
     model.on("change:shown change:scored", () => this.arrange());
     model.on("change:pictures change:status change:busy", () => this.say("", clearTimeout(this.waiting)));
     model.on("change:mode change:choices change:choice", () => this.tell());
     model.on("change:visible", () => this.redraw());
     this.tell();
-    this.refresh();
+    for (const name of ["pictures", "details"]) {
+      model.on(`change:${name}`, () => this.take(name));
+      this.take(name);
+    }
   }
 
   build() {
@@ -132,6 +138,7 @@ class Stage {
     add(zoom, "button", { textContent: "−", ariaLabel: "Zoom out", onclick: () => this.zoomBy(0.5) });
     this.zoom = add(zoom, "output", { ariaLabel: "Zoom" });
     add(zoom, "button", { textContent: "+", ariaLabel: "Zoom in", onclick: () => this.zoomBy(2) });
+    add(bar, "button", { textContent: "1:1", ariaLabel: "A pixel as a pixel", onclick: () => this.press("1") });
     this.errors = add(bar, "button", { textContent: "Error map" });
     this.errors.onclick = () => this.repaint({ errors: !this.view.errors });
     this.wipe = this.addSection(bar, "Wipe", () => this.arrange());
@@ -139,7 +146,7 @@ class Stage {
     this.fillRight = addSelect(this.wipe, "Right", (right) => this.arrange({ right }));
     const percent = (value) => `${Math.round(100 * value)} %`;
     this.showPlace = addSlider(this.wipe, "Edge", 0, 1, 0.01, percent, (place) => this.redraw({ place }));
-    const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light, display only`;
+    const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light`;
     const light = this.addSection(bar, "Brightness");
     this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.repaint({ stops }));
     this.boxes = Object.assign(this.addSection(bar, "Pictures"), { role: "group", ariaLabel: "Pictures to show" });
@@ -189,12 +196,12 @@ class Stage {
     this.fillChoices([...choices.entries()], choice);
   }
 
-  async refresh() {
-    const given = this.model.get("pictures");
-    const pictures = await Promise.all(given.map(load));
-    if (given !== this.model.get("pictures")) return; // newer ones have come
-    this.pictures = pictures;
-    this.arrange();
+  async take(name) {
+    const given = this.model.get(name);
+    const loaded = await Promise.all(given.map((picture) => load(picture, this.model)));
+    if (given !== this.model.get(name)) return; // newer ones have come
+    this[name] = loaded;
+    name === "pictures" ? this.arrange() : this.repaint();
   }
 
   // Build a figure for each picture that is shown, and first the wipe's.
@@ -239,7 +246,10 @@ class Stage {
   addFigure(sources, { title, caption, detail = "" }) {
     const element = add(this.grid, "figure", { title: detail });
     const canvas = add(element, "canvas", { role: "img" });
-    canvas.style.aspectRatio = `${sources[0].width} / ${sources[0].height}`;
+    const [width, height] = sources[0].size;
+    canvas.style.aspectRatio = `${width} / ${height}`;
+    if (sources.some((of) => of.size[0] > of.width)) element.className = "sid-large";
+    element.style.setProperty("--shape", width / height);
     return { canvas, text: add(element, "figcaption"), sources, title, caption };
   }
 
@@ -271,9 +281,9 @@ class Stage {
     const { errors, stops } = this.view;
     const scored = this.model.get("scored");
     const truth = errors && scored && this.pictures.find(({ name }) => name === "truth");
-    const tables = {}; // one for each white
-    for (const source of new Set(this.figures.flatMap(({ sources }) => sources))) {
-      const table = (tables[source.white] ??= makeTable(source.white, stops));
+    const tables = {};
+    for (const source of new Set([...this.figures.flatMap(({ sources }) => sources), ...this.details])) {
+      const table = (tables[[source.white, source.stops]] ??= makeTable(source.white, stops - source.stops));
       source.levels = [paint(source, table, source !== truth && truth, this.ramp)];
     }
     Object.assign(this.errors, { ariaPressed: errors, disabled: !scored });
@@ -288,7 +298,14 @@ class Stage {
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
     const height = Math.round(canvas.clientHeight * devicePixelRatio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    sources.forEach(({ levels }, of) => draw(canvas, levels, view, of && Math.round(view.place * width)));
+    const [pen, edge] = [canvas.getContext("2d"), sources[1] ? Math.round(view.place * width) : 0];
+    pen.globalCompositeOperation = "source-over";
+    for (const source of sources) {
+      const layers = [source, ...this.details.filter((of) => of.title === source.title)];
+      for (const layer of layers) draw(canvas, layer, view, source === sources[0] ? 0 : edge);
+    }
+    Object.assign(pen, { globalCompositeOperation: "difference", fillStyle: "white" }); // seen on any picture
+    if (edge) pen.fillRect(edge - 1, 0, 2, height);
     const { scores = {}, ...part } = this.model.get("visible");
     const isHere = Object.keys(part).every((name) => part[name] === view[name]);
     const lines = [caption, isHere && scores[title] && `visible: ${scores[title]}`].filter(Boolean);
@@ -303,7 +320,7 @@ class Stage {
 
   // Zoom by a factor, leaving what lies at the fractions x and y of the visible part where it is.
   zoomBy(factor, x = 0.5, y = 0.5) {
-    const { width = 1, height = 1 } = this.pictures[0] ?? {};
+    const [width, height] = this.pictures.at(-1)?.size ?? [1, 1]; // of the largest, should they differ
     const old = this.view.zoom;
     const zoom = clamp(old * factor, 1, clamp(Math.min(width, height) / WINDOW_PX, 1, MAX_ZOOM));
     const keep = (part, at) => clamp((part * (1 - 1 / old) + at / old - at / zoom) / (1 - 1 / zoom), 0, 1);
@@ -319,9 +336,9 @@ class Stage {
   }
 
   press(key) {
-    const [figure] = this.figures;
+    const figure = this.figures.at(-1);
     if (key in KEYS) this.moveBy(...KEYS[key]);
-    else if (key === "1" && figure) this.zoomBy(figure.sources[0].width / figure.canvas.width / this.view.zoom);
+    else if (key === "1" && figure) this.zoomBy(figure.sources[0].size[0] / figure.canvas.width / this.view.zoom);
     else if ("+=-0".includes(key)) this.zoomBy({ "-": 0.5, 0: 0 }[key] ?? 2);
     else return false;
     return true;

@@ -22,15 +22,15 @@ class View:
     down: float = 0.5
 
 
-def crop_picture(picture, view):
-    """Return the part of a picture that a View shows, in the picture's shape; never smaller than the window of SSIM."""
-    zoom = max(1, min(view.zoom, min(picture.shape[:2]) / WINDOW_PX))
+def find_part(shape, view):
+    """Return the slices (rows, columns) that a View shows, of a picture's shape; at least the window of SSIM."""
+    zoom = max(1, min(view.zoom, min(shape[:2]) / WINDOW_PX))
     parts = []
-    for size, place in ((picture.shape[0], view.down), (picture.shape[1], view.across)):
+    for size, place in ((shape[0], view.down), (shape[1], view.across)):
         length = round(size / zoom)
         start = round(place * (size - length))
         parts.append(slice(start, start + length))
-    return picture[tuple(parts)]
+    return tuple(parts)
 
 
 def describe_scores(output, truth):

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 
 from sidlib.human_check.captures import INPUTS, make_picture
 from sidlib.human_check.stage import Stage, take_samples
-from sidlib.human_check.view import View, crop_picture, describe_broken, describe_scores
+from sidlib.human_check.view import View, describe_broken, describe_scores, find_part
 from sidlib.training import TITLES
 
 
@@ -51,6 +51,13 @@ class Mode:
     def begin(self, chosen):
         """Make ready for another capture, or for other models: the names of the chosen ones."""
 
+    def ready(self):
+        """Take answers: the pictures are shown."""
+
+    def show_large(self, view):
+        """Return what a View shows of a picture at full size, a list for stage.Stage: empty if there is none."""
+        return []
+
     def title_models(self, titles):
         """Return {title to show: name} of the models to show, given {name: title} of the chosen ones."""
         return {title: name for name, title in titles.items()}
@@ -73,7 +80,8 @@ class Viewer:
         offered = [{"name": name, "title": title, "detail": name} for name, title in self.titles.items()]
         self.stage = Stage(offered=offered, shown=list(dict.fromkeys(["input", first, last, "truth"])))
         self.stage.observe(self.begin, ["choice", "shown"])
-        self.stage.observe(self.score_visible, ["zoom", "across", "down"])
+        self.stage.observe(self.show_visible, ["zoom", "across", "down"])
+        self.stage.observe(lambda _: self.mode.show_large(View()) and self.render(), "stops")
 
     @property
     def chosen(self):
@@ -92,6 +100,7 @@ class Viewer:
             self.stage.pictures = []
         self.mode.begin(self.chosen)
         self.render()
+        self.mode.ready()
 
     def name_pictures(self):
         """Return {title: name} of the pictures to show, none where there is no capture."""
@@ -111,7 +120,8 @@ class Viewer:
         return make_picture(self.models, capture, name)
 
     def _describe(self, capture, name, view):
-        return describe_scores(*(crop_picture(p, view) for p in (self.picture_of(capture, name), capture.truth)))
+        part = find_part(capture.truth.shape, view)
+        return describe_scores(self.picture_of(capture, name)[part], capture.truth[part])
 
     def caption_of(self, capture, name):
         """Return what stands under a picture: its scores, where they are no secret."""
@@ -134,14 +144,15 @@ class Viewer:
     def _render(self):
         capture, stage = self.mode.capture, self.stage
         pictures = [self.hand_over(capture, title, name) for title, name in self.name_pictures().items()]
+        pictures += self.mode.show_large(View())
         with stage.hold_sync():
-            stage.pictures = pictures
+            stage.show(pictures)
             stage.scored = bool(pictures) and capture.truth is not None and not self.mode.hides
             if capture is None:
                 stage.status = self.mode.invitation
             else:
                 stage.status = capture.name + ("" if capture.truth is not None else f", amplified ×{capture.ratio:.0f}")
-            self.score_visible()
+            self.show_visible()
 
     def hand_over(self, capture, title, name):
         """Return a picture as stage.Stage.pictures wants it."""
@@ -157,11 +168,12 @@ class Viewer:
             "pixels": take_samples(picture),
         }
 
-    def score_visible(self, change=None):
-        """Say the scores of the visible part, if it is not all and they are no secret."""
+    def show_visible(self, change=None):
+        """Show the visible part of what is large, and say the scores of that part, if they are no secret."""
         stage, capture = self.stage, self.mode.capture
         view, scores = View(stage.zoom, stage.across, stage.down), {}
         if view.zoom > 1 and stage.scored:
             titles = {title: name for title, name in self.name_pictures().items() if name != "truth"}
             scores = {title: self.describe(capture, name, view) for title, name in titles.items()}
         stage.visible = vars(view) | {"scores": scores}
+        stage.details = self.mode.show_large(view) if view.zoom > 1 else []

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sidlib import human_check, training
+from sidlib import human_check, paths, training
+from sidlib.backend import tf
+from sidlib.beyond.full_size import network, restore, save
 from sidlib.evaluation import score_picture
-from sidlib.human_check import blind_vote, viewer
+from sidlib.human_check import blind_vote, large, viewer
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.stage import Stage
 from sidlib.human_check.uploads import Upload
+from sidlib.human_check.view import View
 from sidlib.human_check.votes import load_votes
+from tests.test_cameras import XTRANS, lay, write_raw
 
 MODELS = {"as it is": lambda x: x, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
 
@@ -45,7 +49,7 @@ def read_names(check):
 
 
 def read_pixels(check):
-    return [picture["pixels"] for picture in check.viewer.stage.pictures]
+    return [picture["pixels"].data for picture in check.viewer.stage.pictures]
 
 
 def test_the_same_test_picture_is_chosen_by_default(tiny_pairs):
@@ -171,6 +175,31 @@ def test_the_browser_is_given_pictures_once_and_moves_them_alone(check):
     with check.viewer.stage.hold_trait_notifications():  # as the browser does it: all at once
         check.viewer.stage.zoom, check.viewer.stage.across, check.viewer.stage.stops = 3, 0.2, 1
     assert check.viewer.stage.pictures is given
+
+
+def test_what_the_browser_has_of_pictures_is_not_sent_again(check):
+    everything, before = check.viewer.stage.shown, dict(check.viewer.stage.sent)
+    hide(check, "white")
+    assert len(check.viewer.stage.sent) == len(before) - 1
+    check.viewer.stage.shown = everything
+    after = check.viewer.stage.sent
+    assert after.keys() == before.keys()
+    assert [data for data in after if after[data] is not before[data]] == [b"\xff" * len(read_pixels(check)[3])]
+
+
+def test_nobody_votes_before_the_pictures_are_shown(check):
+    check.viewer.stage.mode = "Vote blind"
+    check.blind.vote("A")
+    disabled = []
+
+    def look(pictures):
+        disabled.append([button.disabled for button in check.blind.ballot.children])
+        return pictures
+
+    check.viewer.models["grey"] = look
+    check.viewer.stage.choice = 1
+    assert disabled == [[True] * 5]
+    assert [button.disabled for button in check.blind.ballot.children] == [False] * 4 + [True]
 
 
 def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
@@ -455,6 +484,124 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
     assert "scene 10001" in check.viewer.stage.status
 
 
+@pytest.fixture
+def own(check, monkeypatch):
+    """A panel in the mode of one's own capture, with an untrained network that corrects nothing."""
+    demosaic = network.build_residual_unet((4, 8))
+    monkeypatch.setattr(restore, "load_network", lambda: demosaic)
+    monkeypatch.setattr(large, "SCREEN_PX", 100)
+    check.viewer.stage.mode = "Your own capture"
+    return check.own
+
+
+def test_ones_own_capture_is_restored_at_full_size_and_sharp_where_one_looks(own, check, tiny_pairs):
+    stage, path = check.viewer.stage, tiny_pairs.short[0]
+    assert own.restore.disabled and own.save_full.disabled and own.said.layout.display == "none"
+    upload(check, "night.arw", path.read_bytes())
+    before, said = dict(stage.sent), []
+    stage.observe(lambda change: said.append(change.new), "status")
+    own.restore.click()
+    assert "Restoring night.arw … 0 %" in said
+    assert stage.status == "night.arw: restored at full size, noise by calibration" and not stage.busy
+    assert own.restore.disabled and not own.save_full.disabled and own.said.value == stage.status
+    *small, whole = stage.pictures
+    assert [picture["title"] for picture in small] == ["input", "input, amplified", *MODELS]
+    assert all(stage.sent[data] is before[data] for data in before)
+    restored = restore.restore_capture(path)
+    width, height = whole["size"]
+    assert (height, width) == restored.shape[:2] == (214, 320)
+    assert (whole["height"], whole["width"]) == (54, 80) and whole["part"] == [0, 0, 1, pytest.approx(216 / 214)]
+    assert stage.details == []
+    with stage.hold_trait_notifications():
+        stage.zoom, stage.across, stage.down = 4, 1, 0
+    (detail,) = stage.details
+    assert stage.pictures[-1] is whole and detail["title"] == whole["title"]
+    left, top, wide, high = np.multiply(detail["part"], [width, height, width, height])
+    assert (left, top, wide, high) == pytest.approx((240, 0, 80, 54))
+    expected = restored.render(np.log2(own.capture.ratio))[:54, 240:]
+    pixels = np.frombuffer(detail["pixels"], np.uint8).reshape(54, 80, 3)
+    np.testing.assert_array_equal(pixels, np.rint(expected / 257))
+    stage.zoom = 2
+    assert stage.details[0]["width"] == 80  # reduced, so that it fits a screen
+
+
+def test_its_brightness_is_another_without_the_network_or_the_other_pictures(own, check, tiny_pairs, monkeypatch):
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    own.restore.click()
+    monkeypatch.setattr(restore, "restore_capture", None)
+    own.restore.click()
+    stage = check.viewer.stage
+    stage.zoom = 4
+    before, detail = dict(stage.sent), stage.details[0]
+    stage.stops = 1
+    assert np.frombuffer(stage.details[0]["pixels"], np.uint8).mean() > np.frombuffer(detail["pixels"], np.uint8).mean()
+    assert len(stage.sent.keys() - before.keys()) == len(before.keys() - stage.sent.keys()) == 1
+    assert f"{np.log2(own.capture.ratio) + 1:+.1f} stops" in stage.pictures[-1]["caption"]
+    assert stage.pictures[-1]["stops"] == stage.details[0]["stops"] == 1
+    stage.mode = "Compare"
+    assert stage.details == [] and stage.pictures[-1]["title"] == "truth"
+    stage.mode = "Your own capture"
+    assert stage.pictures[-1]["size"] == [320, 214] and own.restore.disabled
+    upload(check, "another.arw", tiny_pairs.short[4].read_bytes())
+    assert stage.details == [] and "size" not in stage.pictures[-1] and not own.restore.disabled
+
+
+@pytest.mark.parametrize("opened", ["by its path", "uploaded"])
+def test_it_is_saved_in_16_bits_with_exif_beside_the_other_pictures(own, check, tiny_pairs, tmp_path, opened):
+    if opened == "uploaded":
+        upload(check, "../ni:ght.arw", tiny_pairs.short[0].read_bytes())
+    else:
+        own.path.value = str(tiny_pairs.short[0])
+        own.open.click()
+    own.restore.click()
+    own.ratio.value, check.viewer.stage.stops = 4, 1
+    own.save_full.click()
+    stem = "ni_ght" if opened == "uploaded" else tiny_pairs.short[0].stem
+    png, jpeg = (tmp_path / "own" / f"{stem} restored{suffix}" for suffix in (".png", ".jpg"))
+    assert check.viewer.stage.status == f"Saved {png} and {jpeg.name}"
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == [jpeg.name, png.name]
+    expected = restore.restore_capture(tiny_pairs.short[0]).render(3)
+    np.testing.assert_array_equal(tf.io.decode_png(png.read_bytes(), dtype=tf.uint16), expected)
+    with Image.open(png) as image:
+        assert image.getexif().get_ifd(save.EXIF_IFD)[33434] > 0
+    png.write_bytes(b"another's")
+    own.save_full.click()
+    assert check.viewer.stage.status.startswith(f"Not saved: {png} is there") and png.read_bytes() == b"another's"
+
+
+def test_what_has_no_bayer_pattern_is_said_and_shown_as_before(own, check, tmp_path):
+    path = write_raw(tmp_path / "fuji.dng", lay(np.full((240, 240, 3), 0.1), XTRANS), XTRANS)
+    upload(check, "fuji.raf", path.read_bytes())
+    shown = check.viewer.stage.pictures
+    own.restore.click()
+    reason = "not supported at full size, its sensor has another than Bayer's, and the network knows Bayer's"
+    assert check.viewer.stage.status == f"fuji.raf: {reason}" and not check.viewer.stage.busy
+    assert check.viewer.stage.pictures is shown and own.save_full.disabled
+    own.ratio.value = 20
+    assert own.capture.ratio == 20 and len(check.viewer.stage.pictures) == len(shown)
+
+
+def test_without_a_network_it_is_said_how_to_come_by_one(own, check, tiny_pairs, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+    own.restore.click()
+    assert "no network for full size is there; make full-size trains it" in check.viewer.stage.status
+    assert not own.restore.disabled and own.save_full.disabled
+
+
+def test_what_is_large_is_shown_in_as_many_pixels_as_fit_a_screen(own, tiny_pairs):
+    shown = large.Large(restore.restore_capture(tiny_pairs.short[0]))
+    assert [level.shape[:2] for level in shown.levels] == [(214, 320), (107, 160), (54, 80)]
+    for zoom in (1, 1.5, 2, 3, 5):
+        part = shown.show(0, View(zoom, 0.3, 0.9))
+        assert 50 < max(part["width"], part["height"]) <= 100
+        left, top, wide, high = part["part"]
+        assert left == pytest.approx(0.3 * (1 - 1 / zoom), abs=0.02)
+        assert top == pytest.approx(0.9 * (1 - 1 / zoom), abs=0.02)
+        assert wide == pytest.approx(1 / zoom, abs=0.02) and high == pytest.approx(1 / zoom, abs=0.02)
+
+
 def test_every_control_of_the_panel_has_a_name(check):
     def controls(widget):
         children = getattr(widget, "children", ())
@@ -462,6 +609,6 @@ def test_every_control_of_the_panel_has_a_name(check):
 
     check.viewer.stage.mode = "Vote blind"
     named = [control for control in controls(check.panel) if isinstance(control, widgets.DOMWidget)]
-    others = (Stage, Upload, widgets.HTML)
+    others = (Stage, Upload, widgets.HTML, widgets.Label)
     assert len(named) > 10
     assert all(control.description for control in named if not isinstance(control, others))

@@ -32,7 +32,8 @@ window.model = {
   on: (names, act) => listeners.push([names, act]),
 };
 window.tell = (change) => {
-  for (const picture of (change.pictures ?? []).filter(({ pixels }) => typeof pixels === "string")) {
+  const given = [...(change.pictures ?? []), ...(change.details ?? [])];
+  for (const picture of given.filter(({ pixels }) => typeof pixels === "string")) {
     const bytes = Uint8Array.from(atob(picture.pixels), (of) => of.charCodeAt(0));
     const shifted = new Uint8Array(bytes.length + 1); // pieces of a message begin anywhere
     shifted.set(bytes, 1);
@@ -110,7 +111,7 @@ def open_viewer(page, pictures, **state):
     first = {name: getattr(stage.Stage(), name) for name in ("colours", "busy", "zoom", "across", "down", "stops")}
     first |= {"offered": [{"name": name, "title": name, "detail": name} for name in pictures], "shown": list(pictures)}
     first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "status": "ready"}
-    first |= {"scored": "truth" in pictures, "pictures": hand_over(pictures)}
+    first |= {"details": [], "scored": "truth" in pictures, "pictures": hand_over(pictures)}
     page.evaluate("first => start(first)", first | state)
     settle(page)
 
@@ -369,6 +370,46 @@ def test_four_pictures_of_12_megapixels_move_as_fast(page):
     print("redraws", round(measured["redraws"]), "of", round(measured["frames"]), "ms", np.median(measured["spent"]))
     assert measured["redraws"] > 0.9 * measured["frames"]
     assert np.median(measured["spent"]) < 16
+
+
+def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_it_was(page):
+    whole = np.rint(np.random.default_rng(0).uniform(0, 255, (804, 1203, 3)))
+    reduced = np.pad(whole, [(0, 0), (0, 1), (0, 0)], "edge").reshape(201, 4, 301, 4, 3).mean((1, 3))
+    large = {"name": "", "size": [1203, 804]}
+    base = hand_over({"large": reduced})[0] | large | {"part": [0, 0, 1204 / 1203, 1]}
+    page.set_viewport_size({"width": 800, "height": 700})
+    open_viewer(page, {"small": reduced})
+    page.evaluate("base => tell({ pictures: [...state.pictures, base] })", base)
+    settle(page)
+    box = find(page, "large").bounding_box()
+    assert box["width"] > 600 and box["y"] < find(page, "small").bounding_box()["y"]
+    page.get_by_role("button", name="A pixel as a pixel").click()
+    page.wait_for_function("state.zoom > 1")
+    page.get_by_role("group", name="Pictures", exact=True).focus()
+    for key in ("ArrowLeft", "ArrowUp"):
+        for _ in range(9):
+            page.keyboard.press(key)
+    settle(page)
+    blurred = read_canvas(page, "large").astype(float)
+    height, width = blurred.shape[:2]
+    assert page.evaluate("state.zoom") == pytest.approx(1203 / width)
+    rows, columns = slice(101, 402), slice(203, 604)
+    detail = hand_over({"large": whole[rows, columns]})[0] | large
+    detail["part"] = [203 / 1203, 101 / 804, 401 / 1203, 301 / 804]
+    page.evaluate("detail => tell({ details: [detail] })", detail)
+    settle(page)
+    sharp = read_canvas(page, "large").astype(float)
+    inner, left = np.s_[103:400, 205:602], np.s_[:, :201]
+    np.testing.assert_array_equal(sharp[inner], whole[inner])
+    assert np.abs(blurred[inner] - whole[inner]).mean() > 20
+    np.testing.assert_array_equal(sharp[left], blurred[left])
+    page.evaluate("tell({ details: [{ ...state.details[0], stops: 1 }] })")  # the kernel knows what is above white
+    page.get_by_role("button", name="Brightness").click()
+    page.get_by_role("slider", name="Brightness").fill("1")
+    settle(page)
+    brighter = read_canvas(page, "large").astype(float)
+    np.testing.assert_array_equal(brighter[inner], whole[inner])
+    assert brighter[left].mean() > 1.2 * sharp[left].mean()
 
 
 def test_scores_of_the_visible_part_stand_there_for_that_part_alone(page):

@@ -46,28 +46,46 @@ class Restoration:
     shot: Shot
 
     @property
+    def upright(self):
+        """What is stable, turned as the picture is."""
+        return turn(self.stable, self.mosaic.flip)
+
+    @property
     def shape(self):
         """Height, width and 3, of the upright picture."""
-        return turn(self.stable, self.mosaic.flip).shape
+        return self.upright.shape
 
-    def render(self, stops=None):
+    def render(self, stops=None, part=np.s_[:, :]):
         """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
 
         Args:
             stops: how much brighter than the capture, a factor of 2 each; None for the estimated brightness.
+            part: the slices (rows, columns) of the picture that are wanted.
         """
-        picture = np.empty(self.shape, np.uint16)
-        for top, strip in self.render_strips(stops):
+        picture = np.empty(self.upright[part].shape, np.uint16)
+        for top, strip in self.render_strips(stops, part):
             picture[top : top + len(strip)] = strip
         return picture
 
-    def render_strips(self, stops=None):
+    def render_strips(self, stops=None, part=np.s_[:, :]):
         """Yield the picture of render in strips of full width, each after the number of its first row."""
         gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
-        stable, span = turn(self.stable, mosaic.flip), np.float32(mosaic.white - mosaic.black.mean())
+        stable, span = self.upright[part], np.float32(mosaic.white - mosaic.black.mean())
         for top in range(0, len(stable), STRIP_PX):
             camera_rgb = destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn) / span
             yield top, quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
+
+    def halve(self):
+        """Return the same, upright, at half its width and height: 2 × 2 pixels are averaged in linear light."""
+        upright, noise = self.upright, (self.noise.gain_dn, self.noise.read_dn)
+        height, width = (-(-side // 2) for side in self.shape[:2])
+        half = np.empty((height, width, 3), np.float16)
+        for top in range(0, len(upright), STRIP_PX):
+            light = destabilise(upright[top : top + STRIP_PX], *noise)
+            light = np.pad(light, [(0, len(light) % 2), (0, self.shape[1] % 2), (0, 0)], "edge")
+            light = (light[::2, ::2] + light[::2, 1::2] + light[1::2, ::2] + light[1::2, 1::2]) / 4
+            half[top // 2 :][: len(light)] = stabilise(light, *noise)
+        return replace(self, stable=half, mosaic=replace(self.mosaic, flip=0))
 
 
 def restore(path, stops=None):
@@ -82,8 +100,13 @@ def restore(path, stops=None):
     return restore_capture(path).render(stops)
 
 
-def restore_capture(path, network=None, show_progress=False):
-    """Return the Restoration of a RAW file, see restore; the network is that of load_network unless one is given."""
+def restore_capture(path, network=None, show_progress=False, on_tile=None):
+    """Return the Restoration of a RAW file, see restore; the network is that of load_network unless one is given.
+
+    Args:
+        show_progress: with a progress bar. on_tile: a function that is called before each tile, with how many are done,
+            and of how many.
+    """
     network = network or load_network()
     return restore_mosaic(*read_capture(path), network, show_progress)
 
@@ -95,7 +118,7 @@ def restore_mosaic(mosaic, noise, shot, network, show_progress=False):
     counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
     mosaic = replace(mosaic, counts=None)  # they are as large as all else that is needed
     black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
-    stable = run_tiles(network, counts, black, noise, shot.name if show_progress else None)[inner]
+    stable = run_tiles(network, counts, black, noise, shot.name if show_progress else None, on_tile)[inner]
     return Restoration(stable, mosaic, noise, float(np.log2(estimate_ratio(signal, BRIGHT))), shot)
 
 
@@ -118,7 +141,7 @@ def read_capture(path):
     return mosaic, find_noise(mosaic, f"{shot.make} {shot.model}".strip(), iso, profile, masked), shot
 
 
-def run_tiles(network, counts, black, noise, title=None):
+def run_tiles(network, counts, black, noise, title=None, on_tile=None):
     """Return what a network makes of a mosaic with margins: float16 (H, W, 3), see Restoration.stable.
 
     Tiles overlap by as far as the network sees, so that there are no seams, and are all of one size. What is returned
@@ -126,12 +149,14 @@ def run_tiles(network, counts, black, noise, title=None):
 
     Args:
         counts: of stable.align, with MARGIN_PX at each side. black: (4,), its black levels in counts.
-        title: of the progress bar; None for none.
+        title: of the progress bar; None for none. on_tile: see restore_capture.
     """
     stable = np.empty((*counts.shape, 3), np.float16)
     tops, lefts = (_place_tiles(length - 2 * MARGIN_PX) for length in counts.shape)
     places = [(top, left) for top in tops for left in lefts]
-    for top, left in tqdm(places, title, unit="tile", file=sys.stdout, disable=title is None):
+    for done, (top, left) in enumerate(tqdm(places, title, unit="tile", file=sys.stdout, disable=title is None)):
+        if on_tile:
+            on_tile(done, len(places))
         window = counts[top.start : top.stop + 2 * MARGIN_PX, left.start : left.stop + 2 * MARGIN_PX]
         packed = stabilise(pack(window) - black, noise.gain_dn, noise.read_dn)
         tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]

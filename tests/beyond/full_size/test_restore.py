@@ -86,6 +86,25 @@ def test_another_brightness_runs_no_network(photo, monkeypatch):
     assert dark.mean() < bright.mean()
 
 
+def test_a_part_is_that_of_the_whole_and_half_its_size_is_its_mean_in_linear_light(scene, tmp_path):
+    turned = ("Orientation", "H", 1, 6)
+    path = write_raw(tmp_path / "a.dng", lay(scene[:199, :297] / 8, "RGGB"), tags=[turned])
+    restoration = restore.restore_capture(path, DEMOSAIC)
+    whole, half = restoration.render(2), restoration.halve().render(2)
+    assert whole.shape == (297, 199, 3) and half.shape == (149, 100, 3)
+    part = np.s_[100:290, 7:8]
+    np.testing.assert_array_equal(restoration.render(2, part), whole[part])
+    linear = raw.decode_srgb(np.pad(whole, [(0, 1), (0, 1), (0, 0)], "edge") / 65535)
+    np.testing.assert_allclose(raw.decode_srgb(half / 65535), block_reduce(linear, (2, 2, 1), np.mean), atol=2e-3)
+
+
+def test_each_tile_is_told_before_it_is_made(photo, monkeypatch):
+    monkeypatch.setattr(restore, "TILE_PX", 160)
+    told = []
+    restore.restore_capture(photo, DEMOSAIC, on_tile=lambda *of: told.append(of))
+    assert told == [(number, 4) for number in range(4)]
+
+
 def test_brightness_is_estimated_as_long_exposures_have_it(scene, trained, tmp_path):
     stops = []
     for darker in (10, 40):
