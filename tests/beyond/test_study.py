@@ -78,7 +78,7 @@ def test_a_study_has_a_row_an_experiment_and_seed(run):
 def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
     folder, experiments, table = run
     monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
-    monkeypatch.setattr(study, "score_baselines", lambda *_: pytest.fail("they were scored again"))
+    monkeypatch.setattr(study, "score_named", lambda *_, **__: pytest.fail("it was scored again"))
     pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table, check_dtype=False)
 
 
