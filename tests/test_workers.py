@@ -22,7 +22,7 @@ from sidlib.training import Experiment, load_run
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers of two threads each."""
-    with LocalCluster(2, threads_per_worker=2, resources=workers.ALONE, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=2, resources=workers.ALONE, dashboard_address=":0") as cluster:
         yield cluster
 
 
@@ -72,7 +72,7 @@ def test_dask_is_imported_only_where_a_scheduler_is_named():
 
 def test_a_cluster_says_how_far_it_is(over_cluster, capsys):
     assert dict(share(abs, range(-3, 1))) == {-3: 3, -2: 2, -1: 1, 0: 0}
-    assert "Testing: 100%" in capsys.readouterr().err or "4/4" in capsys.readouterr().out
+    assert "Testing: 100%" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [FloatingPointError("NaN"), raw.RawError("cut off"), PermissionError(13, "no", "x")])
@@ -119,7 +119,9 @@ def test_the_work_of_a_killed_worker_is_done_by_another(over_cluster, tmp_path):
     assert pids.keys() == {*range(10)} and pids[5] != int(mark.read_text())
 
 
-def test_a_worker_trains_one_at_a_time_with_all_its_threads(over_cluster):
+def test_a_worker_trains_one_at_a_time_with_all_its_threads(cluster, over_cluster):
+    cluster.wait_for_workers(2)  # one was killed before
+
     def work(item):
         start = time.time()
         time.sleep(0.2)
@@ -134,8 +136,9 @@ def test_a_worker_trains_one_at_a_time_with_all_its_threads(over_cluster):
 def test_a_study_over_a_cluster_has_the_rows_of_one_machine_though_workers_are_killed(
     cluster, over_cluster, tiny_pairs, tmp_path, monkeypatch
 ):
-    first = Experiment("cnn", "relu", "mae", augment=True, epochs=30, batch_size=6, patience=30)
+    first = Experiment("cnn", "relu", "mae", augment=True, epochs=20, batch_size=6, patience=20)
     experiments = [first, replace(first, epochs=1, seed=1)]
+    monkeypatch.setattr(study, "find_baselines", lambda _: ["input as it is", "amplified"])  # the others take longer
 
     def kill():
         wait_for(lambda: list((tmp_path / "shared" / first.name).glob("last-[1-9]*.keras")))
@@ -150,7 +153,7 @@ def test_a_study_over_a_cluster_has_the_rows_of_one_machine_though_workers_are_k
     for one, other in zip(study.load_study(tmp_path / "shared"), study.load_study(tmp_path / "alone"), strict=True):
         by = order + [column for column in ("scene", "frame") if column in one]
         pd.testing.assert_frame_equal(*(table.sort_values(by, ignore_index=True) for table in (one, other)))
-    assert len(shared) == len(alone) == 14
+    assert len(shared) == len(alone) == 4
     histories = [load_run(first, tmp_path / folder)[1] for folder in ("shared", "alone")]
     pd.testing.assert_frame_equal(*(history.drop(columns="seconds") for history in histories))
 
@@ -160,7 +163,7 @@ def test_workers_may_come_late(over):
         time.sleep(0.4)
         return os.getpid()
 
-    with LocalCluster(0, threads_per_worker=1, resources=workers.ALONE, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, threads_per_worker=1, resources=workers.ALONE, dashboard_address=":0") as cluster:
         over(cluster.scheduler_address)
         known = []
 
@@ -223,7 +226,7 @@ def test_a_scheduler_that_does_not_answer_is_named(over, scheduler, monkeypatch)
 
 
 def test_workers_that_do_no_trainings_are_refused_for_them(over):
-    with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
         over(cluster.scheduler_address)
         with pytest.raises(RuntimeError, match="--resources training=1"):
             list(share(abs, [1], alone=True))
