@@ -4,6 +4,7 @@ Input and output: RGB in 0…255, float32 (batch, height, width, 3), any height 
 """
 
 import math
+import random
 
 import pandas as pd
 
@@ -69,6 +70,20 @@ def convolve(filters, activation, name):
     """Return the convolution that all models are made of: 3 × 3, size kept; the activation is one of ACTIVATIONS."""
     function = ACTIVATIONS[activation] if activation else None
     return layers.Conv2D(filters, 3, padding="same", activation=function, name=name)
+
+
+def draw_weights(model, seed):
+    """Return the model with first weights that the seed alone decides: those that keras.utils.set_random_seed gives.
+
+    That seeds Python's own generator, from which Keras draws a seed for each layer. Other threads draw from it, too:
+    those of Dask do so several times a second.
+    """
+    draws = random.Random(seed)
+    for layer in model.layers:
+        if hasattr(layer, "kernel_initializer"):
+            setting = layer.kernel_initializer.get_config() | {"seed": draws.randint(1, 10**9)}
+            layer.kernel.assign(type(layer.kernel_initializer).from_config(setting)(layer.kernel.shape))
+    return model
 
 
 @keras.saving.register_keras_serializable("sidlib")

@@ -2,23 +2,20 @@
 
 import json
 import os
-import sys
 from contextlib import suppress
 
-import joblib
 import numpy as np
 import safetensors.numpy
 from PIL import Image
-from tqdm import tqdm
 
-from sidlib import catalog, paths
+from sidlib import catalog, paths, workers
 from sidlib.raw import RawError, Signal, quantize, read_signal, render
 
 MIN_SIZE_PX = 11
 
 
 def develop_pairs(pairs):
-    """Develop both pictures of every pair to data/<name>/png, with all cores; what is there is kept.
+    """Develop both pictures of every pair to data/<name>/png, with all workers; what is there is kept.
 
     The Signal of each capture goes to data/<name>/signal, for networks that read more than 8 bits of it. Both are made
     anew if the capture has changed since, or one of them has. What a read-only data set lacks goes to
@@ -43,10 +40,8 @@ def develop_pairs(pairs):
         paths.clear_leftovers(folder)
     missing = [capture for capture in captures if not _is_current(capture)]
 
-    workers = joblib.Parallel(n_jobs=-1, return_as="generator")
-    reasons = workers(joblib.delayed(develop_file)(capture) for capture in missing)
-    progress = tqdm(reasons, "Developing", len(missing), unit="file", file=sys.stdout, disable=not missing)
-    unreadable = {capture: reason for capture, reason in zip(missing, progress, strict=True) if reason}
+    reasons = dict(workers.share(develop_file, missing, "Developing", "file"))
+    unreadable = {capture: reasons[capture] for capture in missing if reasons[capture]}
     catalog.report_problems(usable, [{"file": str(file), "reason": reason} for file, reason in unreadable.items()])
     return usable[~usable.short.isin(unreadable) & ~usable.long.isin(unreadable)].reset_index(drop=True)
 

@@ -18,7 +18,7 @@ from sidlib import paths
 from sidlib.backend import every_device, keras
 from sidlib.dataset import checksum, count_batches, make_dataset
 from sidlib.losses import LOSSES
-from sidlib.models import build_model, source_of
+from sidlib.models import build_model, draw_weights, source_of
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +83,7 @@ class Experiment:
 
     def build_model(self):
         """Return the model to train, with first weights drawn from the seed."""
-        keras.utils.set_random_seed(self.seed)
-        return build_model(self.model, self.activation)
+        return draw_weights(build_model(self.model, self.activation), self.seed)
 
     def build_optimizer(self, updates):
         """Return the optimizer.

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 
 import numpy as np
 import pytest

@@ -25,6 +25,15 @@ def test_a_saved_model_is_loaded_in_safe_mode_and_gives_the_same(name, activatio
     np.testing.assert_array_equal(loaded(DARK), model(DARK))
 
 
+@pytest.mark.parametrize("name", models.MODELS)
+def test_first_weights_are_those_of_the_seed_whatever_others_draw(name):
+    keras.utils.set_random_seed(3)
+    expected = models.build_model(name, "relu")
+    drawn = models.draw_weights(models.build_model(name, "relu"), 3)  # Python's generator has gone on
+    for weights, of_seed in zip(drawn.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, of_seed)
+
+
 def test_the_cnn_doubles_its_filters_and_keeps_the_size():
     table = models.describe_layers(models.build_model("cnn", "relu"), 10, 12)
     assert table.channels.tolist() == [3, 32, 64, 128, 3, 3]

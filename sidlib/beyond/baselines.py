@@ -102,19 +102,27 @@ def score_baseline(baseline, pairs):
     return score_outputs(zip(shown, truths, strict=True), pairs)
 
 
-def score_baselines(pairs):
-    """Return the scores of everything that does not learn, on the splits val and test: {name: (val, test)}.
+def find_baselines(pairs):
+    """Return list_baselines for pairs: the usual ratio is that of their split train."""
+    return list_baselines(pairs.ratio[pairs.split == "train"].mode()[0])
+
+
+def score_named(name, pairs):
+    """Return the scores of one of find_baselines on the splits val and test.
 
     Each is a DataFrame as that of evaluation.score_model. The strength of a denoiser is the one of the lowest MAE on
-    val, the usual ratio is that of train.
+    val.
     """
-    train, val, test = (pairs[pairs.split == split] for split in ("train", "val", "test"))
-    scores = {}
-    for name, baselines in list_baselines(train.ratio.mode()[0]).items():
-        of_val = [score_baseline(baseline, val) for baseline in baselines]
-        best = int(np.argmin([table.mae.mean() for table in of_val]))
-        scores[name] = of_val[best], score_baseline(baselines[best], test)
-    return scores
+    val, test = (pairs[pairs.split == split] for split in ("val", "test"))
+    baselines = find_baselines(pairs)[name]
+    of_val = [score_baseline(baseline, val) for baseline in baselines]
+    best = int(np.argmin([table.mae.mean() for table in of_val]))
+    return of_val[best], score_baseline(baselines[best], test)
+
+
+def score_baselines(pairs):
+    """Return the scores of everything that does not learn, on the splits val and test: {name: (val, test)}."""
+    return {name: score_named(name, pairs) for name in find_baselines(pairs)}
 
 
 def average_flips(model):

@@ -8,6 +8,7 @@ from sidlib.beyond import stream
 from sidlib.beyond.models import build_model
 from sidlib.dataset import make_dataset
 from sidlib.losses import LOSSES
+from sidlib.models import draw_weights
 from sidlib.training import Experiment
 
 ops = keras.ops
@@ -55,8 +56,8 @@ class OpenExperiment(Experiment):
         return f"{self.label}-seed{self.seed}" if self.seed else self.label
 
     def build_model(self):
-        keras.utils.set_random_seed(self.seed)
-        return build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+        model = build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+        return draw_weights(model, self.seed)
 
     def build_optimizer(self, updates):
         rate = self.learning_rate

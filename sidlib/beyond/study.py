@@ -1,15 +1,16 @@
 """Evidence: the experiments that are compared, their scores in two tables, and which differences are real."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 from scipy.stats import bootstrap
 
-from sidlib import paths
+from sidlib import paths, workers
 from sidlib.backend import keras
-from sidlib.beyond.baselines import score_baselines
+from sidlib.beyond.baselines import find_baselines, score_baselines, score_named
 from sidlib.beyond.experiments import OpenExperiment
 from sidlib.dataset import checksum
 from sidlib.evaluation import METRICS, run, score_experiment
@@ -86,7 +87,7 @@ def list_experiments():
 
 
 def run_study(pairs, folder=None, experiments=None):
-    """Train and score every experiment and what does not learn: hours on two cores.
+    """Train and score every experiment and what does not learn: hours on two cores, fewer over a cluster, see workers.
 
     Interrupt it and call it again to go on: what the tables of the folder hold for the same pictures is not done again.
     Nothing is chosen here; what the notebooks choose, they choose by val_mae.
@@ -103,22 +104,29 @@ def run_study(pairs, folder=None, experiments=None):
         checksum), epochs (empty for a baseline), val_mae (of the weights that were kept), and means over the test
         pictures: mae, mse, psnr_db, ssim.
     """
-    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
+    folder = (folder or paths.results_folder(pairs.dataset.iloc[0])).absolute()  # a worker stands elsewhere
     study = Study(folder, pairs)
-    if not study.holds("amplified", 0):
-        for name, (of_val, of_test) in score_baselines(pairs).items():
-            study.add(name, 0, None, of_val.mae.mean(), of_test)
-    for experiment in list_experiments() if experiments is None else experiments:
-        if not study.holds(name_of(experiment), experiment.seed):
-            _, history = train(experiment, pairs, folder)
-            val_mae = history.val_mae[history.val_loss.idxmin()]
-            of_test = score_experiment(experiment, pairs, folder)
-            study.add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
-            if experiment == BEST:
-                best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
-                with paths.write_whole(folder / "best.keras") as path:
-                    best.save(path)
+    missing = [name for name in find_baselines(pairs) if not study.holds(name, 0)]
+    score = partial(score_named, pairs=pairs)
+    for name, (of_val, of_test) in workers.share(score, missing, "Scoring baselines", "baseline", alone=True):
+        study.add(name, 0, None, of_val.mae.mean(), of_test)
+    listed = list_experiments() if experiments is None else experiments
+    missing = [experiment for experiment in listed if not study.holds(name_of(experiment), experiment.seed)]
+    run_one = partial(train_and_score, pairs=pairs, folder=folder)
+    for experiment, (history, of_test) in workers.share(run_one, missing, "Training", "experiment", alone=True):
+        if experiment == BEST:
+            best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
+            with paths.write_whole(folder / "best.keras") as path:
+                best.save(path)
+        val_mae = history.val_mae[history.val_loss.idxmin()]
+        study.add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
     return load_study(folder)[0]
+
+
+def train_and_score(experiment, pairs, folder):
+    """Return the history of an experiment's training and its scores on test; what is there is not done again."""
+    _, history = train(experiment, pairs, folder)
+    return history, score_experiment(experiment, pairs, folder)
 
 
 class Study:
@@ -154,26 +162,36 @@ class Study:
 def leave_one_out(pairs, folder=None):
     """Train SHORT once for each photograph of the embedded sample, on all others, and score it on this one.
 
-    The weights' epoch is chosen on the drawn scenes of val alone. Beside it stands what does not learn.
+    The weights' epoch is chosen on the drawn scenes of val alone. Beside it stands what does not learn. Over a cluster
+    each photograph is a task, see workers.
 
     Writes leave_one_out.csv to the folder, and returns it: a row a photograph and method with the means of evaluation's
     METRICS over the photograph's pairs, and their number as `pairs`.
     """
-    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
+    folder = (folder or paths.results_folder(pairs.dataset.iloc[0])).absolute()
     shown = name_photographs(pairs)
-    rows = []
-    for photograph in sorted(set(shown) - {"drawn"}):
-        split = pairs.split.where(shown == "drawn", "train").mask(shown == photograph, "test")
-        fold = pairs.assign(split=split)
-        experiment = replace(SHORT, label=f"without-{photograph}")
-        train(experiment, fold, folder)
-        scores = {name: test for name, (_, test) in score_baselines(fold).items()}
-        scores["short"] = score_experiment(experiment, fold, folder)
-        for name, table in scores.items():
-            rows.append({"photograph": photograph, "method": name, "pairs": len(table), **table[METRICS].mean()})
+    score = partial(score_left_out, pairs=pairs, shown=shown, folder=folder)
+    known, table = [], pd.DataFrame()
+    photographs = sorted(set(shown) - {"drawn"})
+    for _, rows in workers.share(score, photographs, "Leaving one out", "photograph", alone=True):
+        known = sorted([*known, rows], key=lambda rows: rows[0]["photograph"])
+        table = pd.DataFrame([row for rows in known for row in rows])
         with paths.write_whole(folder / "leave_one_out.csv") as path:
-            pd.DataFrame(rows).round(4).to_csv(path, index=False)
-    return pd.DataFrame(rows)
+            table.round(4).to_csv(path, index=False)
+    return table
+
+
+def score_left_out(photograph, pairs, shown, folder):
+    """Return the rows of leave_one_out for one photograph, a list of dicts.
+
+    Args:
+        shown: Series of sample.name_photographs.
+    """
+    fold = pairs.assign(split=pairs.split.where(shown == "drawn", "train").mask(shown == photograph, "test"))
+    _, of_short = train_and_score(replace(SHORT, label=f"without-{photograph}"), fold, folder)
+    scores = {name: test for name, (_, test) in score_baselines(fold).items()} | {"short": of_short}
+    known = {"photograph": photograph}
+    return [known | {"method": name, "pairs": len(of), **of[METRICS].mean()} for name, of in scores.items()]
 
 
 def name_of(experiment):

@@ -6,17 +6,14 @@ data/README.md); its darkness and its noise are computed from the calibration of
 """
 
 import hashlib
-import sys
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
-import joblib
 import numpy as np
 from filelock import FileLock
 from PIL import Image
-from tqdm import tqdm
 
-from sidlib import catalog, paths
+from sidlib import catalog, paths, workers
 from sidlib.raw import decode_srgb, quantize
 from sidlib.sample import camera, dng
 from sidlib.sample.drawn import draw_scene
@@ -93,7 +90,9 @@ def build_sample(photos=None, name="sample", seed=SEED):
                 raise FileExistsError(f"{folder} holds files that the sample would replace: move them away. {foreign}")
             for file in stale:
                 (folder / file).unlink()
-            _photograph_scenes(missing, folder, seed)
+            take = partial(photograph_scene, folder=folder, seed=seed)
+            for _ in workers.share(take, missing, f"Photographing {name}", "scene"):
+                pass
     return folder
 
 
@@ -109,14 +108,6 @@ def _compare(scenes, folder, seed):
     missing = [scene for scene in scenes if any(ours.get(file) != plan[file] for file in scene.name_files())]
     stale = [file for file, unique_id in ours.items() if unique_id != plan.get(file)]
     return missing, stale, sorted(plan.keys() & marks.keys() - ours.keys())
-
-
-def _photograph_scenes(scenes, folder, seed):
-    jobs = (joblib.delayed(photograph_scene)(scene, folder, seed) for scene in scenes)
-    workers = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
-    progress = {"unit": "scene", "file": sys.stdout, "disable": not scenes}
-    for _ in tqdm(workers(jobs), f"Photographing {folder.name}", len(scenes), **progress):
-        pass
 
 
 def plan_scenes(splits, seed=SEED):

@@ -72,8 +72,21 @@ def test_a_study_has_a_row_an_experiment_and_seed(run):
 def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
     folder, experiments, table = run
     monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
-    monkeypatch.setattr(study, "score_baselines", lambda *_: pytest.fail("they were scored again"))
+    monkeypatch.setattr(study, "score_named", lambda *_, **__: pytest.fail("it was scored again"))
     pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table, check_dtype=False)
+
+
+def test_baselines_that_are_missing_are_scored_and_no_others(run, tiny_pairs, tmp_path, monkeypatch):
+    folder, experiments, table = run
+    for file in study.FILES:
+        rows = pd.read_csv(folder / file)
+        rows[rows.experiment != "input as it is"].to_csv(tmp_path / file, index=False)
+    scored, score = [], study.score_named
+    monkeypatch.setattr(study, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
+    again = study.run_study(tiny_pairs, tmp_path, experiments)
+    assert scored == ["input as it is"]
+    order = ["experiment", "seed"]
+    pd.testing.assert_frame_equal(*(each.sort_values(order, ignore_index=True) for each in (again, table)))
 
 
 def test_tables_of_other_pictures_are_made_anew(run, tiny_pairs, tmp_path):

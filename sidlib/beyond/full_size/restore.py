@@ -108,11 +108,11 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    return restore_mosaic(*read_capture(path), network, show_progress)
+    return restore_mosaic(*read_capture(path), network, show_progress, on_tile)
 
 
-def restore_mosaic(mosaic, noise, shot, network, show_progress=False):
-    """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture for what else it takes."""
+def restore_mosaic(mosaic, noise, shot, network, show_progress=False, on_tile=None):
+    """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture and restore_capture for the rest."""
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
     signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
     counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
