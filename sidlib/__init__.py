@@ -2,5 +2,5 @@
 
 The course's modules follow the data: catalog, raw, preprocess, dataset, models (with losses), training, evaluation,
 human_check. Beside them, `sample` makes the embedded data set, `beyond` holds what the course left open, `plots` draws,
-`paths` knows where things lie, and `backend` imports TensorFlow.
+`paths` knows where things lie, `workers` who does the work, and `backend` imports TensorFlow.
 """

@@ -1,0 +1,20 @@
+import numpy as np
+import pytest
+
+from sidlib import sample
+from sidlib.sample import camera, dng
+
+SENSOR_PX = (4240, 2832)  # width, height: as the real files
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory):
+    """A file of the real size, written like the sample's."""
+    folder = tmp_path_factory.mktemp("bench") / "short"
+    folder.mkdir()
+    scene = sample.plan_scenes(sample.PHOTOGRAPHS)[0]
+    photograph = sample.load_photograph("motorcycle")
+    signal = sample.expose_mosaic(photograph, (0, 0, 740, 494), scene.white_balance, SENSOR_PX)
+    counts = camera.expose(signal, 1, scene.iso, np.random.default_rng(0))
+    dng.write_dng(folder / "0.dng", counts, 10, scene)
+    return folder / "0.dng"
