@@ -22,7 +22,7 @@ from sidlib.rawfile import open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
 TILE_PX, MARGIN_PX = 1184, 160
-STRIP_PX = 256  # rows that are rendered at a time
+STRIP_PX = 128  # rows that are rendered at a time
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)
 
@@ -108,18 +108,28 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    return restore_mosaic(*read_capture(path), network, show_progress, on_tile)
+    return _restore(_prepare(*read_capture(path)), network, show_progress, on_tile)
 
 
-def restore_mosaic(mosaic, noise, shot, network, show_progress=False, on_tile=None):
-    """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture and restore_capture for the rest."""
+def restore_mosaic(mosaic, noise, shot, network):
+    """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture for the rest."""
+    return _restore(_prepare(mosaic, noise, shot), network)
+
+
+def _prepare(mosaic, noise, shot):
+    """The aligned counts of a capture and where they lie in it, and a Restoration that lacks its pixels."""
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
     signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
-    counts, inner = align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX)
-    mosaic = replace(mosaic, counts=None)  # they are as large as all else that is needed
-    black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
-    stable = run_tiles(network, counts, black, noise, shot.name if show_progress else None, on_tile)[inner]
-    return Restoration(stable, mosaic, noise, float(np.log2(estimate_ratio(signal, BRIGHT))), shot)
+    stops = float(np.log2(estimate_ratio(signal, BRIGHT)))
+    empty = Restoration(None, replace(mosaic, counts=None), noise, stops, shot)  # counts are as large as all else
+    return *align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX), empty
+
+
+def _restore(prepared, network, show_progress=False, on_tile=None):
+    counts, inner, empty = prepared
+    black = align_levels(empty.mosaic.black, empty.mosaic.pattern) + empty.noise.black_dn
+    title = empty.shot.name if show_progress else None
+    return replace(empty, stable=run_tiles(network, counts, black, empty.noise, title, on_tile)[inner])
 
 
 def read_capture(path):
