@@ -586,7 +586,7 @@ def test_without_a_network_it_is_said_how_to_come_by_one(own, check, tiny_pairs,
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     own.restore.click()
-    assert "no network for full size is there; make full-size trains it" in check.viewer.stage.status
+    assert "No network for full size is there: make full-size trains it" in check.viewer.stage.status
     assert not own.restore.disabled and own.save_full.disabled
 
 

@@ -284,7 +284,7 @@ def test_a_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(page, t
     expect(status(page)).to_contain_text("holiday.ARW: not a RAW file")
     assert read_names(page) == names
     page.get_by_role("button", name="Restore at full size").click()
-    expect(status(page)).to_contain_text(re.compile("restored at full size|no network for full size"), timeout=60_000)
+    expect(status(page)).to_contain_text(re.compile("restored at full size|No network for full size"), timeout=60_000)
     change_mode(page, "Compare")
     expect(status(page)).to_contain_text("scene")
 
