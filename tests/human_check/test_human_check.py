@@ -583,6 +583,7 @@ def test_what_has_no_bayer_pattern_is_said_and_shown_as_before(own, check, tmp_p
 
 def test_without_a_network_it_is_said_how_to_come_by_one(own, check, tiny_pairs, tmp_path, monkeypatch):
     monkeypatch.undo()
+    restore.load_network.cache_clear()  # it may have been loaded before
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
     own.restore.click()

@@ -226,6 +226,7 @@ def test_what_cannot_be_read_is_named_in_a_line(photo, trained, tmp_path):
 
 
 def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(monkeypatch, tmp_path):
+    restore.load_network.cache_clear()
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     with pytest.raises(FileNotFoundError, match="make full-size"):
         restore.load_network()
