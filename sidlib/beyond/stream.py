@@ -18,10 +18,10 @@ from sidlib import catalog, sample
 from sidlib.backend import tf
 from sidlib.dataset import SOURCES
 from sidlib.preprocess import load_signal
-from sidlib.raw import Signal, decode_srgb, quantize, render
+from sidlib.raw import Signal, quantize, render
 from sidlib.sample import camera
 from sidlib.sample.drawn import draw_scene
-from sidlib.sample.photographs import load_photograph
+from sidlib.sample.photographs import decode_linear, load_photograph
 
 SIZE_PX = (128, 86)  # width, height of the pictures
 POOL, POOL_SIZE_PX = 1000, (192, 129)  # drawn once, in seconds; pictures are cropped from them
@@ -66,7 +66,7 @@ def load_scenes(pairs):
     """
     if pairs.dataset.iloc[0] == "sample":
         shown = sorted(set(sample.name_photographs(pairs)) - {"drawn"})
-        return [decode_srgb(np.asarray(load_photograph(name)) / np.float32(255)) for name in shown]
+        return [decode_linear(load_photograph(name)) for name in shown]
     longs = (load_signal(path) for path in pairs.long_signal.unique())
     return [np.clip(render(*signal[:3]), 0, 1) for signal in longs]
 
@@ -122,7 +122,7 @@ def expose(linear, source, rng):
     if rng.random() < OTHER_RATIOS:
         ratio = np.exp(rng.uniform(0, np.log(catalog.MAX_RATIO)))
     balance = np.array([red, 1, blue])
-    long = np.clip(linear @ np.linalg.inv(camera.TO_SRGB).T, 0, 1) / balance
+    long = camera.see(linear, balance)
     short = Signal(camera.expose_reduced(long, ratio, int(iso), rng), balance, camera.TO_SRGB, camera.MODEL)
     return SOURCES[source](short, ratio, int(iso)), quantize(render(long, balance, camera.TO_SRGB)).astype(np.float32)
 

@@ -284,11 +284,14 @@ def measure_flat(model, size_px=(96, 64), noise=6, seed=0):
     rows = {}
     for name, colour in FLAT_COLOURS.items():
         noisy = np.random.default_rng(seed).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
-        output = run(model, noisy.astype(np.float32))[0, 16:-16, 16:-16]
-        places = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
-        off = np.abs(output.mean(axis=(0, 1)) - colour)
-        rows[name] = {"grid": np.ptp(places, axis=0).max(), "off": off.max()}
+        rows[name] = score_flat(run(model, noisy.astype(np.float32))[0, 16:-16, 16:-16], colour)
     return pd.DataFrame(rows).T
+
+
+def score_flat(output, colour):
+    """Return grid and off of measure_flat, a dict, for a picture (height, width, 3) that should show one colour."""
+    places = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
+    return {"grid": np.ptp(places, axis=0).max(), "off": np.abs(output.mean(axis=(0, 1)) - colour).max()}
 
 
 def select_protocol(pairs, protocol):

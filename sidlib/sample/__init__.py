@@ -14,10 +14,10 @@ from filelock import FileLock
 from PIL import Image
 
 from sidlib import catalog, paths, workers
-from sidlib.raw import decode_srgb, quantize
+from sidlib.raw import quantize
 from sidlib.sample import camera, dng
 from sidlib.sample.drawn import draw_scene
-from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph, split_photographs
+from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, hash_photograph, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
 SENSOR_PX = {"train": (320, 214), "val": (640, 428), "test": (1280, 854)}  # width, height
@@ -205,18 +205,8 @@ def expose_mosaic(photograph, box, white_balance, size_px):
     Returns:
         float32 (height, width), DN above black, RGGB; the photograph's white saturates green.
     """
-    camera_rgb = see_photograph(photograph.resize(size_px, Image.Resampling.BICUBIC, box), white_balance)
-    mosaic = np.empty(camera_rgb.shape[:2], np.float32)
-    for place, colour in enumerate(camera.PATTERN):
-        row, column = divmod(place, 2)
-        mosaic[row::2, column::2] = camera_rgb[row::2, column::2, "RGB".index(colour)]
-    return mosaic * (camera.WHITE - camera.BLACK)
-
-
-def see_photograph(photograph, white_balance):
-    """Return a photograph as SID's camera would see it under a light: float32 (height, width, 3), white of green 1."""
-    linear = decode_srgb(np.asarray(photograph, np.float32) / 255)
-    return np.clip(linear @ np.linalg.inv(camera.TO_SRGB).T, 0, 1) / np.float32(white_balance)
+    linear = decode_linear(photograph.resize(size_px, Image.Resampling.BICUBIC, box))
+    return camera.lay_mosaic(camera.see(linear, white_balance)).astype(np.float32) * (camera.WHITE - camera.BLACK)
 
 
 def _measure(photograph):

@@ -23,6 +23,27 @@ def load_noise_table():
     return pd.read_csv(paths.DATA / "sony_a7s2_noise.csv", index_col="iso")
 
 
+def see(linear, white_balance, to_srgb=TO_SRGB):
+    """Return what a camera sees of a picture under a light: linear camera RGB, white of green 1; raw.render undoes it.
+
+    Args:
+        linear: float (height, width, 3), linear sRGB in 0…1.
+        white_balance: gains of R, G, B under the light. to_srgb: of the camera, see raw.Mosaic.
+    Returns:
+        float64 (height, width, 3): what gains of less precision would change, the noise of a simulation makes other.
+    """
+    return np.clip(linear @ np.linalg.inv(to_srgb).T, 0, 1) / np.asarray(white_balance, float)
+
+
+def lay_mosaic(camera_rgb, pattern=PATTERN):
+    """Return what the pixels of a sensor with a Bayer pattern see of a picture (height, width, 3): (height, width)."""
+    mosaic = np.empty(camera_rgb.shape[:2], camera_rgb.dtype)
+    for place, colour in enumerate(pattern):
+        row, column = divmod(place, 2)
+        mosaic[row::2, column::2] = camera_rgb[row::2, column::2, "RGB".index(colour)]
+    return mosaic
+
+
 def expose(signal_dn, ratio, iso, rng):
     """Simulate one capture of a scene: D = K · Poisson(I / (ratio · K)) + read + row + black_error + rounding.
 

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 
+from sidlib.raw import decode_srgb
+
 PHOTOGRAPHS = {
     "chelsea": "train",
     "coffee": "train",
@@ -39,6 +41,11 @@ def load_photograph(photograph):
         return Image.fromarray(pixels)
     with Image.open(photograph) as image:
         return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def decode_linear(image):
+    """Return an RGB Pillow image in linear light: float32 (height, width, 3) in 0…1."""
+    return decode_srgb(np.asarray(image, np.float32) / 255)
 
 
 def _to_rgb(image):

@@ -5,19 +5,17 @@ of three colours a pixel without noise: what LibRaw makes of it is the photograp
 what lies between its pixels.
 """
 
-import hashlib
 from itertools import product
 
 import numpy as np
 from filelock import FileLock
 
 from sidlib import catalog, paths
-from sidlib.sample import SEED, Scene, camera, dng, expose_mosaic, see_photograph
-from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph
+from sidlib.sample import SEED, Scene, camera, dng, expose_mosaic, sign_file
+from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, hash_photograph, load_photograph
 
 ISOS = (160, 800, 3200, 12800)
 LONG_S, SHORT_S = 10.0, (0.1, 0.033)  # ratios of 100 and 300
-VERSION = 1  # raised when the same plan gives other files
 
 
 def build_sharp():
@@ -35,22 +33,22 @@ def plan_sharp():
     index = catalog.load_index().drop_duplicates("scene")
     scenes = []
     for digit, split in catalog.SPLITS.items():
-        names = [name for name, of in PHOTOGRAPHS.items() if of == split]
-        lights = index[index.split == split].sample(len(names), random_state=SEED)
-        shown = zip(names, lights.itertuples(), strict=True)
-        for number, ((name, light), iso) in enumerate(product(shown, ISOS), 1):
-            image = load_photograph(name)
+        images = {name: load_photograph(name) for name, of in PHOTOGRAPHS.items() if of == split}
+        lights = index[index.split == split].sample(len(images), random_state=SEED)
+        looks = [(name, image.size, hash_photograph(image)) for name, image in images.items()]
+        shown = zip(looks, lights.itertuples(), strict=True)
+        for number, (((name, size_px, content), light), iso) in enumerate(product(shown, ISOS), 1):
             scene = Scene(
                 number=f"{digit}{number:04d}",
                 photograph=name,
-                box=(0, 0, *image.size),
-                content=hash_photograph(image),
+                box=(0, 0, *size_px),
+                content=content,
                 long_s=LONG_S,
                 short_s=SHORT_S,
                 iso=iso,
                 f_number=float(light.f_number),
                 white_balance=(float(light.wb_red), 1.0, float(light.wb_blue)),
-                size_px=image.size,
+                size_px=size_px,
             )
             scenes.append(scene)
     return scenes
@@ -58,16 +56,17 @@ def plan_sharp():
 
 def photograph_sharp(scene, folder):
     """Write the exposures of a Scene of plan_sharp that a folder lacks, as DNG files."""
-    image = load_photograph(scene.photograph)
+    signs = {file: (file, sign_file(scene, file)) for file in scene.name_files()}
+    missing = [file for file, sign in signs.items() if dng.read_mark(folder / file) != sign]
+    image = load_photograph(scene.photograph) if missing else None
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
-        sign = hashlib.sha256(repr((VERSION, scene, file, SEED)).encode()).hexdigest()[:32]
-        if dng.read_mark(folder / file) == (file, sign):
+        if file not in missing:
             continue
         if file.startswith("long/"):
-            counts = np.rint(65535 * see_photograph(image, scene.white_balance)).astype(np.uint16)
+            counts = np.rint(65535 * camera.see(decode_linear(image), scene.white_balance)).astype(np.uint16)
         else:
             signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px)
             rng = np.random.default_rng([SEED, int(scene.number), place])
             counts = camera.expose(signal, scene.long_s / float(dng.as_fraction(exposure_s)), scene.iso, rng)
         with paths.write_whole(folder / file) as path:
-            dng.write_dng(path, counts, exposure_s, scene, file, sign)
+            dng.write_dng(path, counts, exposure_s, scene, *signs[file])

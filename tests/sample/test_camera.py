@@ -86,3 +86,11 @@ def test_the_known_black_level_error_is_taken_off_and_an_unknown_one_left():
     dark = np.full((2, 3, 3), noise.black_error_dn / span, np.float32)
     np.testing.assert_allclose(camera.correct_black(dark, 160), 0, atol=1e-9)
     np.testing.assert_array_equal(camera.correct_black(dark, 161), dark)
+
+
+def test_what_a_camera_sees_is_what_rendering_shows_again_in_double_precision():
+    linear = np.random.default_rng(0).uniform(0.3, 0.6, (4, 6, 3)).astype(np.float32)
+    gains = (2.1, 1.0, 1.7)
+    seen = camera.see(linear, gains)
+    assert seen.dtype == np.float64  # with less, the same seed gives other files
+    np.testing.assert_allclose(raw.render(seen, np.array(gains), camera.TO_SRGB), linear, atol=1e-6)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sidlib.beyond.full_size.noise import ROUNDING_DN, Noise, estimate_noise
+from sidlib.beyond.full_size.noise import ROUNDING_DN, Noise, estimate_noise, find_noise
 from sidlib.beyond.full_size.restore import restore_mosaic
 from sidlib.beyond.full_size.save import Shot
-from sidlib.beyond.study import FLAT_COLOURS
+from sidlib.beyond.study import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
-from sidlib.raw import Mosaic, camera_to_srgb, decode_srgb, encode_srgb
+from sidlib.raw import Mosaic, camera_to_srgb, decode_srgb, encode_srgb, render
 from sidlib.sample import camera, load_photograph
 
 LEVELS_E = (0.3, 1, 3, 10, 30, 100, 300)
@@ -51,11 +51,7 @@ def photograph(linear, of, white_e, rng):
         rng: numpy Generator.
     """
     gains, to_srgb = np.array(of.white_balance), camera_to_srgb(np.reshape(of.xyz_to_camera, (3, 3)))
-    camera_rgb = np.clip(linear @ np.linalg.inv(to_srgb).T, 0, 1) / gains
-    electrons = np.empty(camera_rgb.shape[:2])
-    for place, colour in enumerate(of.pattern):
-        row, column = divmod(place, 2)
-        electrons[row::2, column::2] = white_e * camera_rgb[row::2, column::2, "RGB".index(colour)]
+    electrons = white_e * camera.lay_mosaic(camera.see(linear, gains, to_srgb), of.pattern)
     counts = of.black + of.gain_dn * (rng.poisson(electrons) + rng.normal(0, of.read_e, electrons.shape))
     counts = np.rint(counts).clip(0, of.white).astype(np.uint16)
     mosaic = Mosaic(counts, of.pattern, np.full(4, float(of.black)), float(of.white), gains, to_srgb, 0)
@@ -91,30 +87,22 @@ def measure_flat(network, white_e=40, side_px=256):
     Columns: grid, by how much the means of the four places of 2 × 2 pixels differ; off, by how much the mean is away
     from the colour; noise, the standard deviation that is left; each of the colour channel in which it is most.
     """
-    rows = {}
+    rows, gains = {}, np.array(SONY.white_balance)
     for name, colour in FLAT_COLOURS.items():
         linear = np.broadcast_to(decode_srgb(np.array(colour) / 255), (side_px, side_px, 3))
-        to_srgb = camera_to_srgb(np.reshape(SONY.xyz_to_camera, (3, 3)))
-        seen = np.clip(linear[0, 0] @ np.linalg.inv(to_srgb).T, 0, 1) @ to_srgb.T  # what its sensor can see of it
-        shown = 255 * encode_srgb(np.clip(seen, 0, 1))
+        seen = camera.see(linear[0, 0], gains)  # what its sensor can see of it
         output = _cut(restore_photograph(network, linear, SONY, white_e))
-        places = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
-        rows[name] = {
-            "grid": np.ptp(places, axis=0).max(),
-            "off": np.abs(output.mean(axis=(0, 1)) - shown).max(),
-            "noise": output.std(axis=(0, 1)).max(),
-        }
+        rows[name] = score_flat(output, 255 * encode_srgb(render(seen, gains, camera.TO_SRGB).clip(0, 1)))
+        rows[name]["noise"] = output.std(axis=(0, 1)).max()
     return pd.DataFrame(rows).T
 
 
 def measure_black(network, iso=12800, ratio=300, side_px=256):
     """Return the mean level of 255 of a frame without any light, by SID's camera, amplified by a ratio."""
     counts = camera.expose(np.zeros((side_px, side_px)), ratio, iso, np.random.default_rng(0))
-    known = camera.load_noise_table().loc[iso]
-    read_dn = np.hypot(known.read_sigma_dn, ROUNDING_DN)
-    noise = Noise(known.gain_dn_per_e, read_dn, known.black_error_dn, "calibration")
-    gains = np.array(SONY.white_balance)
-    mosaic = Mosaic(counts, camera.PATTERN, np.full(4, 512.0), float(camera.WHITE), gains, camera.TO_SRGB, 0)
+    gains, black = np.array(SONY.white_balance), np.full(4, float(camera.BLACK))
+    mosaic = Mosaic(counts, camera.PATTERN, black, float(camera.WHITE), gains, camera.TO_SRGB, 0)
+    noise = find_noise(mosaic, camera.MODEL, iso)
     return float(restore_mosaic(mosaic, noise, Shot(""), network).render(np.log2(ratio)).mean() / 257)
 
 

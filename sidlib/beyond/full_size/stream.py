@@ -8,12 +8,12 @@ from scipy.stats import tukeylambda
 from sidlib.backend import tf
 from sidlib.beyond.full_size.network import join_look
 from sidlib.beyond.full_size.noise import ROUNDING_DN
-from sidlib.beyond.full_size.stable import stabilise
+from sidlib.beyond.full_size.stable import pack, stabilise
 from sidlib.beyond.stream import crop_drawn, crop_scene, draw_pool, flip, jitter
 from sidlib.catalog import MAX_RATIO
 from sidlib.raw import camera_to_srgb, decode_srgb, encode_srgb, render
 from sidlib.sample import camera
-from sidlib.sample.photographs import PHOTOGRAPHS, load_photograph
+from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, load_photograph
 
 PATCH_PX = 128  # side
 POOL_SIZE_PX = (192, 192)  # width, height of the drawn scenes that patches are cropped from
@@ -74,7 +74,7 @@ def make_stream(experiment, numbers, split="train"):
 def load_scenes(split):
     """Return the sample's photographs of a split: a list of float32 (height, width, 3) in linear light of 0…1."""
     names = [name for name, of in PHOTOGRAPHS.items() if of == split]
-    return [decode_srgb(np.asarray(load_photograph(name)) / np.float32(255)) for name in names]
+    return [decode_linear(load_photograph(name)) for name in names]
 
 
 def crop_patch(scenes, pool, drawn, rng):
@@ -115,7 +115,7 @@ def expose(linear, sensor, rng):
     Source: the noise is that of sample.camera.expose, without the error of black, which is corrected in use.
     """
     white_balance, to_srgb = sensor
-    camera_rgb = np.clip(linear @ np.linalg.inv(to_srgb).T, 0, 1) / white_balance
+    camera_rgb = camera.see(linear, white_balance, to_srgb)
     gain, read_e, white_e = (_draw_log(rng, bounds) for bounds in (GAIN_DN, READ_E, WHITE_E))
     counts = draw_counts(lay_packed(camera_rgb) * white_e, gain, read_e * gain, rng)
     saturated = white_e * gain * _draw_log(rng, (1, MAX_RATIO))
@@ -128,10 +128,7 @@ def expose(linear, sensor, rng):
 
 def lay_packed(camera_rgb):
     """Return what a sensor with Bayer's RGGB sees of a picture (H, W, 3), packed: (H / 2, W / 2, 4)."""
-    places = [
-        camera_rgb[row::2, column::2, colour] for row, column, colour in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))
-    ]
-    return np.stack(places, axis=-1)
+    return pack(camera.lay_mosaic(camera_rgb, "RGGB"))
 
 
 def draw_counts(electrons, gain_dn, read_dn, rng):
