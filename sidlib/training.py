@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -136,45 +135,49 @@ def train(experiment, pairs, folder=None, on_epoch=None):
         raise ValueError(
             f"Training needs pairs of the splits train and val. Received: {dict(pairs.split.value_counts())}"
         )
-    run = Run(folder or paths.results_folder(pairs.dataset.iloc[0]), experiment)
+    known = {
+        "dataset": training.dataset.iloc[0],
+        "train_pairs": len(training),
+        "val_pairs": len(validation),
+        "pictures": checksum(pd.concat([training, validation])),
+    }
+
+    def validate(model):
+        return make_dataset(validation, experiment.batch_size, source=source_of(model))
+
+    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
+    return train_run(experiment, folder, known, training, validate, on_epoch)
+
+
+def train_run(experiment, folder, known, training, make_validation, on_epoch=None):
+    """Train an experiment in its folder of a results folder as train does, on any pictures.
+
+    Args:
+        known: dict of what tells the pictures from others.
+        training: what experiment.make_dataset shows.
+        make_validation: function of the model to the pipeline that validates it.
+    Returns:
+        see train.
+    """
+    run = Run(folder, experiment)
     with run.lock():
-        run.keep_config(
-            {
-                "dataset": training.dataset.iloc[0],
-                "train_pairs": len(training),
-                "val_pairs": len(validation),
-                "pictures": checksum(pd.concat([training, validation])),
-            }
-        )
+        run.keep_config(known)
         if not is_finished(run.folder):
-            fit(
-                run,
-                experiment.count_updates(training),
-                partial(experiment.make_dataset, training),
-                lambda model: make_dataset(validation, experiment.batch_size, source=source_of(model)),
-                on_epoch,
-            )
-    return load_run(experiment, run.folder.parent)
+            _fit(run, training, make_validation, on_epoch)
+    return load_run(experiment, folder)
 
 
 @every_device()
-def fit(run, updates, make_training, make_validation, on_epoch=None):
-    """Train from where a run stands to its end.
-
-    Args:
-        run: a Run, locked.
-        updates: in an epoch.
-        make_training: function of a range of epochs to their pipeline.
-        make_validation: function of the model to the pipeline that validates it.
-        on_epoch: see train.
-    """
+def _fit(run, training, make_validation, on_epoch):
+    """Train from where the run stands to its end."""
     experiment = run.experiment
+    updates = experiment.count_updates(training)
     model, history = run.resume(updates=experiment.epochs * updates)
     done = len(history)
     epochs = range(done, done if has_stalled(history, experiment) else experiment.epochs)
     with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as progress:
         model.fit(
-            make_training(epochs),
+            experiment.make_dataset(training, epochs),
             validation_data=make_validation(model),
             initial_epoch=epochs.start,
             epochs=epochs.stop,

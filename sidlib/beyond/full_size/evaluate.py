@@ -56,10 +56,14 @@ Border=0
 """
 
 
-def develop_truth(path):
-    """Return LibRaw's development of a long exposure: uint16 (height, width, 3)."""
+def develop_truth(path, **options):
+    """Return LibRaw's development of a long exposure: uint16 (height, width, 3).
+
+    Args:
+        options: of rawpy's postprocess, beside LIBRAW.
+    """
     with open_raw(path) as (raw, _):
-        return raw.postprocess(**LIBRAW)
+        return raw.postprocess(**LIBRAW, **options)
 
 
 def develop_amplified(path, ratio, denoiser=None, strength=1.0, **options):
@@ -138,8 +142,8 @@ class Method(NamedTuple):
 def score_methods(pairs, folder=None):
     """Score all of list_methods on the test pairs of a data set, or go on with it.
 
-    Writes full_size.csv to the folder, a row as soon as it is known, and returns it as DataFrame: method, the columns
-    of score_pairs, and `state`, the checksum of what a row was made from.
+    Writes full_size.csv to the folder, a row as soon as it is known, and returns it as DataFrame: method, `state` (the
+    checksum of what a row was made from), and the columns of score_pairs. At the end, rows of another state go.
 
     Args:
         pairs: DataFrame of catalog.load_pairs, with the splits val and test.
@@ -147,18 +151,23 @@ def score_methods(pairs, folder=None):
     """
     file = (folder or paths.results_folder(pairs.dataset.iloc[0])) / "full_size.csv"
     known = pd.read_csv(file, dtype={"scene": str}).set_index(["method", "state"]) if file.is_file() else None
-    tables = []
+    test, wanted = pairs[pairs.split == "test"], []
+    of_shorts = {place: zlib.crc32(short.read_bytes()) for place, short in test.short.items()}
     for name, method in list_methods(pairs[pairs.split == "val"]).items():
-        for place, pair in pairs[pairs.split == "test"].iterrows():
-            state = zlib.crc32(pair.short.read_bytes() + method.version.encode())
-            if known is not None and (name, state) in known.index:
-                table = known.loc[[(name, state)]].reset_index()
-            else:
-                table = score_pairs(method.restore, pairs.loc[[place]], name).assign(method=name, state=state)
-            tables.append(table)
-            with paths.write_whole(file) as path:
-                pd.concat(tables).round(4).to_csv(path, index=False)
-    return pd.concat(tables, ignore_index=True)
+        for place, of_short in of_shorts.items():
+            wanted.append((name, zlib.crc32(method.version.encode(), of_short)))
+            if known is None or wanted[-1] not in known.index:
+                row = score_pairs(method.restore, test.loc[[place]], name).round(4)
+                row.index = pd.MultiIndex.from_tuples(wanted[-1:], names=["method", "state"])
+                known = pd.concat([known, row])
+                _write(known, file)
+    _write(known.loc[wanted], file)
+    return known.loc[wanted].reset_index()
+
+
+def _write(table, file):
+    with paths.write_whole(file) as path:
+        table.to_csv(path)
 
 
 def load_scores(folder):

@@ -9,7 +9,7 @@ from sidlib.beyond.experiments import OpenExperiment
 from sidlib.beyond.full_size.network import NETWORKS, build_trainer, take_network
 from sidlib.beyond.full_size.stream import make_stream
 from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph
-from sidlib.training import Run, fit, is_finished, load_run
+from sidlib.training import train_run
 
 VALIDATION = 96  # patches
 
@@ -61,33 +61,25 @@ def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
         the network with the lowest validation loss, and the history.
     """
     known = {"photographs": _checksum(), "val_patches": VALIDATION}
-    folder = folder or paths.results_folder("sample")
-    return train_network(
-        experiment, folder, known, None, lambda: make_stream(experiment, range(VALIDATION), "val"), on_epoch
-    )
+
+    def validate(model):
+        return make_stream(experiment, range(VALIDATION), "val").cache()
+
+    return train_network(experiment, folder or paths.results_folder("sample"), known, None, validate, on_epoch)
 
 
-def train_network(experiment, folder, known, pairs, make_validation, on_epoch=None):
-    """Train a FullSizeExperiment as training.train does, and write its network alone to <folder>/<experiment>.keras.
+def train_network(experiment, folder, *of_run):
+    """Train a FullSizeExperiment, and write its network alone to <folder>/<experiment>.keras.
 
     Args:
-        known: dict of what tells the pictures from others.
-        pairs: what experiment.make_dataset shows.
-        make_validation: function to the pipeline of patches that validate it.
+        experiment, folder, of_run: the arguments of training.train_run.
     Returns:
         the network with the lowest validation loss, and the history.
     """
-    run = Run(folder, experiment)
-    with run.lock():
-        run.keep_config(known)
-        if not is_finished(run.folder):
-            validation = make_validation().cache()
-            each = experiment.updates
-            fit(run, each, lambda epochs: experiment.make_dataset(pairs, epochs), lambda model: validation, on_epoch)
-        model, history = load_run(experiment, run.folder.parent)
-        network = take_network(model)
-        with paths.write_whole(run.folder.with_suffix(".keras")) as path:
-            network.save(path)
+    model, history = train_run(experiment, folder, *of_run)
+    network = take_network(model)
+    with paths.write_whole(folder / f"{experiment.name}.keras") as path:
+        network.save(path)
     return network, history
 
 

@@ -1,21 +1,17 @@
 """The network for full size, trained on with pairs of a data set; truth is LibRaw's picture of a long exposure."""
 
-import sys
 from dataclasses import dataclass
 
-import joblib
 import numpy as np
-from tqdm import tqdm
 
-from sidlib import paths
+from sidlib import paths, workers
 from sidlib.backend import keras, tf
-from sidlib.beyond.full_size.evaluate import LIBRAW
+from sidlib.beyond.full_size.evaluate import develop_truth
 from sidlib.beyond.full_size.experiment import FullSizeExperiment, train_network
 from sidlib.beyond.full_size.network import build_trainer, join_look
 from sidlib.beyond.full_size.restore import find_network, read_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, stabilise
 from sidlib.beyond.full_size.stream import PATCH_PX
-from sidlib.rawfile import open_raw
 
 SRGB = {"gamma": (2.4, 12.92), "user_flip": 0}  # LibRaw's options for the curve of sRGB, and rows as the sensor lay
 PATCHES = 4  # of each file that is opened
@@ -27,7 +23,6 @@ class FineTuning(FullSizeExperiment):
     """A FullSizeExperiment that begins with the trained network, on patches of pairs."""
 
     def build_model(self):
-        keras.utils.set_random_seed(self.seed)
         return build_trainer(keras.saving.load_model(find_network("full-size"), compile=False))
 
     def make_dataset(self, pairs, epochs):
@@ -67,31 +62,32 @@ def tune(pairs, folder=None, experiment=FINE_TUNING, on_epoch=None):
     pairs = develop_truths(pairs)
     training, validation = (pairs[pairs.split == split] for split in ("train", "val"))
     known = {"dataset": pairs.dataset.iloc[0], "train_pairs": len(training), "val_pairs": len(validation)}
+
+    def validate(model):
+        return stream_pairs(validation, range(VALIDATION), experiment).cache()
+
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
-    return train_network(
-        experiment, folder, known, training, lambda: stream_pairs(validation, range(VALIDATION), experiment), on_epoch
-    )
+    return train_network(experiment, folder, known, training, validate, on_epoch)
 
 
 def develop_truths(pairs):
     """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
     folder = paths.made_folder(paths.find_dataset(str(pairs.long.iloc[0].parent.parent))) / "full"
     truths = {long: folder / f"{long.stem}.npy" for long in pairs.long.unique()}
-    missing = [long for long, truth in truths.items() if not _is_newer(truth, long)]
-    jobs = (joblib.delayed(_develop)(long, truths[long]) for long in missing)
-    developed = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
-    for _ in tqdm(developed, "Developing", len(missing), unit="picture", file=sys.stdout, disable=not missing):
+    missing = [files for files in truths.items() if not _is_newer(*files)]
+    for _ in workers.share(_develop, missing, "Developing", "picture"):
         pass
     return pairs.assign(truth=pairs.long.map(truths))
 
 
-def _is_newer(made, origin):
+def _is_newer(origin, made):
     return made.is_file() and made.stat().st_mtime > origin.stat().st_mtime
 
 
-def _develop(long, truth):
-    with open_raw(long) as (raw, _), paths.write_whole(truth) as path:
-        np.save(path, raw.postprocess(**LIBRAW, **SRGB))
+def _develop(files):
+    long, truth = files
+    with paths.write_whole(truth) as path:
+        np.save(path, develop_truth(long, **SRGB))
 
 
 def stream_pairs(pairs, numbers, experiment):

@@ -2,20 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import catalog, raw
+from sidlib import raw
 from sidlib.beyond.full_size import evaluate, network, stable
 from sidlib.evaluation import METRICS
-from sidlib.sample import sharp
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
+def pairs(photograph_scenes):
     """A val and a test scene of the sharp data set: two pairs each."""
-    folder = tmp_path_factory.mktemp("data") / "sharp"
-    for scene in sharp.plan_sharp():
-        if scene.number in ("10010", "20002"):
-            sharp.photograph_sharp(scene, folder)
-    return catalog.load_pairs(folder)
+    return photograph_scenes("10010", "20002")
 
 
 @pytest.fixture
@@ -82,6 +77,19 @@ def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, 
     two_methods["full size"] = two_methods["full size"]._replace(version="2")
     evaluate.score_methods(pairs, tmp_path)
     assert len(calls) == 3
+
+
+def test_an_interruption_loses_no_row(pairs, two_methods, tmp_path):
+    evaluate.score_methods(pairs, tmp_path)
+    pd.read_csv(tmp_path / "full_size.csv")[1:].to_csv(tmp_path / "full_size.csv", index=False)
+
+    def interrupt(path, ratio):
+        raise KeyboardInterrupt
+
+    two_methods["amplified"] = evaluate.Method(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.score_methods(pairs, tmp_path)
+    assert list(pd.read_csv(tmp_path / "full_size.csv").method) == ["amplified"] + ["full size"] * 2
 
 
 def test_rawtherapee_is_told_what_to_do(pairs, monkeypatch):

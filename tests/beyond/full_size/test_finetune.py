@@ -3,21 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sidlib import catalog, paths
+from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.full_size import finetune, network
 from sidlib.raw import encode_srgb
-from sidlib.sample import sharp
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
+def pairs(photograph_scenes):
     """A train and a val scene of the sharp data set: two pairs each."""
-    folder = tmp_path_factory.mktemp("data") / "sharp"
-    for scene in sharp.plan_sharp():
-        if scene.number in ("00005", "20001"):
-            sharp.photograph_sharp(scene, folder)
-    return catalog.load_pairs(folder)
+    return photograph_scenes("00005", "20001")
 
 
 @pytest.fixture
@@ -44,8 +39,7 @@ def test_truths_are_libraws_and_are_developed_once(pairs):
     again = finetune.develop_truths(pairs)
     assert [file.stat().st_mtime_ns for file in again.truth.unique()] == times
     truth = np.load(known.truth.iloc[0])
-    with finetune.open_raw(pairs.long.iloc[0]) as (file, _):
-        linear = file.postprocess(**finetune.LIBRAW, gamma=(1, 1)) / 65535
+    linear = finetune.develop_truth(pairs.long.iloc[0], gamma=(1, 1)) / 65535
     assert np.abs(encode_srgb(linear) - truth / 65535).max() < 0.005
 
 
