@@ -60,6 +60,7 @@ def _share_out(cluster, function, items, alone):
     """
     with _connect(cluster) as client:
         from distributed import CancelledError, as_completed
+        from distributed.comm import CommClosedError
 
         _await_workers(client, alone)
         work = partial(_work_alone, function) if alone else function
@@ -67,7 +68,7 @@ def _share_out(cluster, function, items, alone):
         try:
             for task in as_completed(tasks, loop=client.loop):
                 yield tasks[task], task.result()
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:  # between two results, or while one was fetched
             raise ConnectionError(f"The scheduler {cluster} was lost. Call again to go on where it stood") from error
 
 
