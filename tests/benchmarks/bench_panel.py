@@ -35,7 +35,7 @@ def make_restoration():
     """A capture of 12 megapixels as the network leaves it, of nothing but noise."""
     stable = np.random.default_rng(0).uniform(0, 40, LARGE).astype(np.float16)
     mosaic = Mosaic(None, "RGGB", np.full(4, 512.0), 16383.0, np.array([2.0, 1.0, 1.5]), camera.TO_SRGB, 0)
-    return Restoration(stable, mosaic, Noise(3.0, 5.0, 0.0, "estimate"), 5.0, Shot("night.arw"))
+    return Restoration(stable, mosaic, Noise(3.0, 5.0, 0.0, "estimate"), 5.0, Shot("night.arw"), np.ones(3, np.float32))
 
 
 def bench_changes(tmp_path):

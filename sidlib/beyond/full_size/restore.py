@@ -16,6 +16,7 @@ from sidlib.beyond.full_size.network import MULTIPLE_PX
 from sidlib.beyond.full_size.noise import Noise, find_noise
 from sidlib.beyond.full_size.save import Shot, check_free, name_pictures, save_pictures
 from sidlib.beyond.full_size.stable import ORDERS, align, align_levels, destabilise, pack, stabilise
+from sidlib.beyond.full_size.stream import lay_packed
 from sidlib.human_check.captures import estimate_ratio
 from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce_mosaic, render, turn
 from sidlib.rawfile import open_raw, read_camera
@@ -37,6 +38,7 @@ class Restoration:
         noise: its Noise, and which source told it.
         stops: the estimated brightness.
         shot: its save.Shot.
+        gains: (3,), by colour, see match_light.
     """
 
     stable: np.ndarray
@@ -44,6 +46,7 @@ class Restoration:
     noise: Noise
     stops: float
     shot: Shot
+    gains: np.ndarray
 
     @property
     def upright(self):
@@ -72,7 +75,8 @@ class Restoration:
         gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
         stable, span = self.upright[part], np.float32(mosaic.white - mosaic.black.mean())
         for top in range(0, len(stable), STRIP_PX):
-            camera_rgb = destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn) / span
+            light = destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn)
+            camera_rgb = light * (self.gains / span)
             yield top, quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
 
     def halve(self):
@@ -121,7 +125,7 @@ def _prepare(mosaic, noise, shot):
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
     signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
     stops = float(np.log2(estimate_ratio(signal, BRIGHT)))
-    empty = Restoration(None, replace(mosaic, counts=None), noise, stops, shot)  # counts are as large as all else
+    empty = Restoration(None, replace(mosaic, counts=None), noise, stops, shot, None)  # counts are as large as all else
     return *align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX), empty
 
 
@@ -129,7 +133,8 @@ def _restore(prepared, network, show_progress=False, on_tile=None):
     counts, inner, empty = prepared
     black = align_levels(empty.mosaic.black, empty.mosaic.pattern) + empty.noise.black_dn
     title = empty.shot.name if show_progress else None
-    return replace(empty, stable=run_tiles(network, counts, black, empty.noise, title, on_tile)[inner])
+    stable = run_tiles(network, counts, black, empty.noise, title, on_tile)
+    return replace(empty, stable=stable[inner], gains=match_light(stable, counts, black, empty.noise))
 
 
 def read_capture(path):
@@ -172,6 +177,25 @@ def run_tiles(network, counts, black, noise, title=None, on_tile=None):
         tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
         stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
     return stable
+
+
+def match_light(stable, counts, black, noise):
+    """Return by colour the factor, in 0…2, that makes the light of a whole picture what its sensor counted: (3,).
+
+    In much darkness a network guesses how bright a picture is, and the mean of millions of counts knows. It is believed
+    as far as the black level is: factors are those of a ridge regression towards 1.
+
+    Args: those of run_tiles, and what it returns.
+    """
+    inner = np.s_[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+    counts, stable, sums = counts[inner], stable[inner], np.zeros((2, 4))
+    for top in range(0, len(counts), STRIP_PX):
+        light = lay_packed(destabilise(stable[top : top + STRIP_PX], noise.gain_dn, noise.read_dn))
+        sums += np.sum([pack(counts[top : top + STRIP_PX]) - np.float32(black), light], axis=(1, 2), dtype=float)
+    red, green, blue = sums[:, 0], sums[:, 1:3].mean(axis=1), sums[:, 3]
+    counted, found = np.stack([red, green, blue], axis=1) / (counts.size / 4)
+    doubt = noise.black_doubt_dn**2
+    return np.float32(np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2))
 
 
 def _place_tiles(length):

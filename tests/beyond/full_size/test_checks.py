@@ -26,7 +26,6 @@ def test_a_camera_photographs_what_demosaicing_shows_again(name):
 def test_the_checks_tell_a_good_network_from_one_that_leaves_the_noise():
     assert abs(checks.measure_levels(DEMOSAIC, 128)[300]) < 0.02  # much light: the mean is kept by any
     assert checks.measure_flat(DEMOSAIC, side_px=128).noise.min() > 10
-    assert checks.measure_black(DEMOSAIC, side_px=128) > 50
 
 
 def test_noise_is_estimated_of_cameras_that_training_did_not_see():
@@ -38,9 +37,9 @@ def test_noise_is_estimated_of_cameras_that_training_did_not_see():
         np.testing.assert_allclose(found, known[:2], rtol=0.15)
 
 
-def test_brightness_is_kept_where_there_is_some_light(trained):
+def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
     levels = checks.measure_levels(trained)
-    assert levels.loc[3:].abs().max() < 0.05 and levels.loc[30:].abs().max() < 0.01, levels
+    assert levels.abs().max() < 0.02 and levels.loc[30:].abs().max() < 0.01, levels
 
 
 def test_flat_colours_stay_flat_and_their_colour(trained):
@@ -49,7 +48,7 @@ def test_flat_colours_stay_flat_and_their_colour(trained):
 
 
 def test_black_stays_dark(trained):
-    assert checks.measure_black(trained, iso=3200) < 8 < checks.measure_black(DEMOSAIC, iso=3200) / 5
+    assert all(checks.measure_black(trained, iso) < 3 for iso in (400, 3200, 12800))
 
 
 def test_little_is_lost_with_estimated_noise(trained):

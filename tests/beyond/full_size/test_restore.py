@@ -10,7 +10,8 @@ from skimage.measure import block_reduce
 
 from sidlib import paths, raw
 from sidlib.backend import keras
-from sidlib.beyond.full_size import network, restore, save
+from sidlib.beyond.full_size import network, restore, save, stable
+from sidlib.beyond.full_size.noise import Noise
 from sidlib.sample import camera, load_photograph
 from tests.test_cameras import WHITE_BALANCE, XTRANS, lay, write_raw
 
@@ -113,6 +114,20 @@ def test_brightness_is_estimated_as_long_exposures_have_it(scene, trained, tmp_p
         picture = raw.decode_srgb(restore.restore(path) / 65535)
         assert np.percentile(picture, 99) == pytest.approx(restore.BRIGHT, rel=0.3)
     assert stops[1] - stops[0] == pytest.approx(2, abs=0.1)
+
+
+def test_a_picture_gets_the_light_that_its_sensor_counted_as_far_as_black_is_known():
+    rng, margin = np.random.default_rng(0), 2 * restore.MARGIN_PX
+    counts = 512 + rng.normal([6, 3], 3, (256 + margin, 128 + margin // 2, 2)).reshape(256 + margin, 256 + margin)
+    found = stable.stabilise(np.full((*counts.shape, 3), 0.8 * np.array([6, 4.5, 3])), 2.0, 3.0)
+    black = np.full(4, 512.0)
+    gains = {
+        source: restore.match_light(found, counts, black, Noise(2.0, 3.0, 0.0, source))
+        for source in ("calibration", "estimate")
+    }
+    np.testing.assert_allclose(gains["calibration"], 1.25, rtol=0.02)
+    assert (gains["estimate"] > 1.05).all() and (gains["estimate"] < gains["calibration"]).all()
+    np.testing.assert_array_equal(restore.match_light(found, counts, black + 9, Noise(2.0, 3.0, 0.0, "calibration")), 0)
 
 
 def test_no_seam_shows_between_tiles_and_all_is_covered(scene, tmp_path, monkeypatch):
