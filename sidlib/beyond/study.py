@@ -18,6 +18,7 @@ from sidlib.sample import name_photographs
 from sidlib.training import COURSE_EXPERIMENTS, LONG_EXPERIMENT, train
 
 FILES = ("study.csv", "study_scores.csv")
+LEFT_OUT = "leave_one_out.csv"
 SEEDS = (0, 1, 2)
 PROTOCOLS = ("all", "aligned", "first", "first aligned")
 MISALIGNED = ("10034", "10045", "10172")  # the authors of SID ask to leave them out
@@ -176,7 +177,7 @@ def leave_one_out(pairs, folder=None):
     for _, rows in workers.share(score, photographs, "Leaving one out", "photograph", alone=True):
         known = sorted([*known, rows], key=lambda rows: rows[0]["photograph"])
         table = pd.DataFrame([row for rows in known for row in rows])
-        with paths.write_whole(folder / "leave_one_out.csv") as path:
+        with paths.write_whole(folder / LEFT_OUT) as path:
             table.round(4).to_csv(path, index=False)
     return table
 
@@ -217,6 +218,12 @@ def load_study(folder):
 def load_best(folder):
     """Return the trained BEST of find_study: the one of a results folder, or else the sample's."""
     return keras.saving.load_model(find_study(folder) / "best.keras")
+
+
+def load_left_out(folder):
+    """Return the table of leave_one_out: the one of a results folder, or else the sample's that comes along."""
+    file = folder / LEFT_OUT
+    return pd.read_csv(file if file.is_file() else paths.RESULTS / "reference" / LEFT_OUT)
 
 
 def pick(table, named):
