@@ -1,7 +1,6 @@
 // The viewer of the human check. It is given pictures once, and alone zooms, moves, wipes, brightens and compares them.
 // Its model is anywidget's, or the one of a saved page: anything that has get, set, save_changes, send and on.
 
-const MAX_ZOOM = 32;
 const WINDOW_PX = 11; // of SSIM: the visible part is never smaller, so that it can be scored
 const MAX_ERROR = 100; // of 255: the upper end of every error map's scale
 const REST_MS = 150; // after which a hand rests
@@ -140,7 +139,7 @@ class Stage {
     add(zoom, "button", { textContent: "+", ariaLabel: "Zoom in", onclick: () => this.zoomBy(2) });
     add(bar, "button", { textContent: "1:1", ariaLabel: "A pixel as a pixel", onclick: () => this.press("1") });
     this.errors = add(bar, "button", { textContent: "Error map" });
-    this.errors.onclick = () => this.repaint({ errors: !this.view.errors });
+    this.errors.onclick = () => this.redraw({ errors: !this.view.errors }, true);
     this.wipe = this.addSection(bar, "Wipe", () => this.arrange());
     this.fillLeft = addSelect(this.wipe, "Left", (left) => this.arrange({ left }));
     this.fillRight = addSelect(this.wipe, "Right", (right) => this.arrange({ right }));
@@ -148,7 +147,7 @@ class Stage {
     this.showPlace = addSlider(this.wipe, "Edge", 0, 1, 0.01, percent, (place) => this.redraw({ place }));
     const describe = (value) => `${value > 0 ? "+" : ""}${value} stops of light`;
     const light = this.addSection(bar, "Brightness");
-    this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.repaint({ stops }));
+    this.showStops = addSlider(light, "Brightness", -4, 8, 0.5, describe, (stops) => this.redraw({ stops }, true));
     this.boxes = Object.assign(this.addSection(bar, "Pictures"), { role: "group", ariaLabel: "Pictures to show" });
     this.chooser = bar.lastChild;
     this.addSection(bar, "Help").textContent = HELP;
@@ -158,7 +157,7 @@ class Stage {
     scale.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(this.ramp.buffer), 256), 0, 0);
     this.legend.append(`${MAX_ERROR} of 255 and more`);
     this.grid = add(this.el, "div", { className: "sid-pictures", tabIndex: 0, role: "group", ariaLabel: "Pictures" });
-    this.grid.setAttribute("aria-description", HELP);
+    this.grid.ariaDescription = HELP;
     this.observer = new ResizeObserver(() => this.redraw());
     this.observer.observe(this.grid);
   }
@@ -184,16 +183,15 @@ class Stage {
 
   say(notice = this.notice) {
     this.notice = notice;
-    const stops = this.view.stops && "brightened for display, scores are not";
+    const stops = this.view.stops && this.model.get("scored") && "brightened for display, scores are not";
     const text = [this.model.get("status"), stops, notice].filter(Boolean).join(" · ");
     if (this.status.textContent !== text) this.status.textContent = text; // what stays is not read aloud again
     this.el.ariaBusy = this.model.get("busy");
   }
 
   tell() {
-    const [modes, mode, choices, choice] = ["modes", "mode", "choices", "choice"].map((name) => this.model.get(name));
-    this.fillModes(modes.map((name) => [name, name]), mode);
-    this.fillChoices([...choices.entries()], choice);
+    this.fillModes(this.model.get("modes").map((name) => [name, name]), this.model.get("mode"));
+    this.fillChoices([...this.model.get("choices").entries()], this.model.get("choice"));
   }
 
   async take(name) {
@@ -201,7 +199,7 @@ class Stage {
     const loaded = await Promise.all(given.map((picture) => load(picture, this.model)));
     if (given !== this.model.get(name)) return; // newer ones have come
     this[name] = loaded;
-    name === "pictures" ? this.arrange() : this.repaint();
+    name === "pictures" ? this.arrange() : this.redraw({}, true);
   }
 
   // Build a figure for each picture that is shown, and first the wipe's.
@@ -217,14 +215,13 @@ class Stage {
     this.fillRight(options, view.right);
     this.fillBoxes(shown);
     this.grid.replaceChildren();
-    this.figures = pictures.map((picture) => this.addFigure([picture], picture));
+    this.figures = [];
     if (!this.wipe.hidden && titles.length > 1) {
       const both = [view.left, view.right].map((title) => pictures[titles.indexOf(title)]);
-      const figure = this.addFigure(both, { title: "wipe", caption: `${view.left} | ${view.right}` });
-      this.figures.unshift(figure);
-      this.grid.prepend(figure.canvas.parentElement);
+      this.figures.push(this.addFigure(both, { title: "wipe", caption: `${view.left} | ${view.right}` }));
     }
-    this.repaint();
+    this.figures.push(...pictures.map((picture) => this.addFigure([picture], picture)));
+    this.redraw({}, true);
   }
 
   fillBoxes(shown) {
@@ -253,15 +250,10 @@ class Stage {
     return { canvas, text: add(element, "figcaption"), sources, title, caption };
   }
 
-  // Show the pictures anew, with another brightness or as a map of their errors.
-  repaint(change) {
-    this.stale = true;
-    this.redraw(change);
-  }
-
-  // Show another part of the pictures, and tell the kernel which one once the hand rests.
-  redraw(change) {
+  // Show another part of the pictures, or paint them anew, and tell the kernel which part once the hand rests.
+  redraw(change, paints) {
     Object.assign(this.view, change);
+    this.stale ||= paints;
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       for (const name of ["zoom", "across", "down", "stops"]) this.model.set(name, this.view[name]);
@@ -294,20 +286,19 @@ class Stage {
   }
 
   drawFigure({ canvas, sources, text, title, caption }) {
-    const { view } = this;
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
     const height = Math.round(canvas.clientHeight * devicePixelRatio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const [pen, edge] = [canvas.getContext("2d"), sources[1] ? Math.round(view.place * width) : 0];
+    const [pen, edge] = [canvas.getContext("2d"), sources[1] ? Math.round(this.view.place * width) : 0];
     pen.globalCompositeOperation = "source-over";
     for (const source of sources) {
       const layers = [source, ...this.details.filter((of) => of.title === source.title)];
-      for (const layer of layers) draw(canvas, layer, view, source === sources[0] ? 0 : edge);
+      for (const layer of layers) draw(canvas, layer, this.view, source === sources[0] ? 0 : edge);
     }
     Object.assign(pen, { globalCompositeOperation: "difference", fillStyle: "white" }); // seen on any picture
     if (edge) pen.fillRect(edge - 1, 0, 2, height);
     const { scores = {}, ...part } = this.model.get("visible");
-    const isHere = Object.keys(part).every((name) => part[name] === view[name]);
+    const isHere = Object.keys(part).every((name) => part[name] === this.view[name]);
     const lines = [caption, isHere && scores[title] && `visible: ${scores[title]}`].filter(Boolean);
     const words = [title, ...lines].join("\n");
     if (canvas.ariaLabel === words) return;
@@ -322,7 +313,7 @@ class Stage {
   zoomBy(factor, x = 0.5, y = 0.5) {
     const [width, height] = this.pictures.at(-1)?.size ?? [1, 1]; // of the largest, should they differ
     const old = this.view.zoom;
-    const zoom = clamp(old * factor, 1, clamp(Math.min(width, height) / WINDOW_PX, 1, MAX_ZOOM));
+    const zoom = clamp(old * factor, 1, Math.max(1, Math.min(width, height) / WINDOW_PX));
     const keep = (part, at) => clamp((part * (1 - 1 / old) + at / old - at / zoom) / (1 - 1 / zoom), 0, 1);
     if (zoom > 1) Object.assign(this.view, { across: keep(this.view.across, x), down: keep(this.view.down, y) });
     this.redraw({ zoom });

@@ -10,11 +10,9 @@ from sidlib.losses import WINDOW_PX
 
 @dataclass(frozen=True)
 class View:
-    """The part of the pictures that is shown, the same for all that are compared.
+    """The part that is shown of all pictures compared: at zoom 1 all of them, at 2 half their width and height.
 
-    Attributes:
-        zoom: 1 shows whole pictures, 2 half their width and half their height.
-        across, down: where the visible part lies, 0 (left, upper) to 1 (right, lower).
+    across and down tell where that part lies: 0 (left, upper) to 1 (right, lower).
     """
 
     zoom: float = 1
