@@ -23,6 +23,7 @@ from sidlib.rawfile import open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
 TILE_PX, MARGIN_PX = 1184, 160
+FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
 STRIP_PX = 128  # rows that are rendered at a time
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ def run_tiles(network, counts, black, noise, title=None, on_tile=None):
         if on_tile:
             on_tile(done, len(places))
         window = counts[top.start : top.stop + 2 * MARGIN_PX, left.start : left.stop + 2 * MARGIN_PX]
-        packed = stabilise(pack(window) - black, noise.gain_dn, noise.read_dn)
+        packed = np.maximum(stabilise(pack(window) - black, noise.gain_dn, noise.read_dn), -FAR)  # dead pixels
         tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
         stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
     return stable
@@ -183,18 +184,21 @@ def match_light(stable, counts, black, noise):
     """Return by colour the factor, in 0…2, that makes the light of a whole picture what its sensor counted: (3,).
 
     In much darkness a network guesses how bright a picture is, and the mean of millions of counts knows. It is believed
-    as far as the black level is: factors are those of a ridge regression towards 1.
+    as far as the black level is: factors are those of a ridge regression towards 1. Hot pixels are left out.
 
     Args: those of run_tiles, and what it returns.
     """
-    inner = np.s_[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-    counts, stable, sums = counts[inner], stable[inner], np.zeros((2, 4))
+    inner, levels = np.s_[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], (noise.gain_dn, noise.read_dn)
+    counts, stable, sums = counts[inner], stable[inner], np.zeros((3, 4))
     for top in range(0, len(counts), STRIP_PX):
-        light = lay_packed(destabilise(stable[top : top + STRIP_PX], noise.gain_dn, noise.read_dn))
-        sums += np.sum([pack(counts[top : top + STRIP_PX]) - np.float32(black), light], axis=(1, 2), dtype=float)
-    red, green, blue = sums[:, 0], sums[:, 1:3].mean(axis=1), sums[:, 3]
-    counted, found = np.stack([red, green, blue], axis=1) / (counts.size / 4)
-    doubt = noise.black_doubt_dn**2
+        counted, found = (
+            pack(counts[top : top + STRIP_PX]) - np.float32(black),
+            lay_packed(stable[top : top + STRIP_PX]),
+        )
+        near = np.abs(stabilise(counted, *levels) - found) < FAR
+        sums += np.sum([near * counted, near * destabilise(found, *levels), near], axis=(1, 2), dtype=float)
+    counted, found, pixels = sums @ [[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    doubt = (noise.black_doubt_dn * np.maximum(pixels, 1)) ** 2
     return np.float32(np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2))
 
 

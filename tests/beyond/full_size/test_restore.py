@@ -126,7 +126,10 @@ def test_a_picture_gets_the_light_that_its_sensor_counted_as_far_as_black_is_kno
         for source in ("calibration", "estimate")
     }
     np.testing.assert_allclose(gains["calibration"], 1.25, rtol=0.02)
-    assert (gains["estimate"] > 1.05).all() and (gains["estimate"] < gains["calibration"]).all()
+    assert (gains["estimate"] > 1.03).all() and (gains["estimate"] < gains["calibration"]).all()
+    counts[rng.random(counts.shape) < 1e-3] = 16383  # hot pixels
+    hot = restore.match_light(found, counts, black, Noise(2.0, 3.0, 0.0, "calibration"))
+    np.testing.assert_allclose(hot, gains["calibration"], rtol=0.02)
     np.testing.assert_array_equal(restore.match_light(found, counts, black + 9, Noise(2.0, 3.0, 0.0, "calibration")), 0)
 
 
