@@ -97,13 +97,15 @@ def measure_flat(network, white_e=40, side_px=256):
     return pd.DataFrame(rows).T
 
 
-def measure_black(network, iso=12800, ratio=300, side_px=256):
-    """Return the mean level of 255 of a frame without any light, by SID's camera, amplified by a ratio."""
-    counts = camera.expose(np.zeros((side_px, side_px)), ratio, iso, np.random.default_rng(0))
-    gains, black = np.array(SONY.white_balance), np.full(4, float(camera.BLACK))
-    mosaic = Mosaic(counts, camera.PATTERN, black, float(camera.WHITE), gains, camera.TO_SRGB, 0)
-    noise = find_noise(mosaic, camera.MODEL, iso)
-    return float(restore_mosaic(mosaic, noise, Shot(""), network).render(np.log2(ratio)).mean() / 257)
+def measure_black(network, iso=12800, ratio=300, side_px=512, seeds=range(4)):
+    """Return the mean level of 255 of frames without any light, by SID's camera, amplified by a ratio; a mean over seeds."""
+    gains, black, levels = np.array(SONY.white_balance), np.full(4, float(camera.BLACK)), []
+    for seed in seeds:
+        counts = camera.expose(np.zeros((side_px, side_px)), ratio, iso, np.random.default_rng(seed))
+        mosaic = Mosaic(counts, camera.PATTERN, black, float(camera.WHITE), gains, camera.TO_SRGB, 0)
+        restoration = restore_mosaic(mosaic, find_noise(mosaic, camera.MODEL, iso), Shot(""), network)
+        levels.append(restoration.render(np.log2(ratio)).mean() / 257)
+    return np.mean(levels)
 
 
 def compare_cameras(network, photographs=("china", "flower", "astronaut"), whites_e=(30, 300)):

@@ -40,7 +40,7 @@ class Noise(NamedTuple):
 
         What files state is off by 0.03 to 1.8 times the read noise at the ISOs of the calibration, most by 0.1 to 0.7.
         """
-        return self.read_dn * (0.005 if self.source == "calibration" or self.black_dn else 1)
+        return self.read_dn * (0.002 if self.source == "calibration" or self.black_dn else 1)
 
 
 def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
