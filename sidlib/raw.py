@@ -111,15 +111,15 @@ def interpret_raw(path, raw, pages):
 
 
 def _read_black_steps(pages, side):
-    """What a DNG's black level has above its lowest at each place; LibRaw states steps only of Bayer's four places."""
+    """What a DNG's black level has above LibRaw's at each place, which are whole counts, and steps only of Bayer's."""
     with suppress(IndexError, TypeError, ValueError):  # none is stated, or what is stated makes no pattern
         tags = find_raw_pages(pages)[-1].tags
-        rows, columns = tags.valueof("BlackLevelRepeatDim")
-        if max(rows, columns) > (2 if side == 2 else 1):
-            levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
-            levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
-            steps = np.tile(levels - levels.min(), (side, side)).reshape(rows, side, columns, side)
-            return steps.mean(axis=(0, 2)).ravel()
+        rows, columns = tags.valueof("BlackLevelRepeatDim", (1, 1))
+        levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
+        levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
+        known = levels if max(rows, columns) <= (2 if side == 2 else 1) else levels.min()
+        steps = np.tile(levels - np.floor(known), (side, side)).reshape(rows, side, columns, side)
+        return steps.mean(axis=(0, 2)).ravel()
     return 0
 
 
@@ -240,9 +240,10 @@ def reduce_mosaic(mosaic, scale):
 def render(camera_rgb, white_balance, to_srgb, gain=1.0):
     """Return linear sRGB of linear camera RGB: gain, white balance, clip at white, camera matrix; float32, not clipped.
 
-    Channels are cut at white before the matrix, so that a saturated highlight stays neutral.
+    Channels are cut before the matrix, at white or at what a saturated pixel is darkened to, so that a saturated
+    highlight stays neutral.
     """
-    balanced = np.minimum(camera_rgb * np.float32(gain) * white_balance.astype(np.float32), 1)
+    balanced = np.minimum(camera_rgb * np.float32(gain) * white_balance.astype(np.float32), np.float32(min(gain, 1)))
     return balanced @ to_srgb.T.astype(np.float32)
 
 

@@ -226,6 +226,15 @@ def test_a_black_level_that_repeats_over_more_than_the_pattern_is_averaged(scene
     assert raw.read_mosaic(path).black.tolist() == [510, 520, 510, 520]
 
 
+@pytest.mark.parametrize("levels", [(63.1, 63.9, 63.5, 63.99), (511.9,)])
+def test_a_black_level_of_fractions_is_kept(levels, scene, tmp_path):
+    path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB", 63, 1023), black=[0] * len(levels), white=1023)
+    fractions = [number for level in levels for number in (round(100 * level), 100)]
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["BlackLevel"].overwrite(fractions, dtype="2I")
+    np.testing.assert_allclose(raw.read_mosaic(path).black, np.broadcast_to(levels, 4))
+
+
 @pytest.mark.parametrize("black", [0, 512])
 def test_a_demosaiced_file(black, scene, tmp_path):
     for size in ((400, 600), (393, 591)):

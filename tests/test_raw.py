@@ -158,6 +158,11 @@ def test_black_level_white_balance_and_clip_come_in_their_order():
     np.testing.assert_allclose(linear, [[[0.5, 0.5, 0.75], [1, 0.9, 1]]], rtol=1e-6)
 
 
+def test_saturated_highlights_stay_neutral_when_they_are_darkened():
+    highlight = raw.render(np.ones((1, 1, 3)), np.array([2.0, 1.0, 1.5]), np.eye(3), gain=0.5)
+    np.testing.assert_allclose(highlight, 0.5)
+
+
 def test_grey_stays_grey_through_the_camera_matrix():
     np.testing.assert_allclose(camera.TO_SRGB.sum(axis=1), 1)
 

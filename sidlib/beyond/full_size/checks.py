@@ -98,7 +98,7 @@ def measure_flat(network, white_e=40, side_px=256):
 
 
 def measure_black(network, iso=12800, ratio=300, side_px=512, seeds=range(4)):
-    """Return the mean level of 255 of frames without any light, by SID's camera, amplified by a ratio; a mean over seeds."""
+    """Return the mean level of 255 of frames without any light, by SID's camera, amplified by a ratio."""
     gains, black, levels = np.array(SONY.white_balance), np.full(4, float(camera.BLACK)), []
     for seed in seeds:
         counts = camera.expose(np.zeros((side_px, side_px)), ratio, iso, np.random.default_rng(seed))

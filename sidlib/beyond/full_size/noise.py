@@ -13,6 +13,8 @@ ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks of a place that variance and mean are taken of
 SPREAD = 0.17  # relative standard deviation of such a block's variance where there is noise alone
 FEWEST = 16  # blocks that a line can be drawn through
+LIT = 0.8  # of the brightest: what is brighter may be clipped, which files often state too high
+CUT_VARIANCE = 0.5 - 1 / (2 * np.pi)  # of noise with a variance of 1 around 0, once what is below 0 was cut off
 LOWEST, BEGIN = 0.1, 0.8  # the share of blocks to begin with, and about how low their variance is
 NEAR = (1 - 2.5 * SPREAD, 1 + 0.5 * SPREAD)  # of the line's variance: blocks that it follows, few of them with texture
 NEAR_MEAN = 0.915  # times its variance is the mean of those, where there is noise alone (χ² of 68 degrees of freedom)
@@ -36,11 +38,11 @@ class Noise(NamedTuple):
 
     @property
     def black_doubt_dn(self):
-        """About how wrong the black level may still be, counts: little where its error was measured.
+        """About how wrong the black level may still be, counts: little where its error was calibrated or measured.
 
         What files state is off by 0.03 to 1.8 times the read noise at the ISOs of the calibration, most by 0.1 to 0.7.
         """
-        return self.read_dn * (0.002 if self.source == "calibration" or self.black_dn else 1)
+        return self.read_dn * (0.002 if self.source == "calibration" else 0.05 if self.black_dn else 1)
 
 
 def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
@@ -48,13 +50,15 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
 
     Args:
         mosaic: its raw.Mosaic.
-        camera_name: maker and model; that of the calibration is known at the ISOs of its table.
+        camera_name: maker and model; that of the calibration is known at the ISOs of its table, where black and white
+            lie where they did then.
         iso: of the capture.
         profile: the numbers of the DNG tag NoiseProfile, scale and offset for each colour or once for all.
         masked: counts of pixels that no light reached, if the sensor has some; their black level is that of `mosaic`.
     """
     table = camera.load_noise_table()
-    if camera_name.casefold() == camera.MODEL.casefold() and iso in table.index:
+    as_calibrated = np.allclose([*mosaic.black, mosaic.white], [camera.BLACK] * 4 + [camera.WHITE], rtol=0.02)
+    if camera_name.casefold() == camera.MODEL.casefold() and iso in table.index and as_calibrated:
         known = table.loc[iso]
         read_dn = np.hypot(known.read_sigma_dn, ROUNDING_DN)
         return Noise(float(known.gain_dn_per_e), float(read_dn), float(known.black_error_dn), "calibration")
@@ -86,8 +90,8 @@ def measure_black(masked, mosaic):
     """
     if masked is None or masked.size < 1000:
         return 0.0
-    offset = masked.mean() - mosaic.black.mean()
     spread, dark = (np.ptp(np.percentile(counts, (16, 84))) / 2 for counts in (masked, _darkest(mosaic.counts)))
+    offset = masked[np.abs(masked - np.median(masked)) <= 3 * spread].mean() - mosaic.black.mean()
     return float(offset) if 0 < spread <= 2 * dark + 1 and abs(offset) <= spread else 0.0
 
 
@@ -101,13 +105,17 @@ def estimate_noise(mosaic, black_dn=0.0):
 
     A line through blocks whose variance is that of noise alone: begun at the least varied blocks, it moves to where
     most lie around it, and those with texture stay above. Where there is so little light, or so even, that its slope
-    is not to be told, the read noise is taken for USUAL_READ_E electrons.
+    is not to be told, the read noise is taken for USUAL_READ_E electrons. So it is where a camera has taken black off
+    and cut off what was below, and nothing is bright enough to be whole.
 
     Args:
         mosaic: a raw.Mosaic with a pattern of Bayer's. black_dn: see Noise.
     """
-    means, variances = _measure_blocks(mosaic)
-    means = means - black_dn
+    means, variances, cut = _measure_blocks(mosaic)
+    whole, half = cut < 0.01, np.abs(cut - 0.5) < 0.2
+    if whole.sum() < FEWEST and half.any():
+        return _from_dark(np.median(variances[half]) / CUT_VARIANCE)
+    means, variances = means[whole] - black_dn, variances[whole]
     if len(means) < FEWEST:
         return _from_dark(np.median(variances) if len(means) else 1.0)
     kept, line = np.zeros(len(means), bool), None
@@ -133,21 +141,25 @@ def _from_dark(variance):
 
 
 def _measure_blocks(mosaic):
-    """Return mean and variance of blocks of each place: counts above black, and counts²; clipped blocks are left out.
+    """Return mean, variance and share of zeros of blocks of each place: counts above black, counts², and 0…1.
+
+    Where much is lit, the brightest are left out: they may be clipped.
 
     The variance is that of the second difference both ways, which planes and curved surfaces do not have, nor have it
     rows of another level. Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
     """
     counts, _ = align(mosaic.counts, "RGGB")  # the places in the order of mosaic.black
-    means, variances = [], []
+    brightest = min(counts.max(), mosaic.white)
+    limit = LIT * brightest if brightest > mosaic.white / 2 else np.inf
+    blocks = []
     for place, black in zip(np.moveaxis(pack(counts), -1, 0), mosaic.black, strict=True):
         values = place.astype(np.float32)
         smooth = np.diff(np.diff(values, 2, axis=0), 2, axis=1) ** 2 / 36
-        blocks, inner = (_cut_blocks(each) for each in (smooth, values[1:-1, 1:-1]))
-        whole = (inner.max(axis=1, initial=0) < mosaic.white) & ((inner <= 0).mean(axis=1) < 0.01)
-        means.append(inner[whole].mean(axis=1) - black)
-        variances.append(blocks[whole].mean(axis=1))
-    return np.concatenate(means), np.concatenate(variances)
+        smooth, values = (_cut_blocks(each) for each in (smooth, values[1:-1, 1:-1]))
+        lit = values.max(axis=1, initial=0) >= limit
+        of_place = [values.mean(axis=1) - black, smooth.mean(axis=1), (values <= 0).mean(axis=1)]
+        blocks.append(np.stack(of_place)[:, ~lit])
+    return np.concatenate(blocks, axis=1)
 
 
 def _cut_blocks(values):

@@ -19,12 +19,13 @@ from sidlib.beyond.full_size.stable import ORDERS, align, align_levels, destabil
 from sidlib.beyond.full_size.stream import lay_packed
 from sidlib.human_check.captures import estimate_ratio
 from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce_mosaic, render, turn
-from sidlib.rawfile import open_raw, read_camera
+from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
 TILE_PX, MARGIN_PX = 1184, 160
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
 STRIP_PX = 128  # rows that are rendered at a time
+LIT_PX = 4  # of a masked border, beside the picture, may see light
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)
 
@@ -146,12 +147,13 @@ def read_capture(path):
             kind = {"W": "no colours", "RGB": "all colours at each pixel"}.get(mosaic.pattern, "another than Bayer's")
             raise RawError(f"{path}: not supported at full size, its sensor has {kind}, and the network knows Bayer's")
         mosaic = replace(mosaic, counts=mosaic.counts.copy())
-        masked = raw.raw_image[: raw.sizes.top_margin], raw.raw_image[:, : raw.sizes.left_margin]
-        masked = np.concatenate([border.ravel() for border in masked])
+        top, left = (max(0, side - LIT_PX) for side in (raw.sizes.top_margin, raw.sizes.left_margin))
+        masked = np.concatenate([raw.raw_image[:top].ravel(), raw.raw_image[:, :left].ravel()])
         other = None
         with suppress(ValueError, OverflowError):  # a date that cannot be
             other = raw.other
     shot = Shot(path, *read_camera(pages), other)
+    pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = other.iso_speed if other else 0
     return mosaic, find_noise(mosaic, f"{shot.make} {shot.model}".strip(), iso, profile, masked), shot
@@ -160,7 +162,7 @@ def read_capture(path):
 def run_tiles(network, counts, black, noise, title=None, on_tile=None):
     """Return what a network makes of a mosaic with margins: float16 (H, W, 3), see Restoration.stable.
 
-    Tiles overlap by as far as the network sees, so that there are no seams, and are all of one size. What is returned
+    Tiles overlap by about as far as the network sees, so that no seam shows, and are all of one size. What is returned
     for the margins is not set.
 
     Args:

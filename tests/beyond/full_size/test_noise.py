@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,6 +77,27 @@ def test_saturated_blocks_and_such_as_are_cut_off_at_zero_tell_nothing():
     assert noise.estimate_noise(mosaic)[0] == pytest.approx(gain, rel=0.1)
 
 
+@pytest.mark.parametrize("clipped", [15892, 16383])
+def test_a_lamp_that_clips_below_the_stated_white_changes_nothing(clipped):
+    mosaic, gain, read, _ = capture("photograph", 12800, 10)
+    mosaic.counts[40:100, 60:130] = clipped
+    assert noise.estimate_noise(mosaic) == pytest.approx((gain, read), rel=0.15)
+
+
+def test_noise_of_which_the_lower_half_was_cut_off_is_told():
+    rng = np.random.default_rng(0)
+    for read in (3, 30):
+        counts = np.rint(rng.normal(0, read, (200, 300))).clip(0).astype(np.uint16)
+        mosaic = Mosaic(counts, "RGGB", np.zeros(4), 16383.0, np.ones(3), np.eye(3), 0)
+        assert noise.estimate_noise(mosaic)[1] == pytest.approx(read, rel=0.1)
+
+
+def test_the_calibration_is_for_the_counts_that_it_was_made_of():
+    mosaic, *_ = capture("ramp", 12800, 30)
+    wide = replace(mosaic, counts=4 * mosaic.counts, black=4 * mosaic.black, white=65535.0)
+    assert noise.find_noise(wide, "Sony ILCE-7SM2", 12800).source == "estimate"
+
+
 def test_the_best_source_is_taken_and_said():
     mosaic, gain, read, known = capture("ramp", 12800, 30)
     calibrated = noise.find_noise(mosaic, "Sony ILCE-7SM2", 12800, profile=(1e-4, 1e-6))
@@ -92,6 +115,9 @@ def test_the_best_source_is_taken_and_said():
 def test_masked_pixels_tell_the_error_of_black_unless_they_are_not_dark():
     mosaic, rng = capture("ramp", 12800, 1)[0], np.random.default_rng(0)
     masked = np.rint(rng.normal(512 + 5, 14, 20_000))
-    assert noise.find_noise(mosaic, masked=masked).black_dn == pytest.approx(5, abs=0.5)
+    found = noise.find_noise(mosaic, masked=masked)
+    assert found.black_dn == pytest.approx(5, abs=0.5) and found.black_doubt_dn < 0.1 * found.read_dn
+    lit = np.concatenate([masked, np.full(400, 2000.0)])  # of some, light leaks in
+    assert noise.find_noise(mosaic, masked=lit).black_dn == pytest.approx(5, abs=0.5)
     for wrong in (None, masked[:100], np.zeros(20_000), masked + 100, 10 * masked, np.full(20_000, 513)):
         assert noise.find_noise(mosaic, masked=wrong).black_dn == 0

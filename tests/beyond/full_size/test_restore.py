@@ -168,6 +168,16 @@ def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(scene, t
     assert noise.gain_dn == pytest.approx(2e-4 * 15871)
 
 
+def test_a_masked_border_beside_the_picture_may_see_light(scene, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = np.pad(lay(scene, "RGGB"), ((8, 0), (8, 0)), constant_values=516)
+    counts[4:8], counts[:, 4:8] = 900, 900
+    counts = np.rint(rng.normal(counts, 6)).astype(np.uint16)
+    area = ("ActiveArea", "I", 4, (8, 8, *counts.shape))
+    path = write_raw(tmp_path / "a.dng", counts, tags=[area])
+    assert restore.read_capture(path)[1].black_dn == pytest.approx(4, abs=0.5)
+
+
 def test_a_sample_file_has_the_calibrated_noise(tiny_folder):
     path = sorted((tiny_folder / "short").glob("*.dng"))[0]
     _, noise, shot = restore.read_capture(path)
