@@ -13,7 +13,7 @@ ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks of a place that variance and mean are taken of
 SPREAD = 0.17  # relative standard deviation of such a block's variance where there is noise alone
 FEWEST = 16  # blocks that a line can be drawn through
-LIT = 0.8  # of the brightest: what is brighter may be clipped, which files often state too high
+LIT = 0.8  # of the highest count: what is higher may be clipped, for the white level is often stated too high
 CUT_VARIANCE = 0.5 - 1 / (2 * np.pi)  # of noise with a variance of 1 around 0, once what is below 0 was cut off
 LOWEST, BEGIN = 0.1, 0.8  # the share of blocks to begin with, and about how low their variance is
 NEAR = (1 - 2.5 * SPREAD, 1 + 0.5 * SPREAD)  # of the line's variance: blocks that it follows, few of them with texture
@@ -111,13 +111,16 @@ def estimate_noise(mosaic, black_dn=0.0):
     Args:
         mosaic: a raw.Mosaic with a pattern of Bayer's. black_dn: see Noise.
     """
-    means, variances, cut = _measure_blocks(mosaic)
-    whole, half = cut < 0.01, np.abs(cut - 0.5) < 0.2
+    means, variances, cut, highest = _measure_blocks(mosaic)
+    unclipped = highest < LIT * min(mosaic.counts.max(), mosaic.white)
+    if unclipped.sum() < FEWEST:  # all is as bright
+        unclipped = highest < mosaic.white
+    whole, half = unclipped & (cut < 0.01), np.abs(cut - 0.5) < 0.2
     if whole.sum() < FEWEST and half.any():
-        return _from_dark(np.median(variances[half]) / CUT_VARIANCE)
+        return _from_one(0, np.median(variances[half]) / CUT_VARIANCE)
     means, variances = means[whole] - black_dn, variances[whole]
     if len(means) < FEWEST:
-        return _from_dark(np.median(variances) if len(means) else 1.0)
+        return _from_one(np.median(means), np.median(variances)) if len(means) else (1.0, 1.0)
     kept, line = np.zeros(len(means), bool), None
     for alike in np.array_split(np.argsort(means, kind="stable"), 8):
         kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
@@ -131,34 +134,32 @@ def estimate_noise(mosaic, black_dn=0.0):
         kept = near
     gain, dark = line
     if not gain > 2 * error:
-        return _from_dark(np.median(_predict(line, means)))
+        return _from_one(np.median(means), np.median(_predict(line, means)))
     return float(gain), float(max(dark, ROUNDING_DN**2)) ** 0.5
 
 
-def _from_dark(variance):
-    read_dn = float(max(variance, ROUNDING_DN**2)) ** 0.5
-    return read_dn / USUAL_READ_E, read_dn
+def _from_one(mean, variance):
+    """The gain and read noise of USUAL_READ_E electrons with a given variance at one mean: K · mean + (E · K)²."""
+    mean, variance = max(float(mean), 0), max(float(variance), ROUNDING_DN**2)
+    square = USUAL_READ_E**2
+    gain = (np.sqrt(mean**2 + 4 * square * variance) - mean) / (2 * square)
+    return float(gain), float(USUAL_READ_E * gain)
 
 
 def _measure_blocks(mosaic):
-    """Return mean, variance and share of zeros of blocks of each place: counts above black, counts², and 0…1.
-
-    Where much is lit, the brightest are left out: they may be clipped.
+    """Return of blocks of each place: mean (above black), variance, share of zeros, and the highest count; (4, blocks).
 
     The variance is that of the second difference both ways, which planes and curved surfaces do not have, nor have it
     rows of another level. Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
     """
     counts, _ = align(mosaic.counts, "RGGB")  # the places in the order of mosaic.black
-    brightest = min(counts.max(), mosaic.white)
-    limit = LIT * brightest if brightest > mosaic.white / 2 else np.inf
     blocks = []
     for place, black in zip(np.moveaxis(pack(counts), -1, 0), mosaic.black, strict=True):
         values = place.astype(np.float32)
         smooth = np.diff(np.diff(values, 2, axis=0), 2, axis=1) ** 2 / 36
         smooth, values = (_cut_blocks(each) for each in (smooth, values[1:-1, 1:-1]))
-        lit = values.max(axis=1, initial=0) >= limit
-        of_place = [values.mean(axis=1) - black, smooth.mean(axis=1), (values <= 0).mean(axis=1)]
-        blocks.append(np.stack(of_place)[:, ~lit])
+        cut, highest = (values <= 0).mean(axis=1), values.max(axis=1, initial=0)
+        blocks.append(np.stack([values.mean(axis=1) - black, smooth.mean(axis=1), cut, highest]))
     return np.concatenate(blocks, axis=1)
 
 

@@ -84,6 +84,12 @@ def test_a_lamp_that_clips_below_the_stated_white_changes_nothing(clipped):
     assert noise.estimate_noise(mosaic) == pytest.approx((gain, read), rel=0.15)
 
 
+def test_an_even_bright_picture_has_the_noise_that_it_has():
+    counts = np.rint(np.random.default_rng(0).normal(8000, 60, (200, 300))).astype(np.uint16)
+    gain, read = noise.estimate_noise(Mosaic(counts, "RGGB", *BARE))
+    assert np.sqrt(gain * (8000 - 512) + read**2) == pytest.approx(60, rel=0.1)
+
+
 def test_noise_of_which_the_lower_half_was_cut_off_is_told():
     rng = np.random.default_rng(0)
     for read in (3, 30):
