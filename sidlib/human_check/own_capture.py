@@ -107,8 +107,10 @@ class OwnCapture(Mode):
                     with open(path, "wb") as target:
                         target.writelines(file)
                 yield path
-            except (captures.RawError, OSError, MemoryError, RuntimeError, ValueError) as error:  # of the name, too
+            except Exception as error:  # of the name, of the file, or of a GPU without memory
                 stage.status = f"{name}: {str(error).removeprefix(f'{path}: ')}"
+                if not isinstance(error, (captures.RawError, OSError, MemoryError, RuntimeError, ValueError)):
+                    raise
             finally:
                 stage.busy = False
 
@@ -133,11 +135,14 @@ class OwnCapture(Mode):
             return
         name = self.capture.name
         self.restore.disabled = True
-        with self._reading(self.file, name, "Restoring") as path:
-            self.large = Large(restore.restore_capture(path, on_tile=self._tell_progress))
-            self.viewer.begin()
-            self.viewer.stage.status = f"{name}: restored at full size, noise by {self.large.restoration.noise.source}"
-        self.restore.disabled = self.large is not None
+        try:
+            with self._reading(self.file, name, "Restoring") as path:
+                self.large = Large(restore.restore_capture(path, on_tile=self._tell_progress))
+                self.viewer.begin()
+                source = self.large.restoration.noise.source
+                self.viewer.stage.status = f"{name}: restored at full size, noise by {source}"
+        finally:
+            self.restore.disabled = self.large is not None
 
     def _tell_progress(self, done, of):
         self.viewer.stage.status = f"Restoring {self.capture.name} … {100 * done // of} %"
@@ -176,7 +181,7 @@ class OwnCapture(Mode):
     def save(self, bits):
         """Save the chosen picture as a PNG, and say where."""
         capture, name = self.capture, self.saved.value
-        file = self._name_file(f"{Path(capture.name).stem}-{name}-x{capture.ratio:.0f}-{bits}bit.png")
+        file = self._name_file(f"{capture.name}-{name}-x{capture.ratio:.0f}-{bits}bit.png")
         try:
             captures.save_picture(self.viewer.picture_of(capture, name), file, bits)
             self.viewer.stage.status = f"Saved {file}"

@@ -313,7 +313,7 @@ def test_a_model_may_be_called_what_it_likes(tiny_pairs, tmp_path):
         check.own.saved.value = name
         check.own.save16.click()
         assert check.viewer.stage.status.startswith("Saved ")
-    assert len(list((tmp_path / "results" / "own").glob("night-*-16bit.png"))) == len(names)
+    assert len(list((tmp_path / "results" / "own").glob("night.arw-*-16bit.png"))) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
@@ -452,7 +452,7 @@ def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path)
     check.own.saved.value = "input, amplified"
     check.own.save16.click()
     (saved,) = (tmp_path / "own").iterdir()
-    assert str(saved) in check.viewer.stage.status and saved.name.startswith("night-input, amplified-x")
+    assert str(saved) in check.viewer.stage.status and saved.name.startswith("night.arw-input, amplified-x")
 
 
 def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_pairs, tmp_path):
@@ -589,6 +589,18 @@ def test_without_a_network_it_is_said_how_to_come_by_one(own, check, tiny_pairs,
     own.restore.click()
     assert "No network for full size is there: make full-size trains it" in check.viewer.stage.status
     assert not own.restore.disabled and own.save_full.disabled
+
+
+def test_after_whatever_went_wrong_it_can_be_tried_again(own, check, tiny_pairs, monkeypatch):
+    upload(check, "night.arw", tiny_pairs.short[0].read_bytes())
+
+    def exhaust(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory on the GPU")
+
+    monkeypatch.setattr(restore, "restore_capture", exhaust)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        own.restore_file()
+    assert "no memory on the GPU" in check.viewer.stage.status and not own.restore.disabled
 
 
 def test_what_is_large_is_shown_in_as_many_pixels_as_fit_a_screen(own, tiny_pairs):

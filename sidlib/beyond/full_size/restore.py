@@ -14,7 +14,7 @@ from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.full_size.network import MULTIPLE_PX
 from sidlib.beyond.full_size.noise import Noise, find_noise
-from sidlib.beyond.full_size.save import Shot, check_free, name_pictures, save_pictures
+from sidlib.beyond.full_size.save import Shot, check_free, name_pictures, save_pictures, sum_up
 from sidlib.beyond.full_size.stable import ORDERS, align, align_levels, destabilise, pack, stabilise
 from sidlib.beyond.full_size.stream import lay_packed
 from sidlib.human_check.captures import estimate_ratio
@@ -152,7 +152,7 @@ def read_capture(path):
         other = None
         with suppress(ValueError, OverflowError):  # a date that cannot be
             other = raw.other
-    shot = Shot(path, *read_camera(pages), other)
+    shot = Shot(path, *read_camera(pages), other, sum_up(path))
     pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = other.iso_speed if other else 0
@@ -236,7 +236,7 @@ def main(arguments=None):
     parser.add_argument("--stops", type=float, help="how much brighter than the capture; estimated if not given")
     options = parser.parse_args(arguments)
     try:
-        check_free(options.path)
+        check_free(options.path, sum_up(options.path))
         restoration = restore_capture(options.path, show_progress=True)
         save_pictures(restoration.render_strips(options.stops), restoration.shape, restoration.shot)
     except (RawError, OSError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from sidlib.paths import write_whole
+from sidlib.rawfile import RawError
 
 SOFTWARE, EXIF_IFD = 305, 34665
 LARGE_PX = 40_000_000  # the JPEG of a larger picture is half as wide and high, for want of memory
@@ -22,12 +23,14 @@ class Shot:
     Attributes:
         path: of its file. make, model: of its camera, "" where the file does not say.
         other: rawpy's Other (exposure time, ISO, aperture, focal length, time), None where it cannot be read.
+        content: the checksum of its file, see sum_up.
     """
 
     path: Path
     make: str = ""
     model: str = ""
     other: tuple | None = None
+    content: int = 0
 
     @property
     def name(self):
@@ -39,15 +42,27 @@ def name_pictures(path):
     return [Path(path).with_name(f"{Path(path).stem} restored{suffix}") for suffix in (".png", ".jpg")]
 
 
-def check_free(path):
-    """Raise a FileExistsError if a file that was not restored from this RAW file has the name of one that would be."""
+def sum_up(path):
+    """Return a checksum of a RAW file, for two cards have photographs of one name; RawError if it cannot be read."""
+    try:
+        return zlib.crc32(Path(path).read_bytes())
+    except OSError as error:
+        raise RawError(f"{path}: {error.strerror}") from error
+
+
+def check_free(path, content):
+    """Raise a FileExistsError if a file that was not restored from this RAW file has the name of one that would be.
+
+    Args:
+        path: of the RAW file. content: see sum_up.
+    """
     for file in name_pictures(path):
-        if file.is_symlink() or file.exists() and _read_software(file) != _sign(path):
-            raise FileExistsError(f"{file} is there and was not restored from {Path(path).name}: move it away")
+        if file.is_symlink() or file.exists() and _read_software(file) != _sign(path, content):
+            raise FileExistsError(f"{file} is there and was not restored from this {Path(path).name}: move it away")
 
 
-def _sign(path):
-    return f"sidlib, restored from {Path(path).name}".encode("ascii", "backslashreplace").decode()
+def _sign(path, content):
+    return f"sidlib, restored from {Path(path).name} {content:08x}".encode("ascii", "backslashreplace").decode()
 
 
 def _read_software(file):
@@ -68,7 +83,7 @@ def save_pictures(strips, shape, shot):
     Raises:
         FileExistsError: see check_free. OSError: a file cannot be written.
     """
-    check_free(shot.path)
+    check_free(shot.path, shot.content)
     exif, profile = make_exif(shot), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     halved = 1 + (shape[0] * shape[1] > LARGE_PX)
     image = Image.new("RGB", [-(-side // halved) for side in shape[1::-1]])
@@ -85,12 +100,13 @@ def save_pictures(strips, shape, shot):
 def make_exif(shot):
     """Return what a Shot is known by as Pillow's Exif; the picture is upright."""
     exif, other = Image.Exif(), shot.other
-    known = {271: shot.make, 272: shot.model, 274: 1, SOFTWARE: _sign(shot.path)}
+    known = {271: shot.make, 272: shot.model, 274: 1, SOFTWARE: _sign(shot.path, shot.content)}
     exif.update({tag: value for tag, value in known.items() if value})
     if other:
         taken = other.timestamp.strftime("%Y:%m:%d %H:%M:%S") if other.timestamp.year > 1970 else ""
-        details = {33434: other.shutter_speed, 33437: other.aperture, 37386: other.focal_length, 36867: taken}
-        details[34855] = min(round(other.iso_speed), 65535)
+        numbers = {33434: other.shutter_speed, 33437: other.aperture, 37386: other.focal_length, 34855: other.iso_speed}
+        details = {36867: taken} | {tag: number for tag, number in numbers.items() if np.isfinite(number)}
+        details |= {34855: min(round(details.get(34855, 0)), 65535)}
         exif.get_ifd(EXIF_IFD).update({tag: value for tag, value in details.items() if value})
     return exif
 

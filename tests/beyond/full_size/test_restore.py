@@ -2,6 +2,8 @@ import errno
 import io
 import shutil
 from dataclasses import replace
+from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +39,7 @@ def trained(monkeypatch):
 
 
 ORIENTATION = ("Orientation", "H", 1, 6)
+DATE = datetime(2026, 1, 2)
 
 
 def assert_looks_developed(picture, path, stops=0):
@@ -227,9 +230,22 @@ def test_a_file_of_others_is_never_overwritten(taken, photo, trained):
     file = save.name_pictures(photo)[taken]
     Image.new("RGB", (9, 9)).save(file)
     before = file.read_bytes()
-    with pytest.raises(SystemExit, match="was not restored from my photo é.dng: move it away"):
+    with pytest.raises(SystemExit, match="was not restored from this my photo é.dng: move it away"):
         restore.main([str(photo)])
     assert file.read_bytes() == before and len(list(photo.parent.iterdir())) == 2
+
+
+def test_the_picture_of_another_file_of_the_same_name_is_never_overwritten(photo, scene, trained):
+    restore.main([str(photo)])
+    write_raw(photo, lay(scene / 2, "RGGB"))  # of another card
+    with pytest.raises(SystemExit, match="was not restored from this my photo é.dng"):
+        restore.main([str(photo)])
+
+
+def test_exif_leaves_out_what_is_no_number():
+    other = SimpleNamespace(shutter_speed=np.inf, aperture=2.8, focal_length=np.nan, iso_speed=np.inf, timestamp=DATE)
+    details = save.make_exif(save.Shot("a.arw", other=other)).get_ifd(save.EXIF_IFD)
+    assert set(details) == {33437, 36867}
 
 
 def test_nothing_half_written_stays_where_the_disk_is_full(photo, trained, monkeypatch):
