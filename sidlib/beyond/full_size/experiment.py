@@ -46,7 +46,7 @@ FULL_SIZE = FullSizeExperiment(
     patience=48,
     monitor="val_loss",
 )
-PAPER = replace(FULL_SIZE, model="paper_unet", label="full-size-paper", epochs=15)  # in the same time on two cores
+PAPER = replace(FULL_SIZE, model="paper_unet", label="full-size-paper", epochs=15)  # in the same time on one core
 
 
 def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):
