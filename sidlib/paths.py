@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,5 +93,8 @@ def clear_leftovers(folder):
     They are told by their age: other hosts and containers may write here, too, and their processes cannot be asked.
     """
     for path in Path(folder).rglob(".*.*.*"):
-        if path.suffixes[-2].removeprefix(".").isdigit() and path.stat().st_mtime < time.time() - LEFT_OVER_S:
-            path.unlink(missing_ok=True)
+        if path.suffixes[-2].removeprefix(".").isdigit():
+            with suppress(FileNotFoundError):  # another process has just ended it well
+                state = path.stat()
+                if max(state.st_mtime, state.st_ctime) < time.time() - LEFT_OVER_S:  # mtime may be set to an old one
+                    path.unlink()
