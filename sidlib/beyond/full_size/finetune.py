@@ -13,7 +13,8 @@ from sidlib.beyond.full_size.restore import find_network, read_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, stabilise
 from sidlib.beyond.full_size.stream import PATCH_PX
 
-SRGB = {"gamma": (2.4, 12.92), "user_flip": 0}  # LibRaw's options for the curve of sRGB, and rows as the sensor lay
+# LibRaw's options: the curve of sRGB, rows as the sensor lay, and the sensor's white, whatever the brightest pixel
+SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
 PATCHES = 4  # of each file that is opened
 VALIDATION = 24  # files
 

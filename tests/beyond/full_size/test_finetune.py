@@ -7,6 +7,7 @@ from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.full_size import finetune, network
 from sidlib.raw import encode_srgb
+from sidlib.sample import camera, dng, sharp
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,16 @@ def test_truths_are_libraws_and_are_developed_once(pairs):
     truth = np.load(known.truth.iloc[0])
     linear = finetune.develop_truth(pairs.long.iloc[0], gamma=(1, 1)) / 65535
     assert np.abs(encode_srgb(linear) - truth / 65535).max() < 0.005
+
+
+def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
+    scene, pictures = sharp.plan_sharp()[0], []
+    counts = np.random.default_rng(0).integers(600, 13500, (64, 96), np.uint16)  # of 16383
+    for name in ("dull", "bright"):
+        dng.write_dng(tmp_path / f"{name}.dng", counts, 10.0, scene)
+        pictures.append(finetune.develop_truth(tmp_path / f"{name}.dng", **finetune.SRGB)[16:])
+        counts[2, 2] = camera.WHITE
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(pairs, trained, tmp_path):
