@@ -137,7 +137,7 @@ def list_methods(val):
     for name, file in (("the paper's U-Net", "full-size-paper"), ("full size", "full-size")):
         if path := find_network(file):
             network = keras.saving.load_model(path, compile=False)
-            methods[name] = Method(partial(restore_with, network=network), str(zlib.crc32(path.read_bytes())))
+            methods[name] = Method(partial(restore_with, network=network), str(paths.checksum(path)))
     return methods
 
 
@@ -164,8 +164,8 @@ def score_methods(pairs, folder=None):
     val, test = (pairs[pairs.split == split] for split in ("val", "test"))
     methods, wanted = list_methods(val), []
     for pair in _go_through(test, "Scoring at full size"):
-        of_short = zlib.crc32(pair.short.read_bytes())
-        keys = {name: (name, zlib.crc32(method.version.encode(), of_short)) for name, method in methods.items()}
+        of_pair = zlib.crc32(str(pair.ratio).encode(), paths.checksum(pair.short, pair.long))
+        keys = {name: (name, zlib.crc32(method.version.encode(), of_pair)) for name, method in methods.items()}
         wanted += keys.values()
         missing = {key: methods[name].restore for name, key in keys.items() if known is None or key not in known.index}
         if missing:
