@@ -171,7 +171,7 @@ def score_methods(pairs, folder=None):
         if missing:
             known = pd.concat([known, score_pair(pair, missing).rename_axis(KEYS).round(4)])
             _write(known, file)
-    known = known.loc[wanted].sort_index(level="method", key=lambda names: names.map([*methods].index), kind="stable")
+    known = known.loc[[key for name in methods for key in wanted if key[0] == name]]
     _write(known, file)
     return known.reset_index()
 

@@ -77,6 +77,8 @@ def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, 
     two_methods["full size"] = two_methods["full size"]._replace(version="2")
     evaluate.score_methods(pairs, tmp_path)
     assert len(calls) == 3
+    turned = evaluate.score_methods(pairs[::-1], tmp_path)  # a method's rows are in the order of the pairs
+    assert turned.ratio.tolist() == whole.ratio.tolist()[::-1]
 
 
 @pytest.mark.parametrize("changed", ["long", "ratio"])
