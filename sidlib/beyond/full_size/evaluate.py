@@ -25,6 +25,7 @@ from sidlib.backend import keras
 from sidlib.beyond.baselines import DENOISERS, denoise_signal
 from sidlib.beyond.full_size.restore import find_network, read_capture, restore_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, unpack
+from sidlib.catalog import pick_splits
 from sidlib.evaluation import score_picture
 from sidlib.raw import decode_srgb
 from sidlib.rawfile import open_raw
@@ -158,10 +159,12 @@ def score_methods(pairs, folder=None):
     Args:
         pairs: DataFrame of catalog.load_pairs, with the splits val and test.
         folder: results folder of the data set; None for results/<data set>.
+    Raises:
+        ValueError: a split has no pairs.
     """
+    val, test = pick_splits(pairs, "val", "test")
     file = (folder or paths.results_folder(pairs.dataset.iloc[0])) / "full_size.csv"
     known = pd.read_csv(file, dtype={"scene": str}).set_index(KEYS) if file.is_file() else None
-    val, test = (pairs[pairs.split == split] for split in ("val", "test"))
     methods, wanted = list_methods(val), []
     for pair in _go_through(test, "Scoring at full size"):
         of_pair = zlib.crc32(str(pair.ratio).encode(), paths.checksum(pair.short, pair.long))

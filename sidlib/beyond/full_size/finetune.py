@@ -11,9 +11,10 @@ from sidlib.backend import keras, tf
 from sidlib.beyond.full_size.evaluate import develop_truth
 from sidlib.beyond.full_size.experiment import FullSizeExperiment, train_network
 from sidlib.beyond.full_size.network import build_trainer, join_look
-from sidlib.beyond.full_size.restore import find_network, read_capture
+from sidlib.beyond.full_size.restore import find_network, load_network, read_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, stabilise
 from sidlib.beyond.full_size.stream import PATCH_PX
+from sidlib.catalog import pick_splits
 
 # LibRaw's options: the curve of sRGB, rows as the sensor lay, and the sensor's white, whatever the brightest pixel
 SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
@@ -26,7 +27,7 @@ class FineTuning(FullSizeExperiment):
     """A FullSizeExperiment that begins with the trained network, on patches of pairs."""
 
     def build_model(self):
-        return build_trainer(keras.saving.load_model(find_network("full-size"), compile=False))
+        return build_trainer(keras.saving.load_model(find_base(), compile=False))
 
     def make_dataset(self, pairs, epochs):
         each = self.updates * self.batch_size // PATCHES
@@ -62,17 +63,20 @@ def tune(pairs, folder=None, experiment=FINE_TUNING, on_epoch=None):
     Returns:
         the network with the lowest validation loss, and the history.
     Raises:
-        ValueError: the folder holds a run of the same name on other pairs, or that began with another network.
+        ValueError: a split has no pairs, or the folder holds a run of the same name on other pairs, or that began with
+            another network.
+        FileNotFoundError: see find_base.
     """
-    pairs = develop_truths(pairs)
-    training, validation = (pairs[pairs.split == split] for split in ("train", "val"))
+    pick_splits(pairs, "train", "val")  # or its error, before all are developed
+    base = find_base()
+    training, validation = pick_splits(develop_truths(pairs), "train", "val")
     used = pd.concat([training, validation])
     known = {
         "dataset": pairs.dataset.iloc[0],
         "train_pairs": len(training),
         "val_pairs": len(validation),
         "captures": paths.checksum(*used.short, *used.long.unique()),
-        "network": paths.checksum(find_network("full-size")),
+        "network": paths.checksum(base),
     }
 
     def validate(model):
@@ -80,6 +84,16 @@ def tune(pairs, folder=None, experiment=FINE_TUNING, on_epoch=None):
 
     folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     return train_network(experiment, folder, known, training, validate, on_epoch)
+
+
+def find_base():
+    """Return the file of the network that is trained on.
+
+    Raises:
+        FileNotFoundError: see restore.load_network.
+    """
+    load_network()  # or its error
+    return find_network("full-size")
 
 
 def develop_truths(pairs):

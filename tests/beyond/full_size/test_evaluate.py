@@ -93,6 +93,12 @@ def test_a_row_is_made_anew_where_its_long_exposure_or_ratio_is_another(pairs, t
     assert len(calls) == 4
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_missing_split_is_named(pairs, two_methods, tmp_path, split):
+    with pytest.raises(ValueError, match="splits val and test are needed.*Received"):
+        evaluate.score_methods(pairs[pairs.split == split], tmp_path)
+
+
 def test_an_interruption_loses_no_row(pairs, two_methods, tmp_path):
     evaluate.score_methods(pairs, tmp_path)
     pd.read_csv(tmp_path / "full_size.csv")[1:].to_csv(tmp_path / "full_size.csv", index=False)

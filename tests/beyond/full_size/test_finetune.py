@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from sidlib import catalog, paths
 from sidlib.backend import keras
-from sidlib.beyond.full_size import finetune, network
+from sidlib.beyond.full_size import finetune, network, restore
 from sidlib.raw import encode_srgb
 from sidlib.sample import camera, dng, sharp
 
@@ -108,6 +108,17 @@ def test_a_run_on_other_pairs_or_from_another_network_is_not_taken_for_this_one(
     network.build_residual_unet((4, 8)).save(finetune.find_network("full-size"))
     with pytest.raises(ValueError, match="another setting"):
         finetune.tune(pairs, tmp_path, tiny)
+
+
+def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "develop_truths", lambda *_: pytest.fail("it was developed"))
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match="splits train and val are needed.*Received"):
+            finetune.tune(pairs[pairs.split == split], tmp_path)
+    monkeypatch.setattr(restore, "find_network", lambda name: None)
+    restore.load_network.cache_clear()
+    with pytest.raises(FileNotFoundError, match="make full-size"):
+        finetune.tune(pairs, tmp_path)
 
 
 def test_pictures_smaller_than_a_patch_are_named(pairs, monkeypatch):
