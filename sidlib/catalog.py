@@ -121,6 +121,19 @@ def take_scenes(pairs, count):
     return pairs[pairs.scene.isin(first)].reset_index(drop=True)
 
 
+def pick_splits(pairs, *splits):
+    """Return the pairs of each of some splits: a list of DataFrames.
+
+    Raises:
+        ValueError: a split has no pairs.
+    """
+    picked = [pairs[pairs.split == split] for split in splits]
+    if any(of_split.empty for of_split in picked):
+        found = dict(pairs.split.value_counts())
+        raise ValueError(f"Pairs of the splits {' and '.join(splits)} are needed. Received: {found}")
+    return picked
+
+
 def report_problems(pairs, problems):
     """Log files with a problem as a table and add them to `pairs.attrs["problems"]`."""
     if problems:

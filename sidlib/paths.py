@@ -3,7 +3,8 @@
 import os
 import secrets
 import time
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,14 @@ def made_folder(folder):
     return RESULTS / "made" / whole.relative_to(whole.anchor)
 
 
+def checksum(*files):
+    """Return a number that tells the contents of files from others, in this order."""
+    known = 0
+    for file in files:
+        known = zlib.crc32(file.read_bytes(), known)
+    return known
+
+
 @contextmanager
 def write_whole(path):
     """Yield a temporary path beside `path` that becomes `path` when the block ends well, so no half file stays.
@@ -93,5 +102,8 @@ def clear_leftovers(folder):
     They are told by their age: other hosts and containers may write here, too, and their processes cannot be asked.
     """
     for path in Path(folder).rglob(".*.*.*"):
-        if path.suffixes[-2].removeprefix(".").isdigit() and path.stat().st_mtime < time.time() - LEFT_OVER_S:
-            path.unlink(missing_ok=True)
+        if path.suffixes[-2].removeprefix(".").isdigit():
+            with suppress(FileNotFoundError):  # another process has just ended it well
+                state = path.stat()
+                if max(state.st_mtime, state.st_ctime) < time.time() - LEFT_OVER_S:  # mtime may be set to an old one
+                    path.unlink()

@@ -38,7 +38,7 @@ def develop_pairs(pairs):
     captures = [*usable.short, *usable.long.unique()]
     for folder in {locate(capture).parent for capture in captures for locate in (locate_png, locate_signal)}:
         paths.clear_leftovers(folder)
-    missing = [capture for capture in captures if not _is_current(capture)]
+    missing = [file for file in captures if not is_current(locate_signal(file), file, locate_png(file))]
 
     reasons = dict(workers.share(develop_file, missing, "Developing", "file"))
     unreadable = {capture: reasons[capture] for capture in missing if reasons[capture]}
@@ -77,9 +77,22 @@ def develop_file(capture):
         picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
         png_bytes = path.stat().st_size
         _stamp(path, state)
-    arrays = {name: np.ascontiguousarray(array) for name, array in signal._asdict().items() if name != "camera"}
-    record = {"camera": signal.camera, "source": [state.st_size, state.st_mtime_ns], "png_bytes": png_bytes}
-    with paths.write_whole(locate_signal(capture)) as path:  # after the PNG: it vouches for both
+    arrays = {name: array for name, array in signal._asdict().items() if name != "camera"}
+    # After the PNG: it vouches for both.
+    save_arrays(locate_signal(capture), arrays, state, camera=signal.camera, png_bytes=png_bytes)
+
+
+def save_arrays(file, arrays, state, **record):
+    """Write arrays that were made from a capture as safetensors, so that is_current can tell whether it has changed.
+
+    Args:
+        arrays: {name: array}.
+        state: the capture's os.stat_result, of before it was read.
+        record: what else is kept with them.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    record["source"] = [state.st_size, state.st_mtime_ns]
+    with paths.write_whole(file) as path:
         path.write_bytes(safetensors.numpy.save(arrays, {"record": json.dumps(record)}))
         _stamp(path, state)
 
@@ -104,17 +117,21 @@ def load_signal(path):
         raise RawError(f"{path}: damaged, preprocess.develop_pairs makes it anew ({error})") from error
 
 
-def _is_current(capture):
-    """Whether the PNG and the Signal of a capture are there as develop_file wrote them, and of the capture as it is.
+def is_current(arrays, capture, png=None):
+    """Return whether a file of save_arrays is there as it was written, and of the capture as it is.
 
-    Only the Signal's header is read, which says how long the file is. What a disk changes in silence is not noticed.
+    Only its header is read, which says how long the file is. What a disk changes in silence is not noticed.
+
+    Args:
+        png: a file that it vouches for, see develop_file.
     """
     try:
-        state, png, signal = (path.stat() for path in (capture, locate_png(capture), locate_signal(capture)))
-        with safetensors.safe_open(locate_signal(capture), "numpy") as file:
+        state, *made = (path.stat() for path in (capture, arrays, png) if path)
+        with safetensors.safe_open(arrays, "numpy") as file:
             record = json.loads(file.metadata()["record"])
-        recorded = record["source"] == [state.st_size, state.st_mtime_ns] and record["png_bytes"] == png.st_size
+        recorded = record["source"] == [state.st_size, state.st_mtime_ns]
+        recorded &= not png or record["png_bytes"] == made[-1].st_size
         # Some disks keep times to two seconds.
-        return recorded and all(abs(made.st_mtime - state.st_mtime) <= 2 for made in (png, signal))
+        return recorded and all(abs(each.st_mtime - state.st_mtime) <= 2 for each in made)
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
         return False

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sidlib import paths
 from sidlib.backend import every_device, keras
+from sidlib.catalog import pick_splits
 from sidlib.dataset import checksum, count_batches, make_dataset
 from sidlib.losses import LOSSES
 from sidlib.models import build_model, draw_weights, source_of
@@ -130,11 +131,7 @@ def train(experiment, pairs, folder=None, on_epoch=None):
         FloatingPointError: the loss became NaN or infinite; names experiment and epoch.
         ValueError: a split has no pairs, or the folder holds a run of the same name on other pairs.
     """
-    training, validation = (pairs[pairs.split == split] for split in ("train", "val"))
-    if training.empty or validation.empty:
-        raise ValueError(
-            f"Training needs pairs of the splits train and val. Received: {dict(pairs.split.value_counts())}"
-        )
+    training, validation = pick_splits(pairs, "train", "val")
     known = {
         "dataset": training.dataset.iloc[0],
         "train_pairs": len(training),

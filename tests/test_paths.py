@@ -125,17 +125,23 @@ def test_a_write_that_ends_well_replaces_the_old_file(tmp_path):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path):
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path, monkeypatch):
+    now, day = time.time(), paths.LEFT_OVER_S + 1
     with paths.write_whole(tmp_path / "png" / "alive.png") as alive:  # by whichever process, on whichever host
         alive.write_text("whole")
+        os.utime(alive, (now - day, now - day))  # the time of an old capture
         left = alive.with_name(".killed.123.png")
         left.write_text("half")
         paths.clear_leftovers(tmp_path)
         assert left.exists()  # it may be another host's, that is still at it
-        long_ago = time.time() - paths.LEFT_OVER_S - 1
-        os.utime(left, (long_ago, long_ago))
-        paths.clear_leftovers(tmp_path)
+    monkeypatch.setattr(paths.time, "time", lambda: now + day)
+    paths.clear_leftovers(tmp_path)
     assert [path.name for path in tmp_path.rglob("*.png")] == ["alive.png"]
+
+
+def test_a_file_that_another_process_ends_well_meanwhile_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths.Path, "rglob", lambda *_: [tmp_path / ".renamed.123.png"])
+    paths.clear_leftovers(tmp_path)
 
 
 def test_a_process_leaves_its_own_file_alone_before_it_is_written_and_after(tmp_path):

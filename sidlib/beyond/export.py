@@ -8,6 +8,7 @@ The network for full size takes a packed mosaic and returns camera RGB, both wit
 float32 (batch, h, w, 4) to (batch, 2h, 2w, 3), h and w multiples of 8.
 """
 
+import logging
 import warnings
 
 import numpy as np
@@ -16,19 +17,37 @@ import onnxruntime
 from sidlib import paths
 from sidlib.backend import keras, tf
 from sidlib.beyond import study
-from sidlib.beyond.full_size import restore
+from sidlib.beyond.full_size import finetune
 
-NETWORKS = {  # by file name: what loads it of a results folder, and the shapes that it is checked on
-    "best": (study.load_best, [(1, 43, 65, 3), (2, 64, 96, 3)]),
-    "full-size": (lambda folder: restore.load_network(), [(1, 16, 24, 4), (2, 32, 40, 4)]),
+SHAPES = {  # by a network's name, that it is checked on
+    "best": [(1, 43, 65, 3), (2, 64, 96, 3)],
+    "full-size": [(1, 16, 24, 4), (2, 32, 40, 4)],
 }
 TOLERANCE = 1e-3  # in levels of 255; where an output has larger values, of their largest as if it were 255
+_log = logging.getLogger(__name__)
 
 
 def export_networks(folder):
-    """Export NETWORKS of a results folder to its folder export, see export_network, and return the files."""
-    loaded = {folder / "export" / name: (load(folder), shapes) for name, (load, shapes) in NETWORKS.items()}
-    return [file for to, (model, shapes) in loaded.items() for file in export_network(model, shapes, to)]
+    """Export find_networks of a results folder to its folder export, see export_network, and return the files."""
+    networks, exported = find_networks(folder), []
+    for name, file in networks.items():
+        _log.warning("%s is exported from %s", name, file)  # which may be the sample's
+    for name, file in networks.items():
+        network = keras.saving.load_model(file, compile=False)
+        exported += export_network(network, SHAPES[name], folder / "export" / name)
+    return exported
+
+
+def find_networks(folder):
+    """Return {name: file} of the networks of a results folder, or else the sample's.
+
+    For full size that is the one that was trained on, see finetune.tune, where it is there.
+    """
+    tuned = folder / f"{finetune.FINE_TUNING.name}.keras"
+    return {
+        "best": study.find_study(folder) / "best.keras",
+        "full-size": tuned if tuned.is_file() else finetune.find_base(),
+    }
 
 
 def export_network(model, shapes, to):

@@ -140,7 +140,7 @@ class Study:
     def read(self):
         """Return both tables: what is there of other pictures is left out."""
         if not (self.folder / "study.csv").is_file():
-            return pd.DataFrame(columns=["experiment", "seed"]), pd.DataFrame()
+            return [pd.DataFrame(columns=["experiment", "seed"])] * 2
         table, scores = load_study(self.folder)
         table = table[table.pictures == self.known["pictures"]]
         return table, scores[scores.experiment.isin(table.experiment)]
@@ -150,12 +150,15 @@ class Study:
         return ((table.experiment == name) & (table.seed == seed)).any()
 
     def add(self, name, seed, epochs, val_mae, of_test):
+        """Write an experiment's scores, and then its row, which says that they are there."""
         setting = {"experiment": name, "seed": seed}
         row = setting | self.known | {"epochs": epochs, "val_mae": val_mae, **of_test[METRICS].mean()}
         row = pd.DataFrame([row]).astype({"epochs": "Int64"}).round(4)
         scores = of_test.assign(**setting, photograph=self.photographs[of_test.index]).round(3)
         with FileLock(self.folder / ".study"):  # another process may add rows, too
-            for file, known, new in zip(FILES, self.read(), (row, scores), strict=True):
+            tables = list(zip(FILES, self.read(), (row, scores), strict=True))
+            for file, known, new in reversed(tables):
+                known = known[(known.experiment != name) | (known.seed != seed)]  # what an interruption left
                 with paths.write_whole(self.folder / file) as path:
                     pd.concat([known, new] if len(known) else [new]).to_csv(path, index=False)
 

@@ -5,7 +5,7 @@ import pytest
 
 from sidlib import paths
 from sidlib.backend import keras
-from sidlib.beyond import export, models, sources
+from sidlib.beyond import export, models, sources, study
 from sidlib.models import ClipPixels, Sees
 from sidlib.raw import Signal
 
@@ -47,13 +47,22 @@ def test_a_file_that_would_differ_is_refused_and_an_older_one_goes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_is_exported_to_the_results_by_its_name(model, tmp_path, monkeypatch):
+def test_a_network_is_exported_to_the_results_by_its_name_and_its_file_is_named(model, tmp_path, monkeypatch, caplog):
     model.save(tmp_path / "network.keras")
-    load = lambda folder: keras.saving.load_model(folder / "network.keras")  # noqa: E731
-    monkeypatch.setattr(export, "NETWORKS", {"best": (load, SHAPES)})
+    monkeypatch.setattr(export, "find_networks", lambda folder: {"best": folder / "network.keras"})
     files = export.export_networks(tmp_path)
     assert files == [tmp_path / "export" / "best.onnx", tmp_path / "export" / "best.tflite"]
     assert all(file.is_file() for file in files)
+    assert f"best is exported from {tmp_path / 'network.keras'}" in caplog.text
+
+
+def test_the_networks_are_the_folders_where_it_has_them(tmp_path):
+    assert tmp_path not in {file.parent for file in export.find_networks(tmp_path).values()}
+    for file in (*study.FILES, "best.keras", "full-size-tuned.keras"):
+        (tmp_path / file).touch()
+    found = export.find_networks(tmp_path)
+    assert found == {"best": tmp_path / "best.keras", "full-size": tmp_path / "full-size-tuned.keras"}
+    assert found.keys() == export.SHAPES.keys()
 
 
 def test_the_readmes_example_runs_as_it_stands_and_shows_the_network_what_it_was_trained_on(

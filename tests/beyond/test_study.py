@@ -1,3 +1,4 @@
+import os
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -87,6 +88,31 @@ def test_baselines_that_are_missing_are_scored_and_no_others(run, tiny_pairs, tm
     assert scored == ["input as it is"]
     order = ["experiment", "seed"]
     pd.testing.assert_frame_equal(*(each.sort_values(order, ignore_index=True) for each in (again, table)))
+
+
+def test_an_interruption_between_the_two_tables_loses_and_doubles_no_scores(run, tiny_pairs, tmp_path, monkeypatch):
+    folder, _, _ = run
+    _, scores = study.load_study(folder)
+    test = tiny_pairs.index[tiny_pairs.split == "test"]
+    of_test = scores[:4].set_index(test).drop(columns=["experiment", "seed", "photograph"])
+    new = study.Study(tmp_path, tiny_pairs)
+
+    def replace_one(source, target, replace=os.replace):
+        if replaced:
+            raise KeyboardInterrupt
+        replaced.append(target)
+        replace(source, target)
+
+    for seed in (0, 1):
+        replaced = []
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "replace", replace_one)
+            new.add("cnn", seed, 1, 1.0, of_test)
+        assert not new.holds("cnn", seed)
+        new.add("cnn", seed, 1, 1.0, of_test)
+        assert new.holds("cnn", seed)
+    table, again = new.read()
+    assert table.seed.tolist() == [0, 1] and again.seed.tolist() == [0] * 4 + [1] * 4
 
 
 def test_tables_of_other_pictures_are_made_anew(run, tiny_pairs, tmp_path):

@@ -25,11 +25,13 @@ from sidlib.backend import keras
 from sidlib.beyond.baselines import DENOISERS, denoise_signal
 from sidlib.beyond.full_size.restore import find_network, read_capture, restore_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, unpack
+from sidlib.catalog import pick_splits
 from sidlib.evaluation import score_picture
 from sidlib.raw import decode_srgb
 from sidlib.rawfile import open_raw
 
-LIBRAW = {"use_camera_wb": True, "no_auto_bright": True, "output_bps": 16}  # the authors' call
+# The authors' call, as in published figures: a picture's brightest pixel is white if it is above 75 % of the sensor's.
+LIBRAW = {"use_camera_wb": True, "no_auto_bright": True, "output_bps": 16}
 STRENGTHS = (0.6, 1.0, 1.6, 2.5)  # of the denoisers, times the noise
 FEW = 12  # pairs of val to choose on: the real data set has 234, and each is denoised eight times
 KEYS = ["method", "state"]
@@ -136,7 +138,7 @@ def list_methods(val):
     for name, file in (("the paper's U-Net", "full-size-paper"), ("full size", "full-size")):
         if path := find_network(file):
             network = keras.saving.load_model(path, compile=False)
-            methods[name] = Method(partial(restore_with, network=network), str(zlib.crc32(path.read_bytes())))
+            methods[name] = Method(partial(restore_with, network=network), str(paths.checksum(path)))
     return methods
 
 
@@ -157,20 +159,22 @@ def score_methods(pairs, folder=None):
     Args:
         pairs: DataFrame of catalog.load_pairs, with the splits val and test.
         folder: results folder of the data set; None for results/<data set>.
+    Raises:
+        ValueError: a split has no pairs.
     """
+    val, test = pick_splits(pairs, "val", "test")
     file = (folder or paths.results_folder(pairs.dataset.iloc[0])) / "full_size.csv"
     known = pd.read_csv(file, dtype={"scene": str}).set_index(KEYS) if file.is_file() else None
-    val, test = (pairs[pairs.split == split] for split in ("val", "test"))
     methods, wanted = list_methods(val), []
     for pair in _go_through(test, "Scoring at full size"):
-        of_short = zlib.crc32(pair.short.read_bytes())
-        keys = {name: (name, zlib.crc32(method.version.encode(), of_short)) for name, method in methods.items()}
+        of_pair = zlib.crc32(str(pair.ratio).encode(), paths.checksum(pair.short, pair.long))
+        keys = {name: (name, zlib.crc32(method.version.encode(), of_pair)) for name, method in methods.items()}
         wanted += keys.values()
         missing = {key: methods[name].restore for name, key in keys.items() if known is None or key not in known.index}
         if missing:
             known = pd.concat([known, score_pair(pair, missing).rename_axis(KEYS).round(4)])
             _write(known, file)
-    known = known.loc[wanted].sort_index(level="method", key=lambda names: names.map([*methods].index), kind="stable")
+    known = known.loc[[key for name in methods for key in wanted if key[0] == name]]
     _write(known, file)
     return known.reset_index()
 

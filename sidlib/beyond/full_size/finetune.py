@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import safetensors
 
-from sidlib import paths, workers
+from sidlib import paths, preprocess, workers
 from sidlib.backend import keras, tf
 from sidlib.beyond.full_size.evaluate import develop_truth
 from sidlib.beyond.full_size.experiment import FullSizeExperiment, train_network
 from sidlib.beyond.full_size.network import build_trainer, join_look
-from sidlib.beyond.full_size.restore import find_network, read_capture
+from sidlib.beyond.full_size.restore import find_network, load_network, read_capture
 from sidlib.beyond.full_size.stable import align, align_levels, pack, stabilise
 from sidlib.beyond.full_size.stream import PATCH_PX
+from sidlib.catalog import pick_splits
 
-SRGB = {"gamma": (2.4, 12.92), "user_flip": 0}  # LibRaw's options for the curve of sRGB, and rows as the sensor lay
+# LibRaw's options: the curve of sRGB, rows as the sensor lay, and the sensor's white, whatever the brightest pixel
+SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
 PATCHES = 4  # of each file that is opened
 VALIDATION = 24  # files
 
@@ -23,7 +27,7 @@ class FineTuning(FullSizeExperiment):
     """A FullSizeExperiment that begins with the trained network, on patches of pairs."""
 
     def build_model(self):
-        return build_trainer(keras.saving.load_model(find_network("full-size"), compile=False))
+        return build_trainer(keras.saving.load_model(find_base(), compile=False))
 
     def make_dataset(self, pairs, epochs):
         each = self.updates * self.batch_size // PATCHES
@@ -58,10 +62,22 @@ def tune(pairs, folder=None, experiment=FINE_TUNING, on_epoch=None):
         folder: results folder; None for results/<data set>.
     Returns:
         the network with the lowest validation loss, and the history.
+    Raises:
+        ValueError: a split has no pairs, or the folder holds a run of the same name on other pairs, or that began with
+            another network.
+        FileNotFoundError: see find_base.
     """
-    pairs = develop_truths(pairs)
-    training, validation = (pairs[pairs.split == split] for split in ("train", "val"))
-    known = {"dataset": pairs.dataset.iloc[0], "train_pairs": len(training), "val_pairs": len(validation)}
+    pick_splits(pairs, "train", "val")  # or its error, before all are developed
+    base = find_base()
+    training, validation = pick_splits(develop_truths(pairs), "train", "val")
+    used = pd.concat([training, validation])
+    known = {
+        "dataset": pairs.dataset.iloc[0],
+        "train_pairs": len(training),
+        "val_pairs": len(validation),
+        "captures": paths.checksum(*used.short, *used.long.unique()),
+        "network": paths.checksum(base),
+    }
 
     def validate(model):
         return stream_pairs(validation, range(VALIDATION), experiment).cache()
@@ -70,24 +86,30 @@ def tune(pairs, folder=None, experiment=FINE_TUNING, on_epoch=None):
     return train_network(experiment, folder, known, training, validate, on_epoch)
 
 
+def find_base():
+    """Return the file of the network that is trained on.
+
+    Raises:
+        FileNotFoundError: see restore.load_network.
+    """
+    load_network()  # or its error
+    return find_network("full-size")
+
+
 def develop_truths(pairs):
     """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
     folder = paths.made_folder(paths.find_dataset(str(pairs.long.iloc[0].parent.parent))) / "full"
-    truths = {long: folder / f"{long.stem}.npy" for long in pairs.long.unique()}
-    missing = [files for files in truths.items() if not _is_newer(*files)]
+    truths = {long: folder / f"{long.stem}.safetensors" for long in pairs.long.unique()}
+    missing = [(long, truth) for long, truth in truths.items() if not preprocess.is_current(truth, long)]
     for _ in workers.share(_develop, missing, "Developing", "picture"):
         pass
     return pairs.assign(truth=pairs.long.map(truths))
 
 
-def _is_newer(origin, made):
-    return made.is_file() and made.stat().st_mtime > origin.stat().st_mtime
-
-
 def _develop(files):
     long, truth = files
-    with paths.write_whole(truth) as path:
-        np.save(path, develop_truth(long, **SRGB))
+    state = long.stat()  # before it is read: what changes later shows
+    preprocess.save_arrays(truth, {"truth": develop_truth(long, **SRGB)}, state)
 
 
 def stream_pairs(pairs, numbers, experiment):
@@ -115,8 +137,9 @@ def read_pair(pair, rng):
     """
     mosaic, noise, _ = read_capture(pair.short)
     counts, inner = align(mosaic.counts, mosaic.pattern)
-    black, truth = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn, np.load(pair.truth, mmap_mode="r")
-    if min(truth.shape[:2]) < PATCH_PX + 1:
+    black = align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
+    truth = safetensors.safe_open(pair.truth, "numpy").get_slice("truth")  # parts are read as they are wanted
+    if min(truth.get_shape()[:2]) < PATCH_PX + 1:
         raise ValueError(f"{pair.short}: smaller than a patch of {PATCH_PX} pixels")
     to_white = mosaic.white_balance * noise.gain_dn * pair.ratio / (mosaic.white - mosaic.black.mean())
     look = join_look(noise.read_dn / noise.gain_dn, to_white, mosaic.to_srgb)

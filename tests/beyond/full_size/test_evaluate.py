@@ -77,6 +77,26 @@ def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, 
     two_methods["full size"] = two_methods["full size"]._replace(version="2")
     evaluate.score_methods(pairs, tmp_path)
     assert len(calls) == 3
+    turned = evaluate.score_methods(pairs[::-1], tmp_path)  # a method's rows are in the order of the pairs
+    assert turned.ratio.tolist() == whole.ratio.tolist()[::-1]
+
+
+@pytest.mark.parametrize("changed", ["long", "ratio"])
+def test_a_row_is_made_anew_where_its_long_exposure_or_ratio_is_another(pairs, tmp_path, monkeypatch, changed):
+    calls = []
+    method = evaluate.Method(lambda *of: calls.append(of) or evaluate.develop_amplified(*of))
+    monkeypatch.setattr(evaluate, "list_methods", lambda val: {"amplified": method})
+    evaluate.score_methods(pairs, tmp_path)
+    others = {"long": tmp_path / "long.dng", "ratio": 200.0}
+    others["long"].write_bytes(pairs.long.iloc[0].read_bytes() + b"x")
+    evaluate.score_methods(pairs.assign(**{changed: others[changed]}), tmp_path)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_missing_split_is_named(pairs, two_methods, tmp_path, split):
+    with pytest.raises(ValueError, match="splits val and test are needed.*Received"):
+        evaluate.score_methods(pairs[pairs.split == split], tmp_path)
 
 
 def test_an_interruption_loses_no_row(pairs, two_methods, tmp_path):

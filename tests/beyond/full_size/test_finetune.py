@@ -1,12 +1,16 @@
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from sidlib import paths
+from sidlib import catalog, paths
 from sidlib.backend import keras
-from sidlib.beyond.full_size import finetune, network
+from sidlib.beyond.full_size import finetune, network, restore
 from sidlib.raw import encode_srgb
+from sidlib.sample import camera, dng, sharp
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +42,35 @@ def test_truths_are_libraws_and_are_developed_once(pairs):
     times = [file.stat().st_mtime_ns for file in known.truth.unique()]
     again = finetune.develop_truths(pairs)
     assert [file.stat().st_mtime_ns for file in again.truth.unique()] == times
-    truth = np.load(known.truth.iloc[0])
+    truth = load_truth(known.truth.iloc[0])
     linear = finetune.develop_truth(pairs.long.iloc[0], gamma=(1, 1)) / 65535
     assert np.abs(encode_srgb(linear) - truth / 65535).max() < 0.005
+
+
+def load_truth(file):
+    return safetensors.numpy.load_file(file)["truth"]
+
+
+@pytest.mark.parametrize("age_s", [-5e7, -3, 5e7])
+def test_the_truth_of_a_long_exposure_that_has_changed_is_made_anew(pairs, tmp_path, age_s):
+    pairs = catalog.load_pairs(shutil.copytree(pairs.long[0].parent.parent, tmp_path / "copy"))
+    before = finetune.develop_truths(pairs)
+    changed, other = before.iloc[0], before.iloc[-1]
+    time_s = changed.long.stat().st_mtime - age_s
+    changed.long.write_bytes(other.long.read_bytes())
+    os.utime(changed.long, (time_s, time_s))
+    finetune.develop_truths(pairs)
+    np.testing.assert_array_equal(load_truth(changed.truth), load_truth(other.truth))
+
+
+def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
+    scene, pictures = sharp.plan_sharp()[0], []
+    counts = np.random.default_rng(0).integers(600, 13500, (64, 96), np.uint16)  # of 16383
+    for name in ("dull", "bright"):
+        dng.write_dng(tmp_path / f"{name}.dng", counts, 10.0, scene)
+        pictures.append(finetune.develop_truth(tmp_path / f"{name}.dng", **finetune.SRGB)[16:])
+        counts[2, 2] = camera.WHITE
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(pairs, trained, tmp_path):
@@ -63,6 +93,32 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
     first = keras.saving.load_model(finetune.find_network("full-size"), compile=False)
     moved = [np.abs(a - b).max() for a, b in zip(first.get_weights(), whole.get_weights(), strict=True)]
     assert 0 < max(moved) < 0.01
+
+
+def test_a_run_on_other_pairs_or_from_another_network_is_not_taken_for_this_one(pairs, trained, tmp_path):
+    tiny = replace(finetune.FINE_TUNING, epochs=1, updates=1, batch_size=4)
+    finetune.tune(pairs, tmp_path, tiny)
+    for split in ("train", "val"):
+        others, row = pairs.copy(), pairs.index[pairs.split == split][0]
+        others.loc[row, "short"] = shutil.copy(pairs.short[row], tmp_path / pairs.short[row].name)
+        finetune.tune(others, tmp_path, tiny)  # the same captures elsewhere
+        others.short[row].write_bytes(pairs.short[row].read_bytes() + b"x")
+        with pytest.raises(ValueError, match="other pairs"):
+            finetune.tune(others, tmp_path, tiny)
+    network.build_residual_unet((4, 8)).save(finetune.find_network("full-size"))
+    with pytest.raises(ValueError, match="another setting"):
+        finetune.tune(pairs, tmp_path, tiny)
+
+
+def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "develop_truths", lambda *_: pytest.fail("it was developed"))
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match="splits train and val are needed.*Received"):
+            finetune.tune(pairs[pairs.split == split], tmp_path)
+    monkeypatch.setattr(restore, "find_network", lambda name: None)
+    restore.load_network.cache_clear()
+    with pytest.raises(FileNotFoundError, match="make full-size"):
+        finetune.tune(pairs, tmp_path)
 
 
 def test_pictures_smaller_than_a_patch_are_named(pairs, monkeypatch):
