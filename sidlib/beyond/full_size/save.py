@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from sidlib.paths import write_whole
+from sidlib import paths
 from sidlib.rawfile import RawError
 
 SOFTWARE, EXIF_IFD = 305, 34665
@@ -45,7 +45,7 @@ def name_pictures(path):
 def sum_up(path):
     """Return a checksum of a RAW file, for two cards have photographs of one name; RawError if it cannot be read."""
     try:
-        return zlib.crc32(Path(path).read_bytes())
+        return paths.checksum(Path(path))
     except OSError as error:
         raise RawError(f"{path}: {error.strerror}") from error
 
@@ -88,7 +88,7 @@ def save_pictures(strips, shape, shot):
     halved = 1 + (shape[0] * shape[1] > LARGE_PX)
     image = Image.new("RGB", [-(-side // halved) for side in shape[1::-1]])
     with ExitStack() as whole:
-        png, jpeg = (whole.enter_context(write_whole(file)) for file in name_pictures(shot.path))
+        png, jpeg = (whole.enter_context(paths.write_whole(file)) for file in name_pictures(shot.path))
         with write_png(png, shape, exif.tobytes().removeprefix(b"Exif\0\0"), profile) as write_rows:
             for top, strip in strips:
                 write_rows(strip)
