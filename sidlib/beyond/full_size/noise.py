@@ -112,7 +112,8 @@ def estimate_noise(mosaic, black_dn=0.0):
         mosaic: a raw.Mosaic with a pattern of Bayer's. black_dn: see Noise.
     """
     means, variances, cut, highest = _measure_blocks(mosaic)
-    unclipped = highest < LIT * min(mosaic.counts.max(), mosaic.white)
+    brightest = min(highest.max(initial=0), mosaic.white)
+    unclipped = highest < (LIT * brightest if brightest > mosaic.white / 2 else np.inf)
     if unclipped.sum() < FEWEST:  # all is as bright
         unclipped = highest < mosaic.white
     whole, half = unclipped & (cut < 0.01), np.abs(cut - 0.5) < 0.2
