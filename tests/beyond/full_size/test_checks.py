@@ -44,11 +44,12 @@ def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
 
 def test_flat_colours_stay_flat_and_their_colour(trained):
     flat = checks.measure_flat(trained)
-    assert flat.grid.max() <= 5 and flat.off.max() <= 10, flat
+    assert flat.grid.max() <= 5 and flat.off.max() <= 8, flat
 
 
 def test_black_stays_dark(trained):
-    assert all(checks.measure_black(trained, iso) < 3 for iso in (400, 3200, 12800))
+    levels = [checks.measure_black(trained, iso) for iso in (400, 3200, 12800)]
+    assert max(levels[:2]) < 2 and levels[2] < 5, levels
 
 
 def test_little_is_lost_with_estimated_noise(trained):
