@@ -104,6 +104,5 @@ def clear_leftovers(folder):
     for path in Path(folder).rglob(".*.*.*"):
         if path.suffixes[-2].removeprefix(".").isdigit():
             with suppress(FileNotFoundError):  # another process has just ended it well
-                state = path.stat()
-                if max(state.st_mtime, state.st_ctime) < time.time() - LEFT_OVER_S:  # mtime may be set to an old one
+                if path.stat().st_mtime < time.time() - LEFT_OVER_S:
                     path.unlink()

@@ -76,7 +76,7 @@ def develop_file(capture):
         picture = Image.fromarray(quantize(render(*signal[:3])))
         picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
         png_bytes = path.stat().st_size
-        _stamp(path, state)
+    _stamp(locate_png(capture), state)
     arrays = {name: array for name, array in signal._asdict().items() if name != "camera"}
     # After the PNG: it vouches for both.
     save_arrays(locate_signal(capture), arrays, state, camera=signal.camera, png_bytes=png_bytes)
@@ -94,11 +94,14 @@ def save_arrays(file, arrays, state, **record):
     record["source"] = [state.st_size, state.st_mtime_ns]
     with paths.write_whole(file) as path:
         path.write_bytes(safetensors.numpy.save(arrays, {"record": json.dumps(record)}))
-        _stamp(path, state)
+    _stamp(file, state)
 
 
 def _stamp(path, state):
-    """Let a file bear the time of the capture that it was made from: one that is edited later shows."""
+    """Let a file bear the time of the capture that it was made from: one that is edited later shows.
+
+    Not before it has its name: what is being written is told from leftovers by its own time.
+    """
     with suppress(PermissionError):  # a disk that lets nobody set times: it is made anew each time
         os.utime(path, ns=(state.st_mtime_ns, state.st_mtime_ns))
 

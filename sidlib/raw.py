@@ -112,14 +112,14 @@ def interpret_raw(path, raw, pages):
 
 def _read_black_steps(pages, side):
     """What a DNG's black level has above LibRaw's at each place, which are whole counts, and steps only of Bayer's."""
-    with suppress(IndexError, TypeError, ValueError):  # none is stated, or what is stated makes no pattern
+    with suppress(IndexError, KeyError, TypeError, ValueError):  # none is stated, or what is stated makes no pattern
         tags = find_raw_pages(pages)[-1].tags
         rows, columns = tags.valueof("BlackLevelRepeatDim", (1, 1))
-        levels = np.array(tags.valueof("BlackLevel"), float).reshape(rows * columns, -1)
+        levels = np.array(tags["BlackLevel"].value, float).reshape(rows * columns, -1)
         levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
         known = levels if max(rows, columns) <= (2 if side == 2 else 1) else levels.min()
         steps = np.tile(levels - np.floor(known), (side, side)).reshape(rows, side, columns, side)
-        return steps.mean(axis=(0, 2)).ravel()
+        return np.nan_to_num(steps.mean(axis=(0, 2)).ravel(), posinf=0, neginf=0)  # a fraction may be of nothing
     return 0
 
 

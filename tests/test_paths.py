@@ -129,7 +129,6 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
     now, day = time.time(), paths.LEFT_OVER_S + 1
     with paths.write_whole(tmp_path / "png" / "alive.png") as alive:  # by whichever process, on whichever host
         alive.write_text("whole")
-        os.utime(alive, (now - day, now - day))  # the time of an old capture
         left = alive.with_name(".killed.123.png")
         left.write_text("half")
         paths.clear_leftovers(tmp_path)
