@@ -1,5 +1,6 @@
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -138,6 +139,21 @@ def test_a_development_that_ends_between_png_and_signal_is_done_again(pairs, mon
     after = read_made(preprocess.develop_pairs(pairs))
     assert {path for path in after if after[path] != before[path]} <= {preprocess.locate_signal(capture)}  # its time
     np.testing.assert_array_equal(np.asarray(Image.open(replaced[0])), draw_kept(capture))
+
+
+def test_what_is_being_written_bears_its_own_time(pairs, monkeypatch):
+    """By its time it is told from what a killed process left."""
+    capture, times = pairs.short[0], []
+    os.utime(capture, (0, 0))
+
+    def replace(source, target, replace=os.replace):
+        times.append(source.stat().st_mtime)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    preprocess.develop_file(capture)
+    assert len(times) == 2 and min(times) > time.time() - 600
+    assert preprocess.locate_signal(capture).stat().st_mtime == 0
 
 
 def draw_kept(capture):
