@@ -29,10 +29,9 @@ _log = logging.getLogger(__name__)
 
 def export_networks(folder):
     """Export find_networks of a results folder to its folder export, see export_network, and return the files."""
-    networks, exported = find_networks(folder), []
-    for name, file in networks.items():
+    exported = []
+    for name, file in find_networks(folder).items():
         _log.warning("%s is exported from %s", name, file)  # which may be the sample's
-    for name, file in networks.items():
         network = keras.saving.load_model(file, compile=False)
         exported += export_network(network, SHAPES[name], folder / "export" / name)
     return exported

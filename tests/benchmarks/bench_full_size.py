@@ -71,5 +71,5 @@ def bench_ratios():
     with paths.write_whole(paths.RESULTS / "benchmarks" / "full_size.csv") as path:
         table.round(3).to_csv(path)
     print("\n" + table.round(2).to_string())
-    assert table.times_of_full_size["the paper's U-Net", 12] >= 2  # 2.4 on an idle machine, 4.3 on a busy one
+    assert table.times_of_full_size["the paper's U-Net", 12] >= 3
     assert table.peak_gib["full size"].max() < 1.5

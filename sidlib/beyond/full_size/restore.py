@@ -114,7 +114,8 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    return _restore(_prepare(*read_capture(path)), network, show_progress, on_tile)
+    mosaic, noise, shot = read_capture(path)
+    return _restore(_prepare(mosaic, noise, replace(shot, content=sum_up(path))), network, show_progress, on_tile)
 
 
 def restore_mosaic(mosaic, noise, shot, network):
@@ -152,7 +153,7 @@ def read_capture(path):
         other = None
         with suppress(ValueError, OverflowError):  # a date that cannot be
             other = raw.other
-    shot = Shot(path, *read_camera(pages), other, sum_up(path))
+    shot = Shot(path, *read_camera(pages), other)
     pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = other.iso_speed if other else 0

@@ -23,7 +23,7 @@ class Shot:
     Attributes:
         path: of its file. make, model: of its camera, "" where the file does not say.
         other: rawpy's Other (exposure time, ISO, aperture, focal length, time), None where it cannot be read.
-        content: the checksum of its file, see sum_up.
+        content: the checksum of its file, see sum_up, which a Shot that is to be saved needs.
     """
 
     path: Path

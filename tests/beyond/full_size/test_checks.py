@@ -26,6 +26,7 @@ def test_a_camera_photographs_what_demosaicing_shows_again(name):
 def test_the_checks_tell_a_good_network_from_one_that_leaves_the_noise():
     assert abs(checks.measure_levels(DEMOSAIC, 128)[300]) < 0.02  # much light: the mean is kept by any
     assert checks.measure_flat(DEMOSAIC, side_px=128).noise.min() > 10
+    assert checks.measure_black(DEMOSAIC, side_px=128) > 50
 
 
 def test_noise_is_estimated_of_cameras_that_training_did_not_see():
@@ -48,6 +49,7 @@ def test_flat_colours_stay_flat_and_their_colour(trained):
 
 
 def test_black_stays_dark(trained):
+    assert checks.measure_black(trained, iso=3200) < 8 < checks.measure_black(DEMOSAIC, iso=3200) / 5
     levels = [checks.measure_black(trained, iso) for iso in (400, 3200, 12800)]
     assert max(levels[:2]) < 2 and levels[2] < 5, levels
 
