@@ -223,6 +223,12 @@ def load_best(folder):
     return keras.saving.load_model(find_study(folder) / "best.keras")
 
 
+def load_left_out(folder):
+    """Return the table of leave_one_out: the one of a results folder, or else the sample's that comes along."""
+    file = folder / LEFT_OUT
+    return pd.read_csv(file if file.is_file() else paths.RESULTS / "reference" / LEFT_OUT)
+
+
 def pick(table, named):
     """Return the rows of a table of load_study that are of some experiments, in their order.
 

@@ -44,8 +44,7 @@ function makeTable(white, stops) {
   return table;
 }
 
-// Paint a picture on a canvas of its size: brightened or, given the truth, how far it is from that, mean over the
-// colours, in the colours of `ramp` for 0…MAX_ERROR.
+// Paint a picture on a canvas: brightened or, given the truth, its mean error, 0…MAX_ERROR in the colours of `ramp`.
 function paint({ samples, step, white, width, height }, table, truth, ramp) {
   const image = new ImageData(width, height);
   const out = new Uint32Array(image.data.buffer); // a pixel is ABGR
@@ -243,10 +242,8 @@ class Stage {
   addFigure(sources, { title, caption, detail = "" }) {
     const element = add(this.grid, "figure", { title: detail });
     const canvas = add(element, "canvas", { role: "img" });
-    const [width, height] = sources[0].size;
-    canvas.style.aspectRatio = `${width} / ${height}`;
     if (sources.some((of) => of.size[0] > of.width)) element.className = "sid-large";
-    element.style.setProperty("--shape", width / height);
+    element.style.setProperty("--shape", sources[0].size[0] / sources[0].size[1]);
     return { canvas, text: add(element, "figcaption"), sources, title, caption };
   }
 
@@ -286,15 +283,13 @@ class Stage {
   }
 
   drawFigure({ canvas, sources, text, title, caption }) {
-    const width = Math.round(canvas.clientWidth * devicePixelRatio);
-    const height = Math.round(canvas.clientHeight * devicePixelRatio);
+    const [width, height] = ["clientWidth", "clientHeight"].map((side) => Math.round(canvas[side] * devicePixelRatio));
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const [pen, edge] = [canvas.getContext("2d"), sources[1] ? Math.round(this.view.place * width) : 0];
     pen.globalCompositeOperation = "source-over";
-    for (const source of sources) {
-      const layers = [source, ...this.details.filter((of) => of.title === source.title)];
-      for (const layer of layers) draw(canvas, layer, this.view, source === sources[0] ? 0 : edge);
-    }
+    for (const source of sources)
+      for (const layer of [source, ...this.details.filter((of) => of.title === source.title)])
+        draw(canvas, layer, this.view, source === sources[0] ? 0 : edge);
     Object.assign(pen, { globalCompositeOperation: "difference", fillStyle: "white" }); // seen on any picture
     if (edge) pen.fillRect(edge - 1, 0, 2, height);
     const { scores = {}, ...part } = this.model.get("visible");
