@@ -44,10 +44,11 @@ def find_dataset(dataset):
 def results_folder(dataset, fast=False):
     """Return the folder for everything that is computed from a data set: results/<name>, or results/fast/<name>."""
     try:
-        name = find_dataset(dataset).name
+        folder = find_dataset(dataset)
     except FileNotFoundError:  # it may yet be made
-        name = Path(os.path.realpath(os.path.expanduser(dataset))).name
-    if name in ("", "reference", "benchmarks", "fast", "made"):
+        folder = DATA / Path(os.path.realpath(os.path.expanduser(dataset))).name
+    name = folder.name
+    if name in ("", "reference", "benchmarks", "fast", "made") or (name == "sample" and folder.parent != DATA):
         raise ValueError(f"results/{name} is not a data set's: give the data set another name. Received: {dataset!r}")
     return (RESULTS / "fast" if fast else RESULTS) / name
 
@@ -102,7 +103,8 @@ def clear_leftovers(folder):
     They are told by their age: other hosts and containers may write here, too, and their processes cannot be asked.
     """
     for path in Path(folder).rglob(".*.*.*"):
-        if path.suffixes[-2].removeprefix(".").isdigit():
+        number = path.name.split(".")[-2]
+        if number.isdigit() and len(number) > 12:  # one of 64 bits is hardly ever shorter
             with suppress(FileNotFoundError):  # another process has just ended it well
                 if path.stat().st_mtime < time.time() - LEFT_OVER_S:
                     path.unlink()

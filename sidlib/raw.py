@@ -118,7 +118,11 @@ def _read_black_steps(pages, side):
         levels = np.array(tags["BlackLevel"].value, float).reshape(rows * columns, -1)
         levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
         known = levels if max(rows, columns) <= (2 if side == 2 else 1) else levels.min()
-        steps = np.tile(levels - np.floor(known), (side, side)).reshape(rows, side, columns, side)
+        # LibRaw drops one row or column more at an odd border, and the levels with it that it knows stay where they are
+        odd = np.array(tags.valueof("ActiveArea", (0, 0))[:2]) % 2 * (side == 2)
+        steps = np.tile(np.roll(levels, -odd, (0, 1)) - np.floor(known), (side, side)).reshape(
+            rows, side, columns, side
+        )
         return np.nan_to_num(steps.mean(axis=(0, 2)).ravel(), posinf=0, neginf=0)  # a fraction may be of nothing
     return 0
 

@@ -13,7 +13,7 @@ MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does
 MOST_PAGES = 32  # a damaged TIFF header may go round in circles
 SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
 CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
-KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel", "NoiseProfile"
+KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel", "ActiveArea", "NoiseProfile"
 
 
 class RawError(ValueError):

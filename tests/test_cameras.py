@@ -135,6 +135,18 @@ def test_a_masked_border_is_left_out(margin, scene, tmp_path):
     assert_agrees_with_libraw(path)
 
 
+@pytest.mark.parametrize("margin", [(8, 6), (7, 6), (8, 5), (7, 5)])
+def test_behind_a_masked_border_each_place_keeps_its_black_level(margin, scene, tmp_path):
+    black = np.array([[500, 520], [540, 560]])
+    visible = lay_mosaic(scene, "RGGB", black.ravel(), 16383)
+    counts = np.pad(visible, [(margin[0], 0), (margin[1], 0)])
+    area = ("ActiveArea", "I", 4, (*margin, *counts.shape))
+    found = raw.read_mosaic(write_raw(tmp_path / "a.dng", counts, black=black.ravel(), tags=[area]))
+    begin = np.array(margin) % 2  # LibRaw leaves out one more row or column
+    np.testing.assert_array_equal(found.counts, visible[begin[0] :, begin[1] :])
+    np.testing.assert_array_equal(found.black.reshape(2, 2), np.roll(black, -begin, (0, 1)))
+
+
 @pytest.mark.parametrize("size", [(401 - 2, 597), (393, 600), (400, 591)])
 def test_odd_sizes(size, scene, tmp_path):
     counts = lay_mosaic(scene[: size[0], : size[1]], "RGGB", 512, 16383)

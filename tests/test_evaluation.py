@@ -42,6 +42,8 @@ def test_values_of_0_to_1_are_refused_where_a_range_of_255_would_flatter_them():
     assert flattered == pytest.approx(evaluation.score_picture(OUTPUT, TRUTH)["psnr_db"] + 20 * np.log10(255))
     with pytest.raises(ValueError, match=r"in 0…255\. Received: a truth whose highest value is 1"):
         evaluation.score_picture(OUTPUT / 255, TRUTH / 255)
+    dark = np.rint(TRUTH / 255)  # levels of 0 and 1 are those of a dark place
+    assert evaluation.score_picture(dark + 3, dark)["mae"] == pytest.approx(3)
     with pytest.raises(ValueError, match="one shape"):
         evaluation.score_picture(OUTPUT, TRUTH[:10])
 

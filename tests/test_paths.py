@@ -96,9 +96,12 @@ def test_what_is_made_from_a_data_set_lies_in_it_unless_it_cannot_be_written(pro
     assert paths.made_folder(make_dataset(project / "lab of others" / "dark")) != elsewhere
 
 
-def test_results_that_are_not_a_data_sets_are_left_alone():
+def test_results_that_are_not_a_data_sets_are_left_alone(project):
     with pytest.raises(ValueError, match="Received: 'reference'"):
         paths.results_folder("reference")
+    elsewhere = make_dataset(project.parent / "others" / "sample")  # not the embedded one
+    with pytest.raises(ValueError, match="another name"):
+        paths.results_folder(elsewhere)
 
 
 def test_fast_results_never_mix_with_full_ones():
@@ -161,10 +164,12 @@ def test_writers_of_the_same_file_do_not_meet(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_nobody_elses_hidden_file_is_a_leftover(tmp_path):
+def test_nobody_elses_hidden_file_is_a_leftover(tmp_path, monkeypatch):
     names = [".gitignore", "._00001_00_0.1s.ARW", "._00001_00_10s.ARW", ".a.b.c", "x.1.png"]
+    names += [".old.2019.jpg", ".IMG.20191231.jpg", "..a.png", ".a.b.", "..."]
     for name in names:
         (tmp_path / name).touch()
     os.mkfifo(tmp_path / ".x.1.png")
+    monkeypatch.setattr(paths, "LEFT_OVER_S", -1)  # all are old enough
     paths.clear_leftovers(tmp_path)
     assert len(list(tmp_path.iterdir())) == len(names) + 1

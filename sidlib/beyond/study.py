@@ -115,12 +115,12 @@ def run_study(pairs, folder=None, experiments=None):
     missing = [experiment for experiment in listed if not study.holds(name_of(experiment), experiment.seed)]
     run_one = partial(train_and_score, pairs=pairs, folder=folder)
     for experiment, (history, of_test) in workers.share(run_one, missing, "Training", "experiment", alone=True):
-        if experiment == BEST:
-            best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
-            with paths.write_whole(folder / "best.keras") as path:
-                best.save(path)
         val_mae = history.val_mae[history.val_loss.idxmin()]
         study.add(name_of(experiment), experiment.seed, len(history), val_mae, of_test)
+    if BEST in listed and (folder / BEST.name / "best.keras").is_file():  # at the end: it says that the study is whole
+        best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
+        with paths.write_whole(folder / "best.keras") as path:
+            best.save(path)
     return load_study(folder)[0]
 
 
@@ -175,13 +175,11 @@ def leave_one_out(pairs, folder=None):
     folder = (folder or paths.results_folder(pairs.dataset.iloc[0])).absolute()
     shown = name_photographs(pairs)
     score = partial(score_left_out, pairs=pairs, shown=shown, folder=folder)
-    known, table = [], pd.DataFrame()
     photographs = sorted(set(shown) - {"drawn"})
-    for _, rows in workers.share(score, photographs, "Leaving one out", "photograph", alone=True):
-        known = sorted([*known, rows], key=lambda rows: rows[0]["photograph"])
-        table = pd.DataFrame([row for rows in known for row in rows])
-        with paths.write_whole(folder / LEFT_OUT) as path:
-            table.round(4).to_csv(path, index=False)
+    rows = dict(workers.share(score, photographs, "Leaving one out", "photograph", alone=True))
+    table = pd.DataFrame([row for photograph in photographs for row in rows[photograph]])
+    with paths.write_whole(folder / LEFT_OUT) as path:
+        table.round(4).to_csv(path, index=False)
     return table
 
 
@@ -268,7 +266,9 @@ def compare_photographs(first, second):
     if set(first.index) != set(second.index):
         raise ValueError(f"Both need the same photographs. Received: {sorted(first.index)} and {sorted(second.index)}")
     differences = (first.mean(axis=1) - second.mean(axis=1)[first.index]).to_numpy()
-    if (differences == differences[0]).all():
+    if len(differences) == 1:  # which says nothing about others
+        low, high = -np.inf, np.inf
+    elif (differences == differences[0]).all():
         low = high = differences[0]
     else:
         low, high = bootstrap((differences,), np.mean, method="percentile", rng=0).confidence_interval

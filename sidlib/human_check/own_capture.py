@@ -94,25 +94,18 @@ class OwnCapture(Mode):
             stage.status = str(error)
 
     @contextmanager
-    def _reading(self, file, name, doing):
-        """Yield the path of a file while it is read, and say what is done; if it cannot be read, say why."""
+    def _telling(self, name, doing):
+        """Say what is done with a file and, if it cannot be, why."""
         stage = self.viewer.stage
         stage.busy, stage.status = True, f"{doing} {name} …"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "upload")  # any name that a browser may send need not be a file's name here
-            try:
-                if isinstance(file, Path):
-                    path = file.expanduser()
-                else:
-                    with open(path, "wb") as target:
-                        target.writelines(file)
-                yield path
-            except Exception as error:  # of the name, of the file, or of a GPU without memory
-                stage.status = f"{name}: {str(error).removeprefix(f'{path}: ')}"
-                if not isinstance(error, (captures.RawError, OSError, MemoryError, RuntimeError, ValueError)):
-                    raise
-            finally:
-                stage.busy = False
+        try:
+            yield
+        except Exception as error:  # of the disk, of the name, of the file, or of a GPU without memory
+            stage.status = f"{name}: {error}"
+            if not isinstance(error, (captures.RawError, OSError, MemoryError, RuntimeError, ValueError)):
+                raise
+        finally:
+            stage.busy = False
 
     def open_file(self, file, name):
         """Open a RAW file, or say why not; what was shown before stays.
@@ -120,7 +113,7 @@ class OwnCapture(Mode):
         Args:
             file: its path, or its bytes in pieces, a list.
         """
-        with self._reading(file, name, "Developing") as path:
+        with self._telling(name, "Developing"), _placed(file) as path:
             self.capture = replace(captures.open_capture(path, self.brightness), name=Path(name).name)
             self.file, self.large = file, None
             self.ratio.value = round(self.capture.ratio, 1)
@@ -136,7 +129,7 @@ class OwnCapture(Mode):
         name = self.capture.name
         self.restore.disabled = True
         try:
-            with self._reading(self.file, name, "Restoring") as path:
+            with self._telling(name, "Restoring"), _placed(self.file) as path:
                 self.large = Large(restore.restore_capture(path, on_tile=self._tell_progress))
                 self.viewer.begin()
                 source = self.large.restoration.noise.source
@@ -187,3 +180,19 @@ class OwnCapture(Mode):
             self.viewer.stage.status = f"Saved {file}"
         except (OSError, ValueError) as error:
             self.viewer.stage.status = f"Not saved: {error}"
+
+
+@contextmanager
+def _placed(file):
+    """Yield the path of a file, for bytes in pieces that of a temporary one; a RawError does not repeat it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "upload")  # any name that a browser may send need not be a file's name here
+        try:
+            if isinstance(file, Path):
+                path = file.expanduser()
+            else:
+                with open(path, "wb") as target:
+                    target.writelines(file)
+            yield path
+        except captures.RawError as error:
+            raise captures.RawError(str(error).removeprefix(f"{path}: ")) from error

@@ -75,9 +75,12 @@ def build_sample(photos=None, name="sample", seed=SEED):
     Returns:
         the folder.
     Raises:
-        FileNotFoundError: photos is not a folder. ValueError: it holds fewer than three photographs.
+        FileNotFoundError: photos is not a folder. ValueError: it holds fewer than three photographs, or they are to be
+            the data set "sample", which is known to be the bundled ones.
         FileExistsError: a file that was not made here has the name of one that is to be made.
     """
+    if photos is not None and name == "sample":
+        raise ValueError("The sample is of the bundled photographs: give the data set of others a name of its own")
     folder = paths.DATA / name
     splits = PHOTOGRAPHS if photos is None else split_photographs(photos, seed)
     scenes = plan_scenes(splits, seed)
@@ -136,7 +139,8 @@ def plan_scenes(splits, seed=SEED):
 def name_photographs(pairs):
     """Return what each pair shows, a Series: the photograph that its scene is a crop of, or "drawn".
 
-    Of any data set but the embedded sample, every scene is a photograph of its own.
+    Of any data set but the embedded sample, every scene counts as a photograph of its own, though several may be crops
+    of one where build_sample made them of a user's photographs.
     """
     if pairs.dataset.iloc[0] != "sample":
         return pairs.scene

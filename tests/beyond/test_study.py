@@ -160,6 +160,24 @@ def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monk
     assert source_of(kept) == "amplified16" and getattr(kept, "optimizer", None) is None
 
 
+def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch):
+    course = replace(training.COURSE_EXPERIMENTS[0], epochs=1)
+    best = replace(course, epochs=2)
+    monkeypatch.setattr(study, "BEST", best)
+
+    def interrupt(experiment, pairs, folder, score=study.train_and_score):
+        if experiment == course:
+            raise KeyboardInterrupt
+        return score(experiment, pairs, folder)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(study, "train_and_score", interrupt)
+        study.run_study(tiny_pairs, tmp_path, [best, course])
+    assert study.find_study(tmp_path) == paths.RESULTS / "reference"
+    study.run_study(tiny_pairs, tmp_path, [best, course])
+    assert study.find_study(tmp_path) == tmp_path
+
+
 def test_the_committed_study_stands_in_where_none_was_run(run, tmp_path):
     for file in (*study.FILES, "best.keras"):
         assert study.find_study(tmp_path) == paths.RESULTS / "reference"
@@ -226,6 +244,7 @@ def test_a_difference_is_told_only_where_photographs_and_seeds_agree():
     assert study.compare_photographs(base + noise, base)["verdict"] == "cannot be told"
     seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"])
     assert study.compare_photographs(seeds_apart + noise[0].to_numpy()[:, None], base)["verdict"] == "cannot be told"
+    assert study.compare_photographs((base - 2)[:1], base[:1])["verdict"] == "cannot be told"  # one photograph
     found = study.compare_photographs((base - 2 + noise)[::-1], base)  # paired by photograph, not by place
     assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
     with pytest.raises(ValueError, match="'06', '07'"):

@@ -1,6 +1,7 @@
 import tempfile
 from dataclasses import replace
 from itertools import zip_longest
+from unittest.mock import Mock
 
 import ipywidgets as widgets
 import numpy as np
@@ -437,6 +438,17 @@ def test_an_uploaded_file_may_be_called_what_it_likes(check, tiny_pairs, tmp_pat
         assert [path.parent for path in tmp_path.rglob("*.png")] == [tmp_path / "own"]
     else:
         assert "File name too long" in check.viewer.stage.status
+
+
+def test_a_full_disk_is_said_and_the_panel_goes_on(check, tiny_pairs, monkeypatch):
+    content = tiny_pairs.short[0].read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryDirectory", Mock(side_effect=OSError(28, "No space left on device")))
+        check.own.open_file([content], "night.arw")
+    assert "night.arw: " in check.viewer.stage.status and "No space left" in check.viewer.stage.status
+    assert not check.viewer.stage.busy
+    check.own.open_file([content], "night.arw")
+    assert "night.arw: exposure ratio estimated" in check.viewer.stage.status
 
 
 def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path):

@@ -272,3 +272,5 @@ def test_too_few_photographs_and_no_folder_are_refused(tmp_path):
         sample.build_sample(photos=tmp_path, name="x")
     with pytest.raises(FileNotFoundError, match="Received"):
         sample.build_sample(photos=tmp_path / "nowhere", name="x")
+    with pytest.raises(ValueError, match="a name of its own"):
+        sample.build_sample(photos=tmp_path)

@@ -174,6 +174,7 @@ def score_methods(pairs, folder=None):
         if missing:
             known = pd.concat([known, score_pair(pair, missing).rename_axis(KEYS).round(4)])
             _write(known, file)
+    known = known[~known.index.duplicated()]  # two pairs may be the same files
     known = known.loc[[key for name in methods for key in wanted if key[0] == name]]
     _write(known, file)
     return known.reset_index()

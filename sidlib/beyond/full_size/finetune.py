@@ -133,7 +133,7 @@ def read_pair(pair, rng):
     """Return PATCHES random patches of a pair: packed, look and truth, see stream.expose.
 
     Raises:
-        ValueError: its pictures are smaller than a patch.
+        ValueError: its pictures are smaller than a patch, or one is larger than the other.
     """
     mosaic, noise, _ = read_capture(pair.short)
     counts, inner = align(mosaic.counts, mosaic.pattern)
@@ -141,6 +141,8 @@ def read_pair(pair, rng):
     truth = safetensors.safe_open(pair.truth, "numpy").get_slice("truth")  # parts are read as they are wanted
     if min(truth.get_shape()[:2]) < PATCH_PX + 1:
         raise ValueError(f"{pair.short}: smaller than a patch of {PATCH_PX} pixels")
+    if tuple(truth.get_shape()[:2]) != mosaic.counts.shape:
+        raise ValueError(f"{pair.short}: not of the size of its long exposure")
     to_white = mosaic.white_balance * noise.gain_dn * pair.ratio / (mosaic.white - mosaic.black.mean())
     look = join_look(noise.read_dn / noise.gain_dn, to_white, mosaic.to_srgb)
     seen, shown = [], []

@@ -25,6 +25,7 @@ from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 TILE_PX, MARGIN_PX = 1184, 160
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
 STRIP_PX = 128  # rows that are rendered at a time
+MOST_STOPS = 32  # brighter or darker there is nothing to see
 LIT_PX = 4  # of a masked border, beside the picture, may see light
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
 _log = logging.getLogger(__name__)
@@ -236,6 +237,8 @@ def main(arguments=None):
     parser.add_argument("path", help="a RAW file of a camera with a Bayer pattern")
     parser.add_argument("--stops", type=float, help="how much brighter than the capture; estimated if not given")
     options = parser.parse_args(arguments)
+    if options.stops is not None and not abs(options.stops) <= MOST_STOPS:
+        parser.error(f"--stops must be a number from -{MOST_STOPS} to {MOST_STOPS}. Received: {options.stops:g}")
     try:
         check_free(options.path, sum_up(options.path))
         restoration = restore_capture(options.path, show_progress=True)

@@ -81,6 +81,12 @@ def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, 
     assert turned.ratio.tolist() == whole.ratio.tolist()[::-1]
 
 
+def test_a_table_does_not_grow_where_two_pairs_are_the_same_files(pairs, two_methods, tmp_path):
+    twice = pd.concat([pairs, pairs[pairs.split == "test"]], ignore_index=True)
+    sizes = [len(evaluate.score_methods(twice, tmp_path)) for _ in range(3)]
+    assert sizes == [8, 8, 8]
+
+
 @pytest.mark.parametrize("changed", ["long", "ratio"])
 def test_a_row_is_made_anew_where_its_long_exposure_or_ratio_is_another(pairs, tmp_path, monkeypatch, changed):
     calls = []

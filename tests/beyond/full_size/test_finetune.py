@@ -126,3 +126,11 @@ def test_pictures_smaller_than_a_patch_are_named(pairs, monkeypatch):
     pair = next(finetune.develop_truths(pairs).itertuples())
     with pytest.raises(ValueError, match=f"{pair.short.name}: smaller than a patch"):
         finetune.read_pair(pair, np.random.default_rng(0))
+
+
+def test_a_pair_of_two_sizes_is_named(pairs, tmp_path):
+    pair = next(finetune.develop_truths(pairs).itertuples())
+    larger = np.zeros((999, 999, 3), np.uint16)
+    safetensors.numpy.save_file({"truth": larger}, tmp_path / "larger")
+    with pytest.raises(ValueError, match=f"{pair.short.name}: not of the size of its long exposure"):
+        finetune.read_pair(pair._replace(truth=tmp_path / "larger"), np.random.default_rng(0))

@@ -269,6 +269,14 @@ def test_what_cannot_be_read_is_named_in_a_line(photo, trained, tmp_path):
             restore.main([str(tmp_path / name)])
 
 
+@pytest.mark.parametrize("stops", ["nan", "inf", "2000", "bright"])
+def test_stops_that_no_picture_has_are_refused_before_anything_is_done(photo, stops, capsys):
+    with pytest.raises(SystemExit):
+        restore.main([str(photo), "--stops", stops])
+    assert "--stops" in capsys.readouterr().err
+    assert [file.name for file in photo.parent.iterdir()] == [photo.name]
+
+
 def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(monkeypatch, tmp_path):
     restore.load_network.cache_clear()
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
