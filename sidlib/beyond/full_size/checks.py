@@ -71,7 +71,7 @@ def restore_photograph(network, linear, of, white_e, seed=0, estimated=False):
     return restoration.render(np.log2((of.white - of.black) / (white_e * of.gain_dn))) / 257
 
 
-def measure_levels(network, side_px=256):
+def measure_levels(network, side_px=1024):
     """Return by how much the mean light of flat grey differs from what it was: a Series by electrons a green pixel."""
     differences = {}
     for electrons in LEVELS_E:

@@ -37,13 +37,13 @@ FULL_SIZE = FullSizeExperiment(
     "log_mse",
     augment=True,
     label="full-size",
-    epochs=60,
+    epochs=48,
     batch_size=8,
     updates=250,
     drawn=0.7,
     cosine=True,
     clip_norm=1.0,
-    patience=60,
+    patience=48,
     monitor="val_loss",
 )
 PAPER = replace(FULL_SIZE, model="paper_unet", label="full-size-paper", epochs=15)  # in the same time on one core
