@@ -363,7 +363,7 @@ def test_four_pictures_of_12_megapixels_move_as_fast(page):
         const large = { width: 4000, height: 3000, pixels: new DataView(bytes.buffer) };
         tell({ pictures: state.pictures.map((picture) => ({ ...picture, ...large })) });
     }""")
-    page.wait_for_function("document.querySelector('.sid-pictures canvas').style.aspectRatio === '4000 / 3000'")
+    page.wait_for_function("document.querySelector('.sid-pictures figure').style.getPropertyValue('--shape') == 4 / 3")
     settle(page)
     page.evaluate(DRAG)  # what is made when it is needed is made now
     measured = page.evaluate(DRAG)
