@@ -132,7 +132,7 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
     now, day = time.time(), paths.LEFT_OVER_S + 1
     with paths.write_whole(tmp_path / "png" / "alive.png") as alive:  # by whichever process, on whichever host
         alive.write_text("whole")
-        left = alive.with_name(".killed.123.png")
+        left = alive.with_name(".killed.1234567890123456789.png")
         left.write_text("half")
         paths.clear_leftovers(tmp_path)
         assert left.exists()  # it may be another host's, that is still at it
@@ -142,7 +142,7 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
 
 
 def test_a_file_that_another_process_ends_well_meanwhile_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths.Path, "rglob", lambda *_: [tmp_path / ".renamed.123.png"])
+    monkeypatch.setattr(paths.Path, "rglob", lambda *_: [tmp_path / ".renamed.1234567890123456789.png"])
     paths.clear_leftovers(tmp_path)
 
 

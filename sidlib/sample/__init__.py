@@ -71,7 +71,8 @@ def build_sample(photos=None, name="sample", seed=SEED):
     Args:
         photos: folder of photographs of your own (at least three, whatever Pillow reads); None for the bundled ones.
         name: the data set's name.
-        seed: the same seed and photographs give the same bytes.
+        seed: the same seed and photographs give the same bytes on processors of one kind, and on others values that
+            may be rounded otherwise.
     Returns:
         the folder.
     Raises:
