@@ -1,6 +1,4 @@
-"""Models beyond the course's: RCAN and its kin, and options around any body: other inputs, values in 0…1, residuals."""
-
-from functools import partial
+"""Models beyond the course's: RCAN, and options around any body: other inputs, values in 0…1, residuals."""
 
 from sidlib.backend import keras
 from sidlib.models import MODELS as COURSE_MODELS
@@ -33,7 +31,7 @@ def build_model(name, activation, source, unit=False, linear=False, residual=Fal
     return keras.Model(picture, clip(x), name=name)
 
 
-def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
+def build_rcan(x, activation, filters=48, blocks=6, stride=2):
     """Return the output of a residual channel attention network that works at 1 / stride of the size.
 
     A network that puts out stride × stride pixels at once paints a grid where it is wrong in the same way everywhere.
@@ -50,11 +48,10 @@ def build_rcan(x, activation, filters=48, blocks=6, stride=2, attention=True):
     for block in range(1, blocks + 1):
         features = convolve(filters, activation, f"block{block}_conv1")(x)
         features = convolve(filters, None, f"block{block}_conv2")(features)
-        if attention:
-            weights = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_mean")(features)
-            weights = layers.Conv2D(filters // 4, 1, activation="relu", name=f"block{block}_squeeze")(weights)
-            weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
-            features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
+        weights = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_mean")(features)
+        weights = layers.Conv2D(filters // 4, 1, activation="relu", name=f"block{block}_squeeze")(weights)
+        weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
+        features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
         x = layers.Add(name=f"block{block}_add")([x, features])
     x = layers.Conv2D(4 * stride**2, 3, padding="same", kernel_initializer=EqualPlaces(stride), name="square_conv")(x)
     x = DepthToSpace(stride, name="full_size")(x, picture)  # (batch, H, W, 4)
@@ -109,7 +106,4 @@ class DepthToSpace(layers.Layer):
         return super().get_config() | {"stride": self.stride}
 
 
-MODELS = COURSE_MODELS | {
-    "rcan": build_rcan,
-    "rcan_no_attention": partial(build_rcan, attention=False),  # to measure what the attention is worth
-}
+MODELS = COURSE_MODELS | {"rcan": build_rcan}

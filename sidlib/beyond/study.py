@@ -73,7 +73,6 @@ ARMS = {  # each differs in one thing from SHORT
     "without drawn scenes": replace(SHORT, label="short-no-drawn", drawn=0.0),
     "drawn scenes alone": replace(SHORT, label="short-all-drawn", drawn=1.0),
     "without jitter": replace(SHORT, label="short-no-jitter", jitter=False),
-    "without channel attention": replace(SHORT, label="short-no-attention", model="rcan_no_attention"),
     "without residual": replace(SHORT, label="short-no-residual", residual=False),
     "values in 0…255 inside": replace(SHORT, label="short-no-unit", unit=False),
     "clipped in training": replace(SHORT, label="short-clipped", linear=False),
