@@ -97,7 +97,7 @@ def test_a_part_is_that_of_the_whole_and_half_its_size_is_its_mean_in_linear_lig
     whole, half = restoration.render(2), restoration.halve().render(2)
     assert whole.shape == (297, 199, 3) and half.shape == (149, 100, 3)
     part = np.s_[100:290, 7:8]
-    np.testing.assert_array_equal(restoration.render(2, part), whole[part])
+    np.testing.assert_allclose(restoration.render(2, part), whole[part], atol=1)  # of 65535: BLAS rounds by shape
     linear = raw.decode_srgb(np.pad(whole, [(0, 1), (0, 1), (0, 0)], "edge") / 65535)
     np.testing.assert_allclose(raw.decode_srgb(half / 65535), block_reduce(linear, (2, 2, 1), np.mean), atol=2e-3)
 
