@@ -21,10 +21,13 @@ def test_the_output_has_the_inputs_size_and_range(size, tmp_path):
 
 def test_a_picture_of_odd_size_comes_out_like_a_part_of_an_even_one():
     model = models.build_model("rcan", "relu", "dark8", unit=True, residual=True)
+    for layer in model.layers:
+        if layer.name.endswith("_weights"):  # attention sees all of a picture: here it weighs any alike
+            layer.set_weights([0 * weights for weights in layer.get_weights()])
     picture = np.random.default_rng(0).uniform(0, 255, (1, 64, 66, 3)).astype("float32")
     whole, part = np.asarray(model(picture)), np.asarray(model(picture[:, :63, :65]))
     assert np.abs(whole - picture).max() > 1
-    np.testing.assert_allclose(part[:, :32, :32], whole[:, :32, :32], atol=1)  # attention sees all
+    np.testing.assert_allclose(part[:, :32, :32], whole[:, :32, :32], atol=1e-3)
 
 
 def test_a_linear_model_is_clipped_at_use_only():
