@@ -188,7 +188,8 @@ def match_light(stable, counts, black, noise):
     """Return by colour the factor, in 0…2, that makes the light of a whole picture what its sensor counted: (3,).
 
     In much darkness a network guesses how bright a picture is, and the mean of millions of counts knows. It is believed
-    as far as the black level is: factors are those of a ridge regression towards 1. Hot pixels are left out.
+    as far as the black level is: factors are those of a ridge regression towards 1. A sum of counts is shrunk by as much
+    of it as may be the noise of the dark, so that black stays black (James and Stein 1961). Hot pixels are left out.
 
     Args: those of run_tiles, and what it returns.
     """
@@ -203,6 +204,7 @@ def match_light(stable, counts, black, noise):
         sums += np.sum([near * counted, near * destabilise(found, *levels), near], axis=(1, 2), dtype=float)
     counted, found, pixels = sums @ [[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     doubt = (noise.black_doubt_dn * np.maximum(pixels, 1)) ** 2
+    counted *= np.maximum(0, 1 - pixels * noise.read_dn**2 / np.maximum(counted**2, 1))
     return np.float32(np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2))
 
 

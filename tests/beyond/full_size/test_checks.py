@@ -49,9 +49,8 @@ def test_flat_colours_stay_flat_and_their_colour(trained):
 
 
 def test_black_stays_dark(trained):
-    assert checks.measure_black(trained, iso=3200) < 8 < checks.measure_black(DEMOSAIC, iso=3200) / 5
     levels = [checks.measure_black(trained, iso) for iso in (400, 3200, 12800)]
-    assert max(levels[:2]) < 2 and levels[2] < 5, levels
+    assert max(levels) < 3 < checks.measure_black(DEMOSAIC, iso=3200) / 10, levels
 
 
 def test_little_is_lost_with_estimated_noise(trained):

@@ -134,6 +134,8 @@ def test_a_picture_gets_the_light_that_its_sensor_counted_as_far_as_black_is_kno
     hot = restore.match_light(found, counts, black, Noise(2.0, 3.0, 0.0, "calibration"))
     np.testing.assert_allclose(hot, gains["calibration"], rtol=0.02)
     np.testing.assert_array_equal(restore.match_light(found, counts, black + 9, Noise(2.0, 3.0, 0.0, "calibration")), 0)
+    nothing = np.full(counts.shape, 512 + 0.9 * 3 / 2**7.5)  # 0.9 standard errors of the 2¹⁵ pixels of green
+    assert (restore.match_light(found / 100, nothing, black, Noise(2.0, 3.0, 0.0, "calibration")) < 0.1).all()
 
 
 def test_no_seam_shows_between_tiles_and_all_is_covered(scene, tmp_path, monkeypatch):
