@@ -404,7 +404,7 @@ def plot_strip(title, history, loss, pictures):
     curves.legend(frameon=False, ncols=3, fontsize=7, handlelength=1, columnspacing=1)
     for axis, (caption, picture) in zip(places, pictures.items(), strict=True):
         axis.imshow(np.clip(np.rint(picture), 0, 255).astype(np.uint8), interpolation="nearest")
-        axis.set_title(caption)
+        axis.set_title(caption, fontsize=9)
         axis.axis("off")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure

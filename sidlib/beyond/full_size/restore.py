@@ -115,8 +115,8 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    mosaic, noise, shot = read_capture(path)
-    return _restore(_prepare(mosaic, noise, replace(shot, content=sum_up(path))), network, show_progress, on_tile)
+    prepared = _prepare(*read_capture(path))  # what was read has no name, so that its counts are not kept
+    return _restore(prepared, network, show_progress, on_tile)
 
 
 def restore_mosaic(mosaic, noise, shot, network):
@@ -154,7 +154,7 @@ def read_capture(path):
         other = None
         with suppress(ValueError, OverflowError):  # a date that cannot be
             other = raw.other
-    shot = Shot(path, *read_camera(pages), other)
+    shot = Shot(path, *read_camera(pages), other, sum_up(path))
     pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = other.iso_speed if other else 0
@@ -188,8 +188,8 @@ def match_light(stable, counts, black, noise):
     """Return by colour the factor, in 0…2, that makes the light of a whole picture what its sensor counted: (3,).
 
     In much darkness a network guesses how bright a picture is, and the mean of millions of counts knows. It is believed
-    as far as the black level is: factors are those of a ridge regression towards 1. A sum of counts is shrunk by as much
-    of it as may be the noise of the dark, so that black stays black (James and Stein 1961). Hot pixels are left out.
+    as far as the black level is: factors are those of a ridge regression towards 1. A sum of counts is shrunk by what
+    may be the noise of the dark in it, so that black stays black (James and Stein 1961). Hot pixels are left out.
 
     Args: those of run_tiles, and what it returns.
     """

@@ -56,3 +56,16 @@ def test_its_results_stand_beside_the_samples(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     experiment.train_full_size(experiment=replace(TINY, epochs=1))
     assert (tmp_path / "sample" / "full-size.keras").is_file()
+
+
+def test_a_faint_grid_or_tint_costs_more_than_noise_of_the_same_mse():
+    rng, truth = np.random.default_rng(0), np.full((1, 64, 96, 3), 128.0)
+    rows, columns = np.indices((64, 96))
+    grid = np.where((rows + columns) % 2, 3.0, -3.0)[..., None]
+    noise, more_noise = (rng.normal(0, sigma, truth.shape) for sigma in (10, np.hypot(10, 3)))
+    plain, with_grid, with_tint = (
+        float(experiment.coarse_log_mse_loss(truth, truth + error)[0])
+        for error in (more_noise, noise + grid, noise + 3)
+    )
+    assert with_grid == pytest.approx(with_tint, abs=0.1) and with_grid > plain + 1
+    assert plain > float(experiment.log_mse_loss(truth, truth + more_noise)[0])
