@@ -3,10 +3,13 @@
 import argparse
 import logging
 import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
+import joblib
 import numpy as np
 from tqdm import tqdm
 
@@ -24,7 +27,8 @@ from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
 TILE_PX, MARGIN_PX = 1184, 160
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
-STRIP_PX = 128  # rows that are rendered at a time
+STRIP_PX = 32  # rows that are rendered at a time
+THREADS = min(4, joblib.cpu_count())  # that render, each a strip
 MOST_STOPS = 32  # brighter or darker there is nothing to see
 LIT_PX = 4  # of a masked border, beside the picture, may see light
 BRIGHT = 0.38  # captures.measure_brightness of the sample's train split, whose long exposures spread by one stop
@@ -77,10 +81,13 @@ class Restoration:
         """Yield the picture of render in strips of full width, each after the number of its first row."""
         gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
         stable, span = self.upright[part], np.float32(mosaic.white - mosaic.black.mean())
-        for top in range(0, len(stable), STRIP_PX):
+
+        def render_strip(top):
             light = destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn)
             camera_rgb = light * (self.gains / span)
-            yield top, quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
+            return top, quantize(render(camera_rgb, mosaic.white_balance, mosaic.to_srgb, gain), bits=16)
+
+        yield from _map_ahead(render_strip, range(0, len(stable), STRIP_PX))
 
     def halve(self):
         """Return the same, upright, at half its width and height: 2 × 2 pixels are averaged in linear light."""
@@ -194,18 +201,31 @@ def match_light(stable, counts, black, noise):
     Args: those of run_tiles, and what it returns.
     """
     inner, levels = np.s_[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], (noise.gain_dn, noise.read_dn)
-    counts, stable, sums = counts[inner], stable[inner], np.zeros((3, 4))
-    for top in range(0, len(counts), STRIP_PX):
-        counted, found = (
-            pack(counts[top : top + STRIP_PX]) - np.float32(black),
-            lay_packed(stable[top : top + STRIP_PX]),
-        )
+    counts, stable = counts[inner], stable[inner]
+
+    def add_up(top):
+        counted = pack(counts[top : top + STRIP_PX]) - np.float32(black)
+        found = lay_packed(stable[top : top + STRIP_PX])
         near = np.abs(stabilise(counted, *levels) - found) < FAR
-        sums += np.sum([near * counted, near * destabilise(found, *levels), near], axis=(1, 2), dtype=float)
+        return np.sum([near * counted, near * destabilise(found, *levels), near], axis=(1, 2), dtype=float)
+
+    sums = sum(_map_ahead(add_up, range(0, len(counts), STRIP_PX)))
     counted, found, pixels = sums @ [[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     doubt = (noise.black_doubt_dn * np.maximum(pixels, 1)) ** 2
     counted *= np.maximum(0, 1 - pixels * noise.read_dn**2 / np.maximum(counted**2, 1))
     return np.float32(np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2))
+
+
+def _map_ahead(function, items):
+    """Yield what a function makes of each item, in order, by several threads, which are at most a few items ahead."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = deque()
+        for item in items:
+            if len(waiting) == 2 * THREADS:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, item))
+        for result in waiting:
+            yield result.result()
 
 
 def _place_tiles(length):
