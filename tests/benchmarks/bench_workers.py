@@ -12,6 +12,7 @@ import joblib
 import pandas as pd
 import pytest
 from distributed import LocalCluster
+from joblib.externals.loky import get_reusable_executor
 
 from sidlib import paths, preprocess, training, workers
 
@@ -32,12 +33,13 @@ def pools(request):
         options = {"n_workers": request.param, "threads_per_worker": 1, "dashboard_address": ":0"}
         with LocalCluster(**options, resources=workers.ALONE) as cluster:
             patch.setenv("SID_SCHEDULER", cluster.scheduler_address)
-            processes = joblib.Parallel(request.param, batch_size=1)
+            # joblib's engine itself: joblib.Parallel(1) would work in this process, with all of its threads
+            processes = get_reusable_executor(max_workers=request.param)
             yield {
-                "joblib": lambda function, items: processes(joblib.delayed(function)(item) for item in items),
+                "joblib": lambda function, items: list(processes.map(function, items)),
                 "cluster": lambda function, items: list(workers.share(function, items, "Sharing", "item", alone=True)),
             }
-            joblib.externals.loky.get_reusable_executor().shutdown()
+            processes.shutdown()
 
 
 def measure(work, pools, request, function, rounds):
