@@ -122,8 +122,9 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    prepared = _prepare(*read_capture(path))  # what was read has no name, so that its counts are not kept
-    return _restore(prepared, network, show_progress, on_tile)
+    counts, inner, empty = _prepare(*read_capture(path))  # what was read has no name: its own counts are not kept
+    shot = replace(empty.shot, content=sum_up(path))
+    return _restore((counts, inner, replace(empty, shot=shot)), network, show_progress, on_tile)
 
 
 def restore_mosaic(mosaic, noise, shot, network):
@@ -161,7 +162,7 @@ def read_capture(path):
         other = None
         with suppress(ValueError, OverflowError):  # a date that cannot be
             other = raw.other
-    shot = Shot(path, *read_camera(pages), other, sum_up(path))
+    shot = Shot(path, *read_camera(pages), other)
     pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = other.iso_speed if other else 0

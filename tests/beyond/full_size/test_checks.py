@@ -50,7 +50,9 @@ def test_flat_colours_stay_flat_and_their_colour(trained):
 
 def test_black_stays_dark(trained):
     levels = [checks.measure_black(trained, iso) for iso in (400, 3200, 12800)]
-    assert max(levels) < 3 < checks.measure_black(DEMOSAIC, iso=3200) / 10, levels
+    assert max(levels[:2]) < 2 and levels[2] < 3, levels
+    noisy = checks.measure_black(DEMOSAIC, iso=3200)  # matched to the light that was counted, too
+    assert noisy > 30 and levels[1] < noisy / 25, (levels, noisy)
 
 
 def test_little_is_lost_with_estimated_noise(trained):
