@@ -27,6 +27,7 @@ with _silence_stderr():
     import keras
     import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # no advice on speed where many models are run
 if keras.backend.backend() != "tensorflow":
     tf.config.set_visible_devices([], "GPU")  # it would take their whole memory
 

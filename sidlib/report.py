@@ -70,10 +70,8 @@ def write_check(dataset, results, fast):
     if not any(results.glob("*/best.keras")):
         return None
     from sidlib import catalog, human_check, preprocess, training  # TensorFlow: not before the notebooks have ended
-    from sidlib.backend import tf
     from sidlib.beyond import study
 
-    tf.get_logger().setLevel("ERROR")  # no advice on speed where many models are run
     experiments = [*training.COURSE_EXPERIMENTS, training.LONG_EXPERIMENT]
     experiments = [replace(experiment, epochs=2) for experiment in experiments] if fast else experiments
     models = human_check.load_models(experiments, results) | {"best": study.load_best(results)}

@@ -10,7 +10,7 @@ from sidlib.beyond.full_size.restore import restore_mosaic
 from sidlib.beyond.full_size.save import Shot
 from sidlib.beyond.study import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
-from sidlib.raw import Mosaic, camera_to_srgb, decode_srgb, encode_srgb, render
+from sidlib.raw import Mosaic, camera_to_srgb, decode_srgb, encode_srgb, reduce_mosaic, render
 from sidlib.sample import camera, load_photograph
 
 LEVELS_E = (0.3, 1, 3, 10, 30, 100, 300)
@@ -87,11 +87,31 @@ def measure_flat(network, white_e=40, side_px=256):
     Columns: grid, by how much the means of the four places of 2 × 2 pixels differ; off, by how much the mean is away
     from the colour; noise, the standard deviation that is left; each of the colour channel in which it is most.
     """
+    return _score_flat(lambda linear: _cut(restore_photograph(network, linear, SONY, white_e)), side_px)
+
+
+def measure_means(white_e=40, square_px=64, side_px=1024):
+    """Return off and noise of measure_flat where each square's counts are averaged, as if all were known to be alike.
+
+    It is the control: what so many pixels tell of a colour, without a guess at which colours there are.
+    """
+
+    def average(linear):
+        mosaic, _ = photograph(linear, SONY, white_e, np.random.default_rng(0))
+        gain = (SONY.white - SONY.black) / (white_e * SONY.gain_dn)
+        means = render(reduce_mosaic(mosaic, square_px), mosaic.white_balance, mosaic.to_srgb, gain)
+        return 255 * encode_srgb(means.clip(0, 1))
+
+    return _score_flat(average, side_px).drop(columns="grid")
+
+
+def _score_flat(show, side_px):
+    """The table of measure_flat for a function of a flat picture, linear sRGB, to what is made of it, sRGB in 0…255."""
     rows, gains = {}, np.array(SONY.white_balance)
     for name, colour in FLAT_COLOURS.items():
         linear = np.broadcast_to(decode_srgb(np.array(colour) / 255), (side_px, side_px, 3))
         seen = camera.see(linear[0, 0], gains)  # what its sensor can see of it
-        output = _cut(restore_photograph(network, linear, SONY, white_e))
+        output = show(linear)
         rows[name] = score_flat(output, 255 * encode_srgb(render(seen, gains, camera.TO_SRGB).clip(0, 1)))
         rows[name]["noise"] = output.std(axis=(0, 1)).max()
     return pd.DataFrame(rows).T

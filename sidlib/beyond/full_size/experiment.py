@@ -59,16 +59,16 @@ FULL_SIZE = FullSizeExperiment(
     "coarse_log_mse",
     augment=True,
     label="full-size",
-    epochs=64,
+    epochs=112,
     batch_size=8,
     updates=250,
     drawn=0.7,
     cosine=True,
     clip_norm=1.0,
-    patience=64,
+    patience=112,
     monitor="val_loss",
 )
-PAPER = replace(FULL_SIZE, model="paper_unet", loss="log_mse", label="full-size-paper", epochs=15)  # for about as long
+PAPER = replace(FULL_SIZE, model="paper_unet", label="full-size-paper", epochs=32)  # for about as long
 
 
 def train_full_size(folder=None, experiment=FULL_SIZE, on_epoch=None):

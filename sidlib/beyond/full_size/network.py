@@ -29,16 +29,16 @@ def build_residual_unet(filters=FILTERS):
     x = _convolve(filters[0], "head_conv")(x)
     skips = []
     for level, deeper in enumerate(filters[1:], 1):
-        if level > 1:  # at full height and width a block takes the most time and sees the least
+        if level > 1:  # at full height and width a block takes the most time: they wait for what comes up from below
             x = _add_blocks(x, 1, f"encoder{level}")
         skips.append(x)  # (batch, h, w, 16), then half and half again
         x = layers.Conv2D(deeper, 2, 2, name=f"encoder{level}_down")(x)
-    x = _add_blocks(x, 3, "middle")
+    x = _add_blocks(x, 1, "middle")
     for level, count in reversed(list(enumerate(filters[:-1], 1))):
         x = layers.Conv2D(count, 1, name=f"decoder{level}_narrow")(x)
         x = layers.UpSampling2D(name=f"decoder{level}_up")(x)
         x = layers.Add(name=f"decoder{level}_join")([x, skips[level - 1]])
-        x = _add_blocks(x, 1, f"decoder{level}")
+        x = _add_blocks(x, 3 if level == 1 else 1, f"decoder{level}")
     x = layers.Conv2D(12, 3, padding="same", kernel_initializer="zeros", name="square_conv")(x)
     x = layers.Add(name="add_demosaic")([x, Demosaic(name="demosaic")(packed)])
     return keras.Model(packed, DepthToSpace(2, name="full_size")(x), name="residual_unet")

@@ -25,7 +25,7 @@ from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce
 from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
-TILE_PX, MARGIN_PX = 1184, 160
+TILE_PX, MARGIN_PX = 1184, 96
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
 STRIP_PX = 32  # rows that are rendered at a time
 THREADS = min(4, joblib.cpu_count())  # that render, each a strip
