@@ -100,5 +100,6 @@ def main():
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert's, as in the Makefile
     _log.setLevel(logging.INFO)
     main()
