@@ -27,6 +27,7 @@ from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 # Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
 TILE_PX, MARGIN_PX = 1184, 96
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
+GRID_PX, FAINT = 32, 0.25  # the side of smooth_grid's squares, and how strong a grid may be, times the noise
 STRIP_PX = 32  # rows that are rendered at a time
 THREADS = min(4, joblib.cpu_count())  # that render, each a strip
 MOST_STOPS = 32  # brighter or darker there is nothing to see
@@ -146,6 +147,7 @@ def _restore(prepared, network, show_progress=False, on_tile=None):
     black = align_levels(empty.mosaic.black, empty.mosaic.pattern) + empty.noise.black_dn
     title = empty.shot.name if show_progress else None
     stable = run_tiles(network, counts, black, empty.noise, title, on_tile)
+    smooth_grid(stable)
     return replace(empty, stable=stable[inner], gains=match_light(stable, counts, black, empty.noise))
 
 
@@ -190,6 +192,31 @@ def run_tiles(network, counts, black, noise, title=None, on_tile=None):
         tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
         stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
     return stable
+
+
+def smooth_grid(stable):
+    """Take away, in place, what repeats every 2 pixels all over a square: a network's four places do that, no scene.
+
+    What differs by FAINT or more from the pixels around it is texture and does not count, so that fine lines make no
+    grid of their own. The mean of a square stays.
+
+    Args:
+        stable: what run_tiles returns.
+    """
+    stable = stable[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+    def smooth_strip(top):
+        strip = stable[top : top + GRID_PX].astype(np.float32)
+        rows = np.pad(strip, [(1, 1), (1, 1), (0, 0)], "reflect")
+        rows = rows[:-2] + 2 * rows[1:-1] + rows[2:]
+        around = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
+        squares = GRID_PX // 2, 2, strip.shape[1] // GRID_PX, GRID_PX // 2, 2, 3
+        grid = (strip - around) * (np.abs(strip - around) < FAINT)
+        grid = grid.reshape(squares).mean(axis=(0, 3), keepdims=True)
+        grid -= grid.mean(axis=(1, 4), keepdims=True)
+        stable[top : top + GRID_PX] = (strip.reshape(squares) - grid).reshape(strip.shape)
+
+    deque(_map_ahead(smooth_strip, range(0, len(stable), GRID_PX)), 0)
 
 
 def match_light(stable, counts, black, noise):

@@ -45,7 +45,13 @@ def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
 
 def test_flat_colours_stay_flat_and_their_colour(trained):
     flat = checks.measure_flat(trained)
-    assert flat.grid.max() <= 5 and flat.off.max() <= 8, flat
+    assert flat.grid.max() <= 1 and flat.off.max() <= 7, flat
+
+
+def test_the_control_of_flat_colours_knows_more_with_more_pixels():
+    few, many = checks.measure_means(side_px=512), checks.measure_means(square_px=128, side_px=512)
+    assert list(many) == ["off", "noise"] and list(many.index) == list(checks.FLAT_COLOURS)
+    assert (many.noise < few.noise).all() and many.off.max() < 5
 
 
 def test_black_stays_dark(trained):

@@ -154,6 +154,31 @@ def test_no_seam_shows_between_tiles_and_all_is_covered(scene, tmp_path, monkeyp
         assert len({tile.stop - tile.start for tile in tiles}) == 1 and all(tile.start % 32 == 0 for tile in tiles)
 
 
+def test_a_grid_is_smoothed_and_a_picture_kept():
+    margin, rng = restore.MARGIN_PX, np.random.default_rng(0)
+    inner, places = np.s_[margin:-margin, margin:-margin], np.indices((128, 192))
+    slope = np.repeat((places[0] / 40 + places[1] / 60)[..., None], 3, axis=2)  # in the middle 5
+    grid = np.tile(rng.uniform(-0.15, 0.15, (2, 2, 3)), (64, 96, 1))
+    grid[:, 96:] *= -1  # another elsewhere
+    lines = np.zeros_like(slope)
+    lines[:, 21], lines[70] = 3, -3
+
+    def smooth(picture):
+        stable = np.zeros((128 + 2 * margin, 192 + 2 * margin, 3), np.float16)
+        stable[inner] = picture
+        restore.smooth_grid(stable)
+        return stable[inner].astype(float)
+
+    def find_grid(picture):
+        squares = (picture - slope).reshape(4, 16, 2, 6, 16, 2, 3).mean(axis=(1, 4))
+        return np.abs(squares - squares.mean(axis=(1, 3), keepdims=True)).max()
+
+    assert find_grid(slope + grid) > 0.1 and find_grid(smooth(slope + grid)) < 0.005
+    assert np.abs(smooth(slope) - slope).max() < 0.005  # float16, and the border
+    assert np.abs(smooth(slope + lines) - slope - lines).max() < 0.03
+    assert abs(smooth(slope + grid).mean() - (slope + grid).mean()) < 1e-3
+
+
 @pytest.mark.parametrize(
     ("pattern", "reason"), [(XTRANS, "another than Bayer's"), ("W", "no colours"), ("RGB", "all colours at each pixel")]
 )
