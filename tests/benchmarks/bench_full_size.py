@@ -1,7 +1,8 @@
 """Restoring captures of 12, 24 and 61 megapixels: the network, the paper's, and LibRaw's development as the floor.
 
 Each runs in a process of its own, whose time and peak memory are taken, in one run; `make bench` writes the table to
-results/benchmarks/full_size.csv. The paper's network runs on the smallest alone, in the same tiles.
+results/benchmarks/full_size.csv. The paper's network runs on the smallest alone, in the same tiles, with the
+wider margins that it sees.
 """
 
 import subprocess

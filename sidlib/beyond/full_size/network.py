@@ -13,6 +13,7 @@ from sidlib.models import leaky_relu
 layers, ops = keras.layers, keras.ops
 
 MULTIPLE_PX = 32  # of it both sides of a mosaic have to be, for either network
+MARGINS_PX = {"residual_unet": 96, "paper_unet": 160}  # what lies farther away changes a pixel by < 0.002 of the noise
 FILTERS = (16, 32, 64, 128)
 
 
@@ -152,6 +153,11 @@ def build_trainer(network):
 def take_network(model):
     """Return the network of a trainer; any other model as it is."""
     return next((layer for layer in model.layers if layer.name in NETWORKS), model)
+
+
+def find_margin(network):
+    """Return how many pixels around a tile a network has to see, so that no seam shows: a multiple of MULTIPLE_PX."""
+    return MARGINS_PX.get(network.name, max(MARGINS_PX.values()))
 
 
 NETWORKS = {"residual_unet": build_residual_unet, "paper_unet": build_paper_unet}

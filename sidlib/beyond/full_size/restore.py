@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sidlib import paths
 from sidlib.backend import keras
-from sidlib.beyond.full_size.network import MULTIPLE_PX
+from sidlib.beyond.full_size.network import MULTIPLE_PX, find_margin
 from sidlib.beyond.full_size.noise import Noise, find_noise
 from sidlib.beyond.full_size.save import Shot, check_free, name_pictures, save_pictures, sum_up
 from sidlib.beyond.full_size.stable import ORDERS, align, align_levels, destabilise, pack, stabilise
@@ -24,8 +24,7 @@ from sidlib.human_check.captures import estimate_ratio
 from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce_mosaic, render, turn
 from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 
-# Sides of the tiles that the network sees, without and with what it sees beyond them; multiples of MULTIPLE_PX.
-TILE_PX, MARGIN_PX = 1184, 96
+TILE_PX = 1184  # side of the tiles that a network sees at a time, at most, without their margins; of MULTIPLE_PX
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
 GRID_PX, FAINT = 32, 0.25  # the side of smooth_grid's squares, and how strong a grid may be, times the noise
 STRIP_PX = 32  # rows that are rendered at a time
@@ -123,32 +122,33 @@ def restore_capture(path, network=None, show_progress=False, on_tile=None):
             and of how many.
     """
     network = network or load_network()
-    counts, inner, empty = _prepare(*read_capture(path))  # what was read has no name: its own counts are not kept
+    counts, inner, empty = _prepare(network, *read_capture(path))  # what was read has no name: its counts are not kept
     shot = replace(empty.shot, content=sum_up(path))
-    return _restore((counts, inner, replace(empty, shot=shot)), network, show_progress, on_tile)
+    return _restore(network, (counts, inner, replace(empty, shot=shot)), show_progress, on_tile)
 
 
 def restore_mosaic(mosaic, noise, shot, network):
     """Return the Restoration of a Mosaic with a Bayer pattern; see read_capture for the rest."""
-    return _restore(_prepare(mosaic, noise, shot), network)
+    return _restore(network, _prepare(network, mosaic, noise, shot))
 
 
-def _prepare(mosaic, noise, shot):
+def _prepare(network, mosaic, noise, shot):
     """The aligned counts of a capture and where they lie in it, and a Restoration that lacks its pixels."""
     black = np.float32(noise.black_dn / (mosaic.white - mosaic.black.mean()))
     signal = Signal(reduce_mosaic(mosaic, 10) - black, mosaic.white_balance, mosaic.to_srgb)
     stops = float(np.log2(estimate_ratio(signal, BRIGHT)))
     empty = Restoration(None, replace(mosaic, counts=None), noise, stops, shot, None)  # counts are as large as all else
-    return *align(mosaic.counts, mosaic.pattern, MARGIN_PX, MULTIPLE_PX), empty
+    return *align(mosaic.counts, mosaic.pattern, find_margin(network), MULTIPLE_PX), empty
 
 
-def _restore(prepared, network, show_progress=False, on_tile=None):
+def _restore(network, prepared, show_progress=False, on_tile=None):
     counts, inner, empty = prepared
     black = align_levels(empty.mosaic.black, empty.mosaic.pattern) + empty.noise.black_dn
     title = empty.shot.name if show_progress else None
-    stable = run_tiles(network, counts, black, empty.noise, title, on_tile)
-    smooth_grid(stable)
-    return replace(empty, stable=stable[inner], gains=match_light(stable, counts, black, empty.noise))
+    stable, margin = run_tiles(network, counts, black, empty.noise, title, on_tile), find_margin(network)
+    whole = np.s_[margin:-margin, margin:-margin]
+    smooth_grid(stable[whole])
+    return replace(empty, stable=stable[inner], gains=match_light(stable[whole], counts[whole], black, empty.noise))
 
 
 def read_capture(path):
@@ -178,19 +178,19 @@ def run_tiles(network, counts, black, noise, title=None, on_tile=None):
     for the margins is not set.
 
     Args:
-        counts: of stable.align, with MARGIN_PX at each side. black: (4,), its black levels in counts.
+        counts: of stable.align, with the margin of network.find_margin. black: (4,), its black levels in counts.
         title: of the progress bar; None for none. on_tile: see restore_capture.
     """
     stable = np.empty((*counts.shape, 3), np.float16)
-    tops, lefts = (_place_tiles(length - 2 * MARGIN_PX) for length in counts.shape)
+    margin = find_margin(network)
+    tops, lefts = (_place_tiles(length - 2 * margin) for length in counts.shape)
     places = [(top, left) for top in tops for left in lefts]
     for done, (top, left) in enumerate(tqdm(places, title, unit="tile", file=sys.stdout, disable=title is None)):
         if on_tile:
             on_tile(done, len(places))
-        window = counts[top.start : top.stop + 2 * MARGIN_PX, left.start : left.stop + 2 * MARGIN_PX]
+        window = counts[top.start : top.stop + 2 * margin, left.start : left.stop + 2 * margin]
         packed = np.maximum(stabilise(pack(window) - black, noise.gain_dn, noise.read_dn), -FAR)  # dead pixels
-        tile = network.predict_on_batch(packed[None])[0, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-        stable[MARGIN_PX:, MARGIN_PX:][top, left] = tile
+        stable[margin:, margin:][top, left] = network.predict_on_batch(packed[None])[0, margin:-margin, margin:-margin]
     return stable
 
 
@@ -201,9 +201,8 @@ def smooth_grid(stable):
     grid of their own. The mean of a square stays.
 
     Args:
-        stable: what run_tiles returns.
+        stable: what run_tiles returns, without the margins.
     """
-    stable = stable[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
     def smooth_strip(top):
         strip = stable[top : top + GRID_PX].astype(np.float32)
@@ -211,7 +210,8 @@ def smooth_grid(stable):
         rows = rows[:-2] + 2 * rows[1:-1] + rows[2:]
         around = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
         squares = GRID_PX // 2, 2, strip.shape[1] // GRID_PX, GRID_PX // 2, 2, 3
-        grid = (strip - around) * (np.abs(strip - around) < FAINT)
+        grid = strip - around
+        grid *= np.abs(grid) < FAINT
         grid = grid.reshape(squares).mean(axis=(0, 3), keepdims=True)
         grid -= grid.mean(axis=(1, 4), keepdims=True)
         stable[top : top + GRID_PX] = (strip.reshape(squares) - grid).reshape(strip.shape)
@@ -226,10 +226,9 @@ def match_light(stable, counts, black, noise):
     as far as the black level is: factors are those of a ridge regression towards 1. A sum of counts is shrunk by what
     may be the noise of the dark in it, so that black stays black (James and Stein 1961). Hot pixels are left out.
 
-    Args: those of run_tiles, and what it returns.
+    Args: those of run_tiles, and what it returns, without the margins.
     """
-    inner, levels = np.s_[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], (noise.gain_dn, noise.read_dn)
-    counts, stable = counts[inner], stable[inner]
+    levels = (noise.gain_dn, noise.read_dn)
 
     def add_up(top):
         counted = pack(counts[top : top + STRIP_PX]) - np.float32(black)
