@@ -216,7 +216,8 @@ def smooth_grid(stable):
         grid -= grid.mean(axis=(1, 4), keepdims=True)
         stable[top : top + GRID_PX] = (strip.reshape(squares) - grid).reshape(strip.shape)
 
-    deque(_map_ahead(smooth_strip, range(0, len(stable), GRID_PX)), 0)
+    for _ in _map_ahead(smooth_strip, range(0, len(stable), GRID_PX)):
+        pass
 
 
 def match_light(stable, counts, black, noise):
