@@ -68,7 +68,12 @@ def restore_photograph(network, linear, of, white_e, seed=0, estimated=False):
     if estimated:
         noise = Noise(*estimate_noise(mosaic), 0.0, "estimate")
     restoration = restore_mosaic(mosaic, noise, Shot(""), network)
-    return restoration.render(np.log2((of.white - of.black) / (white_e * of.gain_dn))) / 257
+    return restoration.render(np.log2(_find_gain(of, white_e))) / 257
+
+
+def _find_gain(of, white_e):
+    """How many times brighter white_e electrons of green become white."""
+    return (of.white - of.black) / (white_e * of.gain_dn)
 
 
 def measure_levels(network, side_px=1024):
@@ -87,7 +92,7 @@ def measure_flat(network, white_e=40, side_px=256):
     Columns: grid, by how much the means of the four places of 2 × 2 pixels differ; off, by how much the mean is away
     from the colour; noise, the standard deviation that is left; each of the colour channel in which it is most.
     """
-    return _score_flat(lambda linear: _cut(restore_photograph(network, linear, SONY, white_e)), side_px)
+    return _tabulate_flat(lambda linear: _cut(restore_photograph(network, linear, SONY, white_e)), side_px)
 
 
 def measure_means(white_e=40, square_px=64, side_px=1024):
@@ -98,14 +103,14 @@ def measure_means(white_e=40, square_px=64, side_px=1024):
 
     def average(linear):
         mosaic, _ = photograph(linear, SONY, white_e, np.random.default_rng(0))
-        gain = (SONY.white - SONY.black) / (white_e * SONY.gain_dn)
-        means = render(reduce_mosaic(mosaic, square_px), mosaic.white_balance, mosaic.to_srgb, gain)
+        means = reduce_mosaic(mosaic, square_px)
+        means = render(means, mosaic.white_balance, mosaic.to_srgb, _find_gain(SONY, white_e))
         return 255 * encode_srgb(means.clip(0, 1))
 
-    return _score_flat(average, side_px).drop(columns="grid")
+    return _tabulate_flat(average, side_px).drop(columns="grid")
 
 
-def _score_flat(show, side_px):
+def _tabulate_flat(show, side_px):
     """The table of measure_flat for a function of a flat picture, linear sRGB, to what is made of it, sRGB in 0…255."""
     rows, gains = {}, np.array(SONY.white_balance)
     for name, colour in FLAT_COLOURS.items():

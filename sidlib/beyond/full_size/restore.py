@@ -24,9 +24,10 @@ from sidlib.human_check.captures import estimate_ratio
 from sidlib.raw import Mosaic, RawError, Signal, interpret_raw, quantize, reduce_mosaic, render, turn
 from sidlib.rawfile import find_raw_pages, open_raw, read_camera
 
-TILE_PX = 1184  # side of the tiles that a network sees at a time, at most, without their margins; of MULTIPLE_PX
+TILE_PX = 1184  # side of the tiles that a network sees at a time, at most, without margins; a multiple of MULTIPLE_PX
 FAR = 8  # times the noise: what is so far below black or beside a picture is a dead or a hot pixel
-GRID_PX, FAINT = 32, 0.25  # the side of smooth_grid's squares, and how strong a grid may be, times the noise
+GRID_PX = 32  # side of smooth_grid's squares; MULTIPLE_PX is a multiple of it
+FAINT = 0.25  # times the noise: a grid is fainter, texture is not
 STRIP_PX = 32  # rows that are rendered at a time
 THREADS = min(4, joblib.cpu_count())  # that render, each a strip
 MOST_STOPS = 32  # brighter or darker there is nothing to see
