@@ -194,16 +194,20 @@ def load_scores(folder):
 def score_pair(pair, restores):
     """Return the scores of functions of a short exposure's path and its ratio, {key: function}: a DataFrame by key.
 
-    Columns: scene, frame, ratio, iso; mae, mse, psnr_db, ssim, see evaluation.score_picture; and fitted_db, the PSNR
-    after fit_colours.
+    Columns: scene, frame, ratio, iso; mae, mse, psnr_db, ssim, see evaluation.score_picture; and fitted_db, see
+    score_fitted.
     """
     truth, rows = develop_truth(pair.long) / 257, {}
     known = {name: getattr(pair, name) for name in ("scene", "frame", "ratio", "iso")}
     for key, restore in restores.items():
         output = restore(pair.short, pair.ratio) / 257
-        fitted_db = score_picture(fit_colours(output, truth), truth)["psnr_db"]
-        rows[key] = known | score_picture(output, truth) | {"fitted_db": fitted_db}
+        rows[key] = known | score_picture(output, truth) | {"fitted_db": score_fitted(output, truth)}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def score_fitted(output, truth):
+    """Return the PSNR in dB after fit_colours, of pictures (height, width, 3) in 0…255."""
+    return score_picture(fit_colours(output, truth), truth)["psnr_db"]
 
 
 def _go_through(pairs, title):
