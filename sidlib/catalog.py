@@ -1,32 +1,30 @@
-"""Which captures exist and which short exposure belongs to which long one: one DataFrame, a row a pair."""
+"""Which captures exist and which short exposure belongs to which long one: one DataFrame, a row per pair."""
 
-import io
+import json
 import logging
 import re
 import stat
-import zlib
 
 import numpy as np
 import pandas as pd
 
 from sidlib import paths
-from sidlib.raw import RawError, read_exposure
+from sidlib.brightness import exposure_ratio
+from sidlib.raw import read_exposure
+from sidlib.rawfile import RawError
 
 SPLITS = {"0": "train", "1": "test", "2": "val"}  # by a scene number's first digit
-MAX_RATIO = 300  # the paper's code amplifies by no more
-
 _NAME = re.compile(r"(?P<scene>[012]\d{4})_(?P<frame>\d{2})_\d+(\.\d+)?s\.\w+")
-_KEY, _EXPOSURE = ["file", "bytes", "changed_ns"], ["exposure_s", "iso", "f_number"]
+_STATE = {"kind": str, "file": str, "bytes": "int64", "changed_ns": "int64"}
+_EXPOSURE = {"exposure_s": float, "iso": float, "f_number": float}
 _log = logging.getLogger(__name__)
 
 
 def load_index():
-    """Return the real data set's index: SID's 2697 Sony pairs, whether its files are here or not.
+    """Return the index of the real data set, SID's 2697 Sony pairs, from data/sid_sony.csv (see data/README.md).
 
-    Returns:
-        DataFrame, a row a short exposure: split, scene (str), frame, short_s, long_s, ratio (at most 300), iso,
-        f_number, wb_red, wb_blue (white-balance gains, green 1).
-    Source: data/sid_sony.csv, see data/README.md.
+    A row per short exposure: split, scene (str), frame, short_s, long_s, ratio (at most 300), iso, f_number, wb_red,
+    wb_blue (white-balance gains, green 1).
     """
     groups = pd.read_csv(paths.DATA / "sid_sony.csv", dtype={"scene": str})
     index = groups.loc[groups.index.repeat(groups.frames)].copy()
@@ -36,83 +34,72 @@ def load_index():
     return index[columns].reset_index(drop=True)
 
 
-def exposure_ratio(short_s, long_s):
-    """Return by how much a short exposure has to be amplified to be as bright as its long one, at most 300."""
-    return np.minimum(long_s / short_s, MAX_RATIO)
-
-
-def load_pairs(dataset="sample", needed=()):
-    """Return the pairs of a data set that are on disk.
+def load_pairs(folder, needed=()):
+    """Return the pairs of a data set that are on disk. Files in no pair are logged with the reason.
 
     Args:
-        dataset: "sample", "Sony", or any folder of SID's shape: short/ and long/ with files named like
-            00001_00_0.1s.ARW (scene, frame, exposure time), in any RAW format.
-        needed: splits that have to be there, of "train", "val" and "test".
+        folder: its short/ and long/ hold RAW files named like 00001_00_0.1s.ARW (scene, frame, exposure time).
+        needed: the splits that must be there.
     Returns:
-        DataFrame, a row a pair, sorted by scene: dataset, split, scene, frame, short_s, long_s, ratio (at most 300),
-        iso, f_number, short, long (paths). Times, ISO and f-number are the files' own. What is in the folder but in no
-        pair is logged and kept in `.attrs["problems"]`, a list of {"file", "reason"}.
+        DataFrame, a row per pair, sorted by scene: dataset (the folder's name), split, scene, frame, short_s, long_s,
+        ratio (at most 300), iso, f_number, photograph (what a simulated scene shows, "drawn" for a drawn one; else the
+        scene), short, long (paths). Times, ISO and f-number are the files' own.
     Raises:
-        FileNotFoundError: there is no such data set. ValueError: it holds no pair, or none of a split that is needed.
+        FileNotFoundError: there is no short/ or no long/. ValueError: there is no pair, or none of a needed split.
     """
-    folder, problems = paths.find_dataset(dataset), []
-    captures = _read_exposures(_name_captures(_list_files(folder), problems), problems, folder)
+    shown, files = _read_plan(folder), _list_files(folder)
+    names = {path: _NAME.fullmatch(path.name) for path in files}
+    problems = {path: "its name is not of the form 00001_00_0.1s.ARW" for path in files if not names[path]}
+    exposures = _read_exposures([path for path in files if names[path]], problems, folder)
+    captures = pd.DataFrame([names[path].groupdict() | {"path": path, **exposures[path]} for path in exposures])
+    captures = captures.reindex(columns=["scene", "frame", "path", *_EXPOSURE]).astype({"frame": int})
     shorts, longs = (captures[captures.path.map(lambda path: path.parent.name) == kind] for kind in ("short", "long"))
-
     twice = longs.scene.duplicated(keep=False)
-    _note(problems, longs.path[twice], "its scene has more than one long exposure: none is used")
+    problems |= dict.fromkeys(longs.path[twice], "its scene has more than one long exposure: none is used")
     longs = longs[~twice]
-    _note(problems, shorts.path[~shorts.scene.isin(longs.scene)], "a short exposure without its long one")
-    _note(problems, longs.path[~longs.scene.isin(shorts.scene)], "a long exposure without a short one")
+    problems |= dict.fromkeys(shorts.path[~shorts.scene.isin(longs.scene)], "a short exposure without its long one")
+    problems |= dict.fromkeys(longs.path[~longs.scene.isin(shorts.scene)], "a long exposure without a short one")
+    report_problems(problems)
 
-    pairs = shorts.merge(longs[["scene", "path", "exposure_s"]], on="scene", suffixes=("", "_long"))
-    pairs = pairs.rename(
-        columns={"exposure_s": "short_s", "exposure_s_long": "long_s", "path": "short", "path_long": "long"}
-    )
+    shorts = shorts.rename(columns={"path": "short", "exposure_s": "short_s"})
+    longs = longs.rename(columns={"path": "long", "exposure_s": "long_s"})
+    pairs = shorts.merge(longs[["scene", "long", "long_s"]], on="scene").sort_values(["scene", "short_s", "frame"])
+    if pairs.empty:
+        raise ValueError(f"{folder} holds no pair of a short and a long exposure; {len(problems)} files have a problem")
     pairs = pairs.assign(
         dataset=folder.name,
         split=pairs.scene.str[0].map(SPLITS),
         ratio=exposure_ratio(pairs.short_s, pairs.long_s),
         iso=np.nan_to_num(pairs.iso, posinf=0).astype(int),
+        photograph=[shown.get(scene, scene) for scene in pairs.scene],
     )
-    columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "short", "long"]
-    pairs = pairs.sort_values(["scene", "short_s", "frame"])[columns].reset_index(drop=True)
-    report_problems(pairs, problems)
-    if pairs.empty:
-        raise ValueError(f"{folder} holds no pair of a short and a long exposure; {len(problems)} files have a problem")
+    columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "photograph"]
+    pairs = pairs[[*columns, "short", "long"]].reset_index(drop=True)
     if missing := set(needed) - set(pairs.split):
-        splits = ", ".join(f"{digit} {split}" for digit, split in SPLITS.items())
         raise ValueError(
             f"{folder} holds no pair of {' or '.join(sorted(missing))}; a scene number's first digit says the split: "
-            f"{splits}. {len(problems)} files have a problem"
+            f"0 train, 1 test, 2 val. {len(problems)} files have a problem"
         )
     return pairs
 
 
-def check_dataset(dataset="Sony"):
-    """Compare a copy of the real data set with its index, before hours are spent on it.
+def check_dataset(folder):
+    """Compare a copy of the real data set with its index, before hours are spent on it. Pixels are not read.
 
     Returns:
-        DataFrame, a row a file that is missing, unexpected, twice there or unreadable: file (short/… or long/…; a
-        missing one without ending), reason. Empty if all 2928 files are there and open. Files are compared by name
-        without the ending; pixels are not read.
-    Raises:
-        FileNotFoundError: there is no such data set.
+        DataFrame, a row per file that is missing, unexpected, duplicate or unreadable: file (short/… or long/…; a
+        missing one without suffix), reason.
     """
-    folder = paths.find_dataset(dataset)
     index = load_index()
     shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
     longs = "long/" + index.scene + "_00_" + index.long_s.map("{:g}s".format)
     expected = {*shorts, *longs}
-    captures = pd.DataFrame({"path": _list_files(folder)})
-    names = captures.path.map(lambda path: f"{path.parent.name}/{path.stem}")
-
-    problems = []
-    _note(problems, sorted(expected - set(names)), "missing")
-    _note(problems, captures.path[~names.isin(expected)], "not in the index")
-    _read_exposures(captures[names.isin(expected)], problems, folder)
-    found = pd.DataFrame(problems, columns=["file", "reason"])
-    return found.assign(file=found.file.str.removeprefix(f"{folder}/"))
+    names = {path: f"{path.parent.name}/{path.stem}" for path in _list_files(folder)}
+    problems = dict.fromkeys(sorted(expected - {*names.values()}), "missing")
+    problems |= {path: "not in the index" for path in names if names[path] not in expected}
+    _read_exposures([path for path in names if names[path] in expected], problems, folder)
+    found = pd.DataFrame(problems.items(), columns=["file", "reason"])
+    return found.assign(file=[str(file).removeprefix(f"{folder}/") for file in found.file])
 
 
 def take_scenes(pairs, count):
@@ -122,107 +109,86 @@ def take_scenes(pairs, count):
 
 
 def pick_splits(pairs, *splits):
-    """Return the pairs of each of some splits: a list of DataFrames.
-
-    Raises:
-        ValueError: a split has no pairs.
-    """
+    """Return the pairs of each of some splits: a list of DataFrames; raise a ValueError if a split has none."""
     picked = [pairs[pairs.split == split] for split in splits]
     if any(of_split.empty for of_split in picked):
-        found = dict(pairs.split.value_counts())
+        found = pairs.split.value_counts().to_dict()
         raise ValueError(f"Pairs of the splits {' and '.join(splits)} are needed. Received: {found}")
     return picked
 
 
-def report_problems(pairs, problems):
-    """Log files with a problem as a table and add them to `pairs.attrs["problems"]`."""
+def report_problems(problems):
+    """Log {file: reason} as a table, if there are any."""
     if problems:
-        table = pd.DataFrame(problems).to_string(index=False, justify="left", max_colwidth=None)
-        _log.warning("%d files are left out:\n%s", len(problems), table)
-    pairs.attrs["problems"] = pairs.attrs.get("problems", []) + problems
+        table = pd.DataFrame(problems.items(), columns=["file", "reason"])
+        text = table.to_string(index=False, justify="left", max_colwidth=None)
+        _log.warning("%d files are left out:\n%s", len(problems), text)
 
 
 def _list_files(folder):
-    """What lies in short/ and long/, sorted, without hidden files."""
-    files = [path for kind in ("short", "long") for path in sorted((folder / kind).iterdir())]
-    return [path for path in files if not path.name.startswith(".")]
+    """The files in short/ and long/, sorted, without hidden ones."""
+    files = []
+    for kind in ("short", "long"):
+        if not (folder / kind).is_dir():
+            raise FileNotFoundError(
+                f"No data set at {folder}: it needs the folders short/ and long/, and {kind}/ is not there. "
+                "sample.build_sample() makes the sample; data/README.md says how to get the real one"
+            )
+        files += sorted(path for path in (folder / kind).iterdir() if not path.name.startswith("."))
+    return files
 
 
-def _name_captures(files, problems):
-    """The files whose names say scene and frame: a DataFrame of scene, frame, path."""
-    names = {path: _NAME.fullmatch(path.name) for path in files}
-    _note(problems, [path for path, name in names.items() if not name], "its name is not of the form 00001_00_0.1s.ARW")
-    rows = [(name["scene"], int(name["frame"]), path) for path, name in names.items() if name]
-    return pd.DataFrame(rows, columns=["scene", "frame", "path"])
+def _read_plan(folder):
+    """{scene: photograph} of a simulated data set, from its plan.json; empty for any other."""
+    try:
+        scenes = json.loads((folder / "plan.json").read_text("utf-8"))["scenes"]
+        return {scene: entry["photograph"] for scene, entry in scenes.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
-def _read_exposures(captures, problems, folder):
-    """Add what each file says of its exposure; files that cannot be read become problems.
+def _read_exposures(files, problems, folder):
+    """Return {path: {"exposure_s", "iso", "f_number"}} of the readable files; the others become problems.
 
-    Of files whose names differ in the ending alone, which would become the same PNG, the first that can be read stays:
-    so no JPEG and no side-car file displaces a RAW file. What was read is kept in exposures.csv, and read again only
-    from a file that has changed since.
+    exposures.csv keeps them, so that only files that have changed are read again. Of files whose names differ in the
+    suffix alone, which would become the same PNG, the first readable one stays: no JPEG displaces a RAW file.
     """
-    made = paths.made_folder(folder)
-    if made != folder:
-        _log.warning("%s cannot be written: what is made from it goes to %s", folder, made)
-    states = pd.DataFrame([_find_state(path) for path in captures.path], captures.index, [*_KEY[1:], "reason"])
-    captures = captures.join(states.astype({"bytes": "int64", "changed_ns": "int64"}))
-    captures = captures.assign(file=captures.path.map(lambda path: f"{path.parent.name}/{path.name}"))
-    captures = captures.merge(_load_kept(made / "exposures.csv"), on=_KEY, how="left")
-    unread = captures[captures.reason.isna() & captures.exposure_s.isna()]
-    for row in unread.itertuples():
+    file = paths.derived_folder(folder) / "exposures.csv"
+    if file.parent != folder:
+        _log.warning("%s cannot be written: what is made from it goes to %s", folder, file.parent)
+    kept, states, exposures = _load_exposures(file), {}, {}
+    for path in files:
         try:
-            captures.loc[row.Index, _EXPOSURE] = read_exposure(row.path)
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
+                raise RawError("a folder, pipe or device, not a file")
+            states[path] = path.parent.name, *paths.file_state(path)
+            exposures[path] = kept.get(states[path]) or read_exposure(path)
+        except OSError as error:  # a link that leads nowhere or in a circle
+            problems[path] = error.strerror
         except RawError as error:
-            captures.loc[row.Index, "reason"] = str(error).removeprefix(f"{row.path}: ")
-    readable = captures[captures.reason.isna()]
-    if len(unread):
-        _keep(readable[[*_KEY, *_EXPOSURE]], made / "exposures.csv")
+            problems[path] = str(error).removeprefix(f"{path}: ")
+    if any(states[path] not in kept for path in exposures):
+        rows = [(*states[path], *exposure.values()) for path, exposure in exposures.items()]
+        try:
+            with paths.write_atomically(file) as path:
+                pd.DataFrame(rows, columns=[*_STATE, *_EXPOSURE]).to_csv(path, index=False)
+        except OSError as error:
+            _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
 
-    stems = captures.path.map(lambda path: path.with_suffix(""))
-    usable = readable[~stems[readable.index].duplicated()]
-    captures.loc[stems.isin(stems[usable.index]), "reason"] = "another file has the same name but for the ending"
-    for row in captures.drop(usable.index).itertuples():
-        _note(problems, [row.path], row.reason)
-    return usable
+    used = {path.with_suffix(""): path for path in reversed(exposures)}
+    for path in files:
+        if used.get(path.with_suffix(""), path) != path:
+            exposures.pop(path, None)
+            problems[path] = "another file has the same name but for the suffix"
+    return exposures
 
 
-def _find_state(path):
-    """A file's size in bytes, when it was changed, and None; or why it cannot be read."""
+def _load_exposures(file):
+    """What exposures.csv keeps: {state of a file: exposure}; empty if it is damaged, since it is only for speed."""
     try:
-        state = path.stat()
-    except OSError as error:  # a link that leads nowhere or in a circle
-        return 0, 0, error.strerror
-    # Whoever reads a pipe waits.
-    reason = None if stat.S_ISREG(state.st_mode) else "a folder, pipe or device, not a file"
-    return state.st_size, state.st_mtime_ns, reason
-
-
-def _load_kept(file):
-    """What _keep wrote; without rows if it is not as it was written, since it is only for speed."""
-    try:
-        known, text = file.read_text("utf-8").split("\n", 1)
-        if known == _checksum(text):
-            return pd.read_csv(io.StringIO(text), float_precision="round_trip")
-    except (OSError, ValueError):
-        pass
-    types = dict.fromkeys(_KEY, "int64") | {"file": object} | dict.fromkeys(_EXPOSURE, float)
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
-
-
-def _keep(exposures, file):
-    text = exposures.to_csv(index=False, lineterminator="\n")
-    try:
-        with paths.write_whole(file) as path:
-            path.write_text(f"{_checksum(text)}\n{text}", "utf-8", newline="\n")
-    except OSError as error:
-        _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
-
-
-def _checksum(text):
-    return f"# checksum {zlib.crc32(text.encode())}"
-
-
-def _note(problems, files, reason):
-    problems.extend({"file": str(file), "reason": reason} for file in files)
+        table = pd.read_csv(file, dtype=_STATE | _EXPOSURE)
+        table = table[table.exposure_s > 0]
+        states = table[[*_STATE]].itertuples(index=False, name=None)
+        return dict(zip(states, table[[*_EXPOSURE]].to_dict("records"), strict=True))
+    except (OSError, ValueError, OverflowError, KeyError, AttributeError):
+        return {}

@@ -1,122 +1,133 @@
-"""How close a model's output is to the truth: scores a picture, and a summary an experiment."""
-
-import weakref
+"""How close a model's output is to the truth: scores per picture, kept in tables, and a summary per experiment."""
 
 import numpy as np
 import pandas as pd
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sidlib import paths
-from sidlib.backend import keras, tf
-from sidlib.dataset import checksum, make_dataset
+from sidlib.backend import keras
+from sidlib.dataset import fingerprint_pairs, make_dataset
+from sidlib.experiment import COURSE_EXPERIMENTS
 from sidlib.losses import WINDOW_PX
 from sidlib.models import source_of
-from sidlib.training import COURSE_EXPERIMENTS, find_run
+from sidlib.training import find_run, load_run, read_history
 
-COURSE_RESULTS = pd.DataFrame(  # the deck's: of the test split of the real SID Sony
+VERSION = 1  # raise it when the same outputs get other scores than before
+METRICS = ["mae", "mse", "psnr_db", "ssim"]
+COURSE_RESULTS = pd.DataFrame(  # the deck's, on the test split of the real SID Sony
     {
         "course_mae": [34.754, 34.882, 35.540, 34.337, 35.793, 36.911],
         "course_mse": [2057.030, 2071.059, 2189.077, 1921.527, 2102.753, 2179.050],
     },
     index=[experiment.name for experiment in COURSE_EXPERIMENTS],
 )
-METRICS = ["mae", "mse", "psnr_db", "ssim"]
 
 
-def show_input(pictures):
-    """The model that does nothing: what comes in goes out. Every score begins with its row."""
+def identity(pictures):
+    """Return the pictures as they are: the model that every score is compared with."""
     return pictures
 
 
 def predict(model, pairs):
     """Yield (short, output, truth) of each pair, float32 (height, width, 3) in 0…255, in the order of pairs.
 
-    The short exposure is shown as the model was trained to see it, see models.source_of.
-
     Args:
-        model: a Keras model, or any function from a batch of pictures to a batch of pictures.
+        model: a Keras model, or a function from a batch of pictures to a batch; see models.source_of for its input.
+        pairs: DataFrame of preprocess.develop_pairs.
     """
-    for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)):
-        yield short[0].numpy(), run(model, short)[0], truth[0].numpy()
-
-
-def run(model, pictures):
-    """Return what a model makes of a batch of pictures: a float32 array, whatever type the model computes in.
-
-    Keras models are compiled, with TensorFlow once for all sizes. Other functions are called as they are.
-    """
-    if isinstance(model, keras.Model) and keras.backend.backend() != "tensorflow":
-        return np.asarray(model.predict_on_batch(np.asarray(pictures)), np.float32)
-    if isinstance(model, keras.Model):
-        if model not in _compiled:
-            known, shape = weakref.ref(model), model.inputs[0].shape
-            _compiled[model] = tf.function(lambda batch: known()(batch), input_signature=[tf.TensorSpec(shape)])
-        model = _compiled[model]
-    return np.asarray(model(pictures), np.float32)
-
-
-_compiled = weakref.WeakKeyDictionary()  # an entry goes with its model
+    run = model.predict_on_batch if isinstance(model, keras.Model) else model
+    for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)).as_numpy_iterator():
+        yield short[0], np.asarray(run(short), np.float32)[0], truth[0]
 
 
 def score_picture(output, truth):
-    """Return how close an output is to the truth: a dict of mae, mse, psnr_db and ssim.
+    """Return how close an output is to the truth: a dict of METRICS, for a range of 255.
+
+    SSIM is that of losses.ssim_loss, and NaN if its window does not fit.
 
     Args:
-        output, truth: (height, width, 3), values in 0…255 of any type, not rounded. All scores are over all three
-            colours, with a range of 255; SSIM is that of Wang et al. (2004): 11 × 11 Gaussian window, σ 1.5, and NaN
-            where that does not fit. The PSNR of several pictures is the mean of theirs, not that of their mean MSE,
-            which is lower.
+        output, truth: (height, width, 3), values in 0…255 of any type, not rounded.
     Raises:
         ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
     """
     output, truth = np.asarray(output, np.float64), np.asarray(truth, np.float64)
     if output.shape != truth.shape:
         raise ValueError(f"Output and truth must be of one shape. Received: {output.shape} and {truth.shape}")
-    if 0 < truth.max() <= 1 and (truth % 1).any():  # levels of a dark place are whole
+    if 0 < truth.max() <= 1 and (truth % 1).any():  # whole levels of 0 and 1 are a dark picture
         raise ValueError(f"Values must be in 0…255. Received: a truth whose highest value is {truth.max():g}")
     error = output - truth
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": -1}
     fits = min(truth.shape[:2]) >= WINDOW_PX
-    ssim = structural_similarity(truth, output, data_range=255, channel_axis=-1, **options) if fits else np.nan
     return {
         "mae": np.abs(error).mean(),
         "mse": np.square(error).mean(),
         "psnr_db": peak_signal_noise_ratio(truth, output, data_range=255) if error.any() else np.inf,
-        "ssim": ssim,
+        "ssim": structural_similarity(truth, output, data_range=255, **options) if fits else np.nan,
     }
 
 
 def score_model(model, pairs):
-    """Return the scores of a model: a DataFrame, a row a picture, indexed like pairs.
-
-    Columns: scene, frame, ratio, iso, mae, mse, psnr_db, ssim; see score_picture.
-    """
+    """Return the scores of a model: a DataFrame, a row per pair, with scene, frame, ratio, iso and METRICS."""
     return score_outputs(((output, truth) for _, output, truth in predict(model, pairs)), pairs)
 
 
 def score_outputs(outputs, pairs):
-    """Return the scores of pictures, (output, truth) of each pair: a DataFrame as that of score_model."""
+    """Return the scores of (output, truth) of each pair: a DataFrame as that of score_model."""
     scores = [score_picture(output, truth) for output, truth in outputs]
     return pairs[["scene", "frame", "ratio", "iso"]].join(pd.DataFrame(scores, index=pairs.index))
 
 
-def score_experiment(experiment, pairs, folder=None):
-    """Return the test scores of a trained experiment, kept in its folder as scores.csv for the same test pictures.
+def score_experiment(experiment, pairs, folder):
+    """Return the test scores of an experiment that is trained in a results folder; scores.csv keeps them there."""
+    run, test = find_run(experiment, folder), pairs[pairs.split == "test"]
+    table = ScoreTable(run / "scores.csv")
+    key = paths.fingerprint(VERSION, fingerprint_pairs(test), (run / "best.keras").read_bytes())
+    if table.rows(key).empty:
+        table.add(key, score_model(load_run(experiment, folder)[0], test))
+        table.prune([key])
+    return table.rows(key).set_index(test.index)
 
-    Raises:
-        FileNotFoundError: the experiment is not trained yet, see training.find_run.
+
+class ScoreTable:
+    """A CSV file of scores that several processes may add to; a row's key tells what it was made from.
+
+    Example:
+        >>> table = ScoreTable(folder / "scores.csv")
+        >>> if table.rows(key).empty:
+        ...     table.add(key, score_model(model, pairs))
     """
-    run = find_run(experiment, folder or paths.results_folder(pairs.dataset.iloc[0]))
-    file, test = run / "scores.csv", pairs[pairs.split == "test"]
-    pictures = checksum(test)
-    if file.is_file():
-        kept = pd.read_csv(file, dtype={"scene": str})
-        if "pictures" in kept and kept.pictures.tolist() == [pictures] * len(test):
-            return kept.drop(columns="pictures").set_index(test.index)
-    scores = score_model(keras.saving.load_model(run / "best.keras"), test)
-    with paths.write_whole(file) as path:
-        scores.assign(pictures=pictures).to_csv(path, index=False)
-    return scores
+
+    def __init__(self, file):
+        self.file = file
+
+    def rows(self, key):
+        """Return the rows that are kept under a key, without it: a DataFrame, empty if there are none."""
+        table = self._read()
+        return table[table.key == key].drop(columns="key").reset_index(drop=True)
+
+    def add(self, key, rows):
+        """Write rows under a key, in place of those that it had."""
+        self._write(lambda kept: kept != key, rows.assign(key=key)[["key", *rows]])
+
+    def prune(self, keys):
+        """Remove the rows of all other keys."""
+        self._write(lambda kept: kept.isin(keys))
+
+    def _read(self):
+        try:
+            table = pd.read_csv(self.file, dtype={"key": str, "scene": str}, float_precision="round_trip")
+            return table if "key" in table else pd.DataFrame(columns=["key"])
+        except FileNotFoundError:
+            return pd.DataFrame(columns=["key"])
+        except ValueError as error:
+            raise ValueError(f"{self.file} is damaged: remove it to score anew ({error})") from error
+
+    def _write(self, is_kept, *rows):
+        with paths.lock(self.file.with_name(f".{self.file.stem}.lock")):
+            table = self._read()
+            parts = [part for part in (table[is_kept(table.key)], *rows) if len(part)] or [table[:0]]
+            with paths.write_atomically(self.file) as path:
+                pd.concat(parts).to_csv(path, index=False)
 
 
 def average_scores(scores):
@@ -124,28 +135,22 @@ def average_scores(scores):
     return pd.DataFrame({name: of_pictures[METRICS].mean() for name, of_pictures in scores.items()}).T
 
 
-def summarize(experiments, pairs, folder=None):
-    """Score trained experiments on the test split and write summary.csv: means over the pictures, the deck's beside.
+def summarize(experiments, pairs, folder):
+    """Score trained experiments on the test split and write summary.csv to their results folder.
 
-    Args:
-        experiments: Experiments that are trained.
-        pairs: DataFrame of preprocess.develop_pairs.
-        folder: results folder of the data set; None for results/<data set>.
     Returns:
-        DataFrame, first the input as it is, then a row an experiment: experiment, dataset, split, pictures, epochs,
-        mae, mse, psnr_db (the mean of the pictures' PSNR), ssim, course_mae, course_mse (the deck's, on the real SID).
+        DataFrame, first a row of the input as it is, then one per experiment: experiment, dataset, split, pictures,
+        epochs, the means of METRICS over the pictures (of PSNR, too), and COURSE_RESULTS.
     Raises:
-        FileNotFoundError: an experiment is not trained yet, see training.find_run.
+        FileNotFoundError: an experiment is not trained yet.
     """
-    folder = folder or paths.results_folder(pairs.dataset.iloc[0])
     test = pairs[pairs.split == "test"]
-    scores = {e.name: score_experiment(e, pairs, folder) for e in experiments}
-    epochs = {e.name: len(pd.read_csv(find_run(e, folder) / "history.csv")) for e in experiments}
-    summary = average_scores({"input as it is": score_model(show_input, test)} | scores).join(COURSE_RESULTS)
+    scores = {experiment.name: score_experiment(experiment, pairs, folder) for experiment in experiments}
+    epochs = {experiment.name: len(read_history(folder / experiment.name)) for experiment in experiments}
+    summary = average_scores({"input as it is": score_model(identity, test)} | scores).join(COURSE_RESULTS)
     known = {"dataset": pairs.dataset.iloc[0], "split": "test", "pictures": len(test)}
     summary = summary.assign(**known, epochs=pd.Series(epochs, dtype="Int64"))
-    columns = ["dataset", "split", "pictures", "epochs", *METRICS, *COURSE_RESULTS]
-    summary = summary[columns].rename_axis("experiment").reset_index()
-    with paths.write_whole(folder / "summary.csv") as path:
+    summary = summary[[*known, "epochs", *METRICS, *COURSE_RESULTS]].rename_axis("experiment").reset_index()
+    with paths.write_atomically(folder / "summary.csv") as path:
         summary.round(4).to_csv(path, index=False)
     return summary

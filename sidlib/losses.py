@@ -14,11 +14,10 @@ WINDOW_PX, SIGMA_PX = 11, 1.5
 def ssim_loss(truth, output):
     """Return 1 − SSIM of each picture: 0 for identical pictures, at most 2.
 
-    The structural similarity of Wang et al. (IEEE TIP 2004) with their window (11 × 11, Gaussian, σ 1.5), K₁ = 0.01,
-    K₂ = 0.03 and range 255, a colour at a time, averaged over the places where the window fits. Three things that
-    made it NaN elsewhere are excluded here: the range is a constant, never taken from a picture; values are held
-    within a range's width around 0…255, so that no square overflows; and a variance that rounding makes negative
-    counts as 0, so that no denominator vanishes.
+    SSIM is that of Wang et al. (IEEE TIP 2004): a Gaussian window of 11 × 11 with σ 1.5, K₁ = 0.01, K₂ = 0.03, per
+    colour, averaged over the positions where the window fits. Value and gradient are finite for any input: the range
+    is always 255, values are clipped to −255…510 so that no square overflows, and a variance that rounding makes
+    negative counts as 0.
 
     Args:
         truth, output: (batch, height, width, 3), values in 0…255, height and width at least 11.
@@ -41,9 +40,8 @@ def ssim_loss(truth, output):
 
 
 def _blur(pictures):
-    """Gaussian means of each colour where the window fits: (batch, H, W, 3) to (batch, H − 10, W − 10, 3)."""
-    steps = np.arange(WINDOW_PX) - WINDOW_PX // 2
-    weights = np.exp(-0.5 * (steps / SIGMA_PX) ** 2)
+    """Return Gaussian means of each colour where the window fits: (batch, H − 10, W − 10, 3)."""
+    weights = np.exp(-0.5 * ((np.arange(WINDOW_PX) - WINDOW_PX // 2) / SIGMA_PX) ** 2)
     weights = (weights / weights.sum()).astype("float32")
     for shape in ((WINDOW_PX, 1), (1, WINDOW_PX)):  # columns, then rows
         kernel = np.tile(weights.reshape(*shape, 1, 1), (1, 1, 3, 1))

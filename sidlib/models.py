@@ -1,4 +1,4 @@
-"""The course's three models: CNN, dense CNN, U-Net; the layers that state their input and clip their output.
+"""The course's three models: CNN, dense CNN and U-Net.
 
 Input and output: RGB in 0…255, float32 (batch, height, width, 3), any height and width from 8 up.
 """
@@ -9,7 +9,7 @@ import random
 import pandas as pd
 
 from sidlib.backend import keras
-from sidlib.dataset import check_source
+from sidlib.sources import check_source
 
 layers, ops = keras.layers, keras.ops
 
@@ -19,11 +19,11 @@ LEAKY_SLOPE = 0.2
 
 
 def build_model(name, activation):
-    """Return an untrained model: a body of the given name between an input, "dark8", and an RGB output.
+    """Return an untrained model.
 
     Args:
         name: one of MODELS.
-        activation: after each convolution but the last, "relu" or "leaky_relu".
+        activation: one of ACTIVATIONS; it follows each convolution but the last.
     Raises:
         ValueError: there is no such model or activation.
     """
@@ -31,13 +31,13 @@ def build_model(name, activation):
         raise ValueError(f"name must be one of {', '.join(MODELS)}. Received: {name!r}")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}. Received: {activation!r}")
-    picture = keras.Input((None, None, 3))
-    x = MODELS[name](Sees("dark8", name="sees")(picture), activation)
+    picture = keras.Input((None, None, 3), name="dark8")  # the name says what the model sees, see source_of
+    x = MODELS[name](picture, activation)
     return keras.Model(picture, ClipPixels(name="clip")(x), name=name)
 
 
 def build_cnn(x, activation, filters=CNN_FILTERS):
-    """Return the output of a plain CNN: one 3 × 3 convolution a level, size kept, filters doubling."""
+    """Return the output of a plain CNN: one 3 × 3 convolution per level, size kept, filters doubling."""
     for level, count in enumerate(filters, 1):
         x = convolve(count, activation, f"level{level}_conv")(x)  # (batch, H, W, count)
     return convolve(3, None, "output_conv")(x)
@@ -73,10 +73,9 @@ def convolve(filters, activation, name):
 
 
 def draw_weights(model, seed):
-    """Return the model with first weights that the seed alone decides: those that keras.utils.set_random_seed gives.
+    """Return the model with first weights that depend on the seed alone: those of keras.utils.set_random_seed.
 
-    That seeds Python's own generator, from which Keras draws a seed for each layer. Other threads draw from it, too:
-    those of Dask do so several times a second.
+    Keras itself draws each layer's seed from Python's global generator, which other threads use, too.
     """
     draws = random.Random(seed)
     for layer in model.layers:
@@ -92,70 +91,43 @@ def leaky_relu(x):
     return keras.activations.leaky_relu(x, negative_slope=LEAKY_SLOPE)
 
 
-def describe_layers(model, height, width):
-    """Return what each layer of a model makes of one picture: a DataFrame, a row a layer.
+def source_of(model):
+    """Return what a model sees of a short exposure, one of sources.SOURCES.
 
-    Columns: layer, height, width, channels (of its output), parameters, multiply_accumulates (of convolutions; the cost
-    of the others is small).
+    Args:
+        model: a Keras model, whose input layer is named for its source; or a function from batch to batch, which may
+            have an attribute `source` and else sees "dark8".
+    Raises:
+        ValueError: there is no source of that name.
     """
-    described = model.layers[1:]  # all but the input
-    outputs = keras.Model(model.input, [layer.output for layer in described])(
-        ops.zeros((1, height, width, model.input.shape[-1]))
-    )
-    rows = []
-    for layer, output in zip(described, outputs, strict=True):
-        _, height, width, channels = output.shape
-        kernel = layer.kernel.shape if isinstance(layer, layers.Conv2D) else (0,)
-        cost = height * width * math.prod(kernel)
-        rows.append((layer.name, height, width, channels, layer.count_params(), cost))
+    is_model = isinstance(model, keras.Model)
+    return check_source(model.inputs[0].name if is_model else getattr(model, "source", "dark8"))
+
+
+def describe_layers(model, height, width):
+    """Return the size and cost of each layer for one picture: a DataFrame, a row per layer, first the input.
+
+    Columns: height, width, channels (of the output), parameters, multiply_accumulates (of convolutions; the cost of
+    other layers is small).
+    """
+    picture = ops.zeros((1, height, width, model.input.shape[-1]))
+    described = model.layers[1:]
+    steps = keras.Model(model.input, [(layer.input, layer.output) for layer in described])(picture)
+    rows = [(model.layers[0].name, *picture.shape[1:], 0, 0)]
+    for layer, (before, after) in zip(described, steps, strict=True):
+        weighed = {layers.Conv2D: after, layers.Conv2DTranspose: before}.get(type(layer))  # at each of its pixels
+        cost = 0 if weighed is None else math.prod(weighed.shape[1:3]) * math.prod(layer.kernel.shape)
+        rows.append((layer.name, *after.shape[1:], layer.count_params(), cost))
     columns = ["layer", "height", "width", "channels", "parameters", "multiply_accumulates"]
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
-def source_of(model):
-    """Return what of a short exposure a model sees, one of dataset.SOURCES.
-
-    Args:
-        model: a Keras model with a layer Sees, or a function from batch to batch; a function sees "dark8", the course's
-            input, unless it has an attribute `source`.
-    Raises:
-        ValueError: a Keras model does not state what it sees, or what it states is unknown.
-    """
-    if not isinstance(model, keras.Model):
-        return check_source(getattr(model, "source", "dark8"))
-    stated = [layer.source for layer in model.layers if isinstance(layer, Sees)]
-    if len(stated) != 1:
-        raise ValueError(f"The model {model.name!r} must state what it sees with one layer Sees. Received: {stated}")
-    return stated[0]
-
-
-@keras.saving.register_keras_serializable("sidlib")
-class Sees(layers.Layer):
-    """Passes the input on. It states what of a short exposure the model is to see, and is saved with the model.
-
-    Args:
-        source: one of dataset.SOURCES.
-    Raises:
-        ValueError: there is no such source, or the module that makes it known is not imported.
-    """
-
-    def __init__(self, source, **options):
-        super().__init__(**options)
-        self.source = check_source(source)
-
-    def call(self, pictures):
-        return pictures
-
-    def get_config(self):
-        return super().get_config() | {"source": self.source}
-
-
 @keras.saving.register_keras_serializable("sidlib")
 class ClipPixels(layers.Layer):
-    """Holds pixel values in 0…255: what is below becomes 0, what is above 255, infinities included; fractions stay.
+    """Clips pixel values to 0…255, infinities included; fractions stay.
 
-    The gradient is 0 where a value is clipped: such a pixel tells the weights nothing. Values are float32 even where
-    a model computes in float16, whose steps are too coarse for a picture and whose squares overflow in a loss.
+    The gradient is 0 where a value is clipped. Values are float32 even in a model that computes in float16, whose
+    steps are too coarse for a picture.
     """
 
     def __init__(self, dtype="float32", **options):
@@ -169,7 +141,7 @@ class ClipPixels(layers.Layer):
 class ResizeLike(layers.Layer):
     """Resizes feature maps (batch, h, w, channels) to the height and width of others, by nearest neighbours.
 
-    Keras's own resize needs sizes that are known when the model is built; here they come with each picture.
+    Keras's own resize needs sizes that are known when the model is built.
     """
 
     def call(self, features, reference):

@@ -1,94 +1,92 @@
-"""Where the project, its data sets and its results are, and how a file is written whole."""
+"""Where the project, its data sets and results are; and files: written atomically, told from others, locked."""
 
+import dataclasses
+import hashlib
+import json
+import logging
 import os
 import secrets
 import time
-import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
-RESULTS = ROOT / "results"
-LEFT_OVER_S = 24 * 3600  # nobody writes one file for a day
+RESULTS = Path(os.environ.get("SID_RESULTS") or ROOT / "results").absolute()
+REFERENCE = ROOT / "results" / "reference"
+LEFTOVER_S = 24 * 3600  # no process writes one file for a day
+_log = logging.getLogger(__name__)
 
 
-def find_dataset(dataset):
-    """Return the folder of a data set; its name is the data set's, however it was reached.
+def dataset_folder(dataset):
+    """Return the folder of a data set, whether it exists or not; the entry of data/ if one is or links to this folder.
 
-    That is the entry of data/ that is this folder or a link to it, and for a folder elsewhere the folder itself, with
-    every link followed.
-
-    Args:
-        dataset: name of an entry of data/ ("sample", "Sony"), or the path of any folder of SID's shape, from here or
-            from the project's folder; `~` is the user's own.
-    Raises:
-        FileNotFoundError: the folder is not there, or lacks short/ or long/.
+    `dataset` is the name of an entry of data/ ("sample", "Sony") or the path of any folder, relative to the current
+    folder or to the project.
     """
     given = os.path.expanduser(dataset)
     is_name = len(Path(given).parts) == 1 and not given.startswith(".")
     bases = (DATA, Path.cwd(), ROOT) if is_name else (Path.cwd(), ROOT, DATA)
-    candidates = [Path(os.path.realpath(base / given)) for base in bases]
-    folder = next((folder for folder in candidates if (folder / "short").is_dir()), candidates[0])
-    for part in ("short", "long"):
-        if not (folder / part).is_dir():
-            raise FileNotFoundError(
-                f"No data set at {folder}: it needs the folders short/ and long/, and {part}/ is not there. "
-                "The sample is made by sample.build_sample(); data/README.md says how to get the real one. "
-                f"Received: {str(dataset)!r}"
-            )
+    candidates = [Path(os.path.abspath(base / given)) for base in bases]
+    folder = next((folder for folder in candidates if (folder / "short").is_dir()), None)
+    if not folder:
+        return candidates[0]
     entries = sorted(DATA.glob("*"), key=lambda entry: (entry.is_symlink(), entry))
-    return next((entry for entry in entries if os.path.isdir(entry) and entry.samefile(folder)), folder)
+    return next((entry for entry in entries if os.path.isdir(entry) and entry.samefile(folder)), folder.resolve())
 
 
-def results_folder(dataset, fast=False):
-    """Return the folder for everything that is computed from a data set: results/<name>, or results/fast/<name>."""
-    try:
-        folder = find_dataset(dataset)
-    except FileNotFoundError:  # it may yet be made
-        folder = DATA / Path(os.path.realpath(os.path.expanduser(dataset))).name
-    name = folder.name
-    if name in ("", "reference", "benchmarks", "fast", "made") or (name == "sample" and folder.parent != DATA):
-        raise ValueError(f"results/{name} is not a data set's: give the data set another name. Received: {dataset!r}")
+def results_folder(folder, fast=False):
+    """Return results/<name> or results/fast/<name> for a data set's folder; raise a ValueError if it is reserved."""
+    name = Path(folder).name
+    if name in ("", "reference", "benchmarks", "fast", "made") or (name == "sample" and Path(folder).parent != DATA):
+        raise ValueError(f"results/{name} is reserved: give the data set another name. Received: {str(folder)!r}")
     return (RESULTS / "fast" if fast else RESULTS) / name
 
 
-def made_folder(folder):
-    """Return where what is made from a data set goes: its own folder, or results/made/<its path> if that is read-only.
-
-    Args:
-        folder: of the data set, see find_dataset.
-    """
-    if os.access(folder, os.W_OK):
-        return folder
+def derived_folder(folder):
+    """Return the folder for files that are made from a data set: its own, or results/made/<its path> if read-only."""
     whole = Path(os.path.realpath(folder))
-    return RESULTS / "made" / whole.relative_to(whole.anchor)
+    return folder if os.access(folder, os.W_OK) else RESULTS / "made" / whole.relative_to(whole.anchor)
 
 
-def checksum(*files):
-    """Return a number that tells the contents of files from others, in this order."""
-    known = 0
-    for file in files:
-        known = zlib.crc32(file.read_bytes(), known)
-    return known
+def fingerprint(*parts):
+    """Return 16 hex digits that tell parts from others: texts, numbers, bytes, None, dataclasses, lists, dicts."""
+
+    def serialise(part):
+        if isinstance(part, bytes):
+            return hashlib.sha256(part).hexdigest()
+        if dataclasses.is_dataclass(part):
+            return [type(part).__name__, dataclasses.asdict(part)]
+        return part.tolist()  # NumPy
+
+    text = json.dumps(parts, default=serialise, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_state(path):
+    """Return (name, size in bytes, time of change in ns) of a file: it identifies a capture without reading it."""
+    state = Path(path).stat()
+    return Path(path).name, state.st_size, state.st_mtime_ns
 
 
 @contextmanager
-def write_whole(path):
-    """Yield a temporary path beside `path` that becomes `path` when the block ends well, so no half file stays.
+def write_atomically(path):
+    """Yield a temporary path that becomes `path` when the block succeeds: `path` is whole or absent, whatever happens.
 
-    The temporary name keeps the suffix, which many writers look at, and has a random number, so that any number of
-    processes on any number of hosts can write the same file. It starts with a dot: no catalogue lists it.
-
-    Raises:
-        OSError: of the block, naming the file where the writer did not.
+    The temporary file has a random name, so several hosts can write the same file, and reaches the disk before it is
+    renamed, so a power cut leaves no empty file. An OSError of the block names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{secrets.randbits(64)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.partial-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
+        _flush(temporary)
         os.replace(temporary, path)
+        with suppress(OSError):  # not every file system flushes folders
+            _flush(path.parent)
     except OSError as error:
         if error.errno and not error.filename:
             error.filename = str(path)
@@ -97,14 +95,32 @@ def write_whole(path):
         temporary.unlink(missing_ok=True)
 
 
-def clear_leftovers(folder):
-    """Remove the temporary files below a folder that write_whole left there when its process was killed.
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    They are told by their age: other hosts and containers may write here, too, and their processes cannot be asked.
-    """
-    for path in Path(folder).rglob(".*.*.*"):
-        number = path.name.split(".")[-2]
-        if number.isdigit() and len(number) > 12:  # one of 64 bits is hardly ever shorter
-            with suppress(FileNotFoundError):  # another process has just ended it well
-                if path.stat().st_mtime < time.time() - LEFT_OVER_S:
-                    path.unlink()
+
+def clear_leftovers(folder):
+    """Remove temporary files of write_atomically below a folder whose process was killed more than a day ago."""
+    for path in Path(folder).rglob(f".*.partial-{'[0-9a-f]' * 16}*"):
+        with suppress(OSError):  # another process has just completed it
+            if path.stat().st_mtime < time.time() - LEFTOVER_S:
+                path.unlink()
+
+
+@contextmanager
+def lock(file):
+    """Let one process at a time run the block, by a lock file; a process that has to wait logs a warning."""
+    try:
+        held = FileLock(file).acquire(timeout=0)  # makes the folder, too
+    except Timeout:
+        _log.warning("%s is held by another process: waiting for it", file)
+        held = FileLock(file).acquire()
+    except OSError as error:
+        advice = "work in a folder that can be written, on a disk mounted with locks"
+        raise OSError(error.errno, f"{os.strerror(error.errno)}: {advice}", str(file)) from error
+    with held:
+        yield

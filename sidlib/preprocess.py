@@ -1,69 +1,89 @@
-"""Every RAW file of a data set, once: reduced to a tenth of its size, kept as it is and developed to an 8-bit PNG."""
+"""Every RAW file of a data set, once: reduced to a tenth of its size, kept as a Signal and as an 8-bit PNG."""
 
+import errno
 import json
 import os
-from contextlib import suppress
 
 import numpy as np
 import safetensors.numpy
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sidlib import catalog, paths, workers
-from sidlib.raw import RawError, Signal, quantize, read_signal, render
+from sidlib.camera import quantize, render
+from sidlib.raw import Signal, read_signal
+from sidlib.rawfile import RawError
 
-MIN_SIZE_PX = 11
+MIN_SIZE_PX = 11  # the window of SSIM
+VERSION = 1  # raise it when the same capture gives another Signal or PNG than before
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG
 
 
 def develop_pairs(pairs):
-    """Develop both pictures of every pair to data/<name>/png, with all workers; what is there is kept.
+    """Develop both pictures of every pair to data/<name>/png and data/<name>/signal; what is up to date is kept.
 
-    The Signal of each capture goes to data/<name>/signal, for networks that read more than 8 bits of it. Both are made
-    anew if the capture has changed since, or one of them has. What a read-only data set lacks goes to
-    paths.made_folder.
+    Files of a read-only data set go to paths.derived_folder. Captures that cannot be read, and pairs whose pictures
+    differ in size, are logged with the reason. If a file cannot be written (a full disk), call again to resume.
 
     Args:
         pairs: DataFrame of catalog.load_pairs.
     Returns:
-        the pairs whose two pictures are there, with their paths in columns short_png, long_png, short_signal and
-        long_signal. Files that cannot be read are logged with the reason and added to `.attrs["problems"]`.
+        the other pairs, with the paths of their files: short_png, long_png, short_signal, long_signal.
     Raises:
-        OSError: a file cannot be written (a full disk). What was written stays and is whole; call again to go on.
+        FileNotFoundError: a worker of the cluster does not see the data set. ValueError: no pair is left.
     """
-    usable = pairs.assign(
-        short_png=pairs.short.map(locate_png),
-        long_png=pairs.long.map(locate_png),
-        short_signal=pairs.short.map(locate_signal),
-        long_signal=pairs.long.map(locate_signal),
-    )
-    captures = [*usable.short, *usable.long.unique()]
-    for folder in {locate(capture).parent for capture in captures for locate in (locate_png, locate_signal)}:
+    usable = pairs.assign(short_png=pairs.short.map(locate_png), long_png=pairs.long.map(locate_png))
+    usable = usable.assign(short_signal=pairs.short.map(locate_signal), long_signal=pairs.long.map(locate_signal))
+    for folder in {file.parent.parent for column in ("short_png", "short_signal") for file in usable[column]}:
         paths.clear_leftovers(folder)
-    missing = [file for file in captures if not is_current(locate_signal(file), file, locate_png(file))]
-
-    reasons = dict(workers.share(develop_file, missing, "Developing", "file"))
-    unreadable = {capture: reasons[capture] for capture in missing if reasons[capture]}
-    catalog.report_problems(usable, [{"file": str(file), "reason": reason} for file, reason in unreadable.items()])
-    return usable[~usable.short.isin(unreadable) & ~usable.long.isin(unreadable)].reset_index(drop=True)
+    missing, problems = [file for file in (*usable.short, *usable.long.unique()) if not _is_developed(file)], {}
+    for file, reason in workers.share(develop_file, missing, "Developing", "file"):
+        if reason == os.strerror(errno.ENOENT) and file.exists():
+            raise FileNotFoundError(f"{file} is not on a worker: mount the data set at the same path on all workers")
+        if reason:
+            problems[file] = reason
+    usable = usable[~usable.short.isin(problems) & ~usable.long.isin(problems)]
+    sizes = {png: Image.open(png).size for png in {*usable.short_png, *usable.long_png}}
+    for pair in usable.itertuples():
+        if (short := sizes[pair.short_png]) != (long := sizes[pair.long_png]):
+            problems[pair.short] = "{} × {} pixels when developed, its long exposure {} × {}".format(*short, *long)
+    catalog.report_problems(problems)
+    usable = usable[~usable.short.isin(problems)].reset_index(drop=True)
+    if usable.empty:
+        raise ValueError(f"No pair is left of {len(pairs)}: {len(problems)} files have a problem")
+    return usable
 
 
 def locate_png(capture):
-    """Return where the developed picture of a capture lies: data/<name>/short/x.ARW → data/<name>/png/short/x.png."""
-    return _locate(capture, "png", ".png")
+    """Return where the PNG of a capture goes: data/<name>/short/x.ARW → data/<name>/png/short/x.png."""
+    return paths.derived_folder(capture.parents[1]) / "png" / capture.parent.name / f"{capture.stem}.png"
 
 
 def locate_signal(capture):
-    """Return where the Signal of a capture lies: data/<name>/short/x.ARW → data/<name>/signal/short/x.safetensors."""
-    return _locate(capture, "signal", ".safetensors")
+    """Return where the Signal of a capture goes: data/<name>/short/x.ARW → data/<name>/signal/short/x.safetensors."""
+    return paths.derived_folder(capture.parents[1]) / "signal" / capture.parent.name / f"{capture.stem}.safetensors"
 
 
-def _locate(capture, made, suffix):
-    return paths.made_folder(capture.parent.parent) / made / capture.parent.name / (capture.stem + suffix)
+def _make_key(capture):
+    return paths.fingerprint(paths.file_state(capture), VERSION)
+
+
+def _is_developed(capture):
+    """Whether the PNG and the Signal of a capture are there, whole, and made from the capture as it is now."""
+    try:
+        key, png = _make_key(capture), locate_png(capture)
+        with open(png, "rb") as file, Image.open(file) as picture:
+            keys_match = picture.info.get("key") == key and is_current(locate_signal(capture), key)
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return keys_match and file.read() == PNG_END
+    except (OSError, SyntaxError):  # Pillow raises a SyntaxError for some damaged headers
+        return False
 
 
 def develop_file(capture):
-    """Write one RAW file's PNG and Signal; return None, or the reason why the file cannot be read."""
+    """Write the PNG and the Signal of a RAW file; if it cannot be read, return the reason."""
     try:
-        state = capture.stat()  # before it is read: what changes later shows
+        key = _make_key(capture)  # before it is read: a later change shows
         signal = read_signal(capture)
     except OSError as error:
         return error.strerror
@@ -72,69 +92,47 @@ def develop_file(capture):
     height, width = signal.camera_rgb.shape[:2]
     if min(height, width) < MIN_SIZE_PX:
         return f"too small: {width} × {height} pixels are left of it, and SSIM's window needs {MIN_SIZE_PX}"
-    with paths.write_whole(locate_png(capture)) as path:
-        picture = Image.fromarray(quantize(render(*signal[:3])))
-        picture.save(path, compress_level=1)  # the usual 6 takes as long as developing
-        png_bytes = path.stat().st_size
-    _stamp(locate_png(capture), state)
-    arrays = {name: array for name, array in signal._asdict().items() if name != "camera"}
-    # After the PNG: it vouches for both.
-    save_arrays(locate_signal(capture), arrays, state, camera=signal.camera, png_bytes=png_bytes)
+    info = PngInfo()
+    info.add_text("key", key)
+    picture = Image.fromarray(quantize(render(*signal[:3])))
+    with paths.write_atomically(locate_png(capture)) as path:
+        picture.save(path, compress_level=1, pnginfo=info)  # the usual 6 takes as long as developing
+    arrays = signal._asdict()
+    save_arrays(locate_signal(capture), arrays, key, camera=arrays.pop("camera"))
 
 
-def save_arrays(file, arrays, state, **record):
-    """Write arrays that were made from a capture as safetensors, so that is_current can tell whether it has changed.
-
-    Args:
-        arrays: {name: array}.
-        state: the capture's os.stat_result, of before it was read.
-        record: what else is kept with them.
-    """
+def save_arrays(file, arrays, key, **record):
+    """Write {name: array} as safetensors, with the key of what they were made from and whatever else is given."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    record["source"] = [state.st_size, state.st_mtime_ns]
-    with paths.write_whole(file) as path:
+    contents = [(name, str(array.dtype), array.shape, array.tobytes()) for name, array in arrays.items()]
+    record |= {"key": key, "digest": paths.fingerprint(contents)}
+    with paths.write_atomically(file) as path:  # one text, since safetensors keeps several in no order
         path.write_bytes(safetensors.numpy.save(arrays, {"record": json.dumps(record)}))
-    _stamp(file, state)
 
 
-def _stamp(path, state):
-    """Let a file bear the time of the capture that it was made from: one that is edited later shows.
-
-    Not before it has its name: what is being written is told from leftovers by its own time.
-    """
-    with suppress(PermissionError):  # a disk that lets nobody set times: it is made anew each time
-        os.utime(path, ns=(state.st_mtime_ns, state.st_mtime_ns))
-
-
-def load_signal(path):
-    """Return the Signal that develop_file wrote.
-
-    Raises:
-        RawError: the file is not as it was written.
-    """
+def is_current(file, key):
+    """Return whether a file of save_arrays is there, whole, and has this key. Only its header is read."""
     try:
-        with safetensors.safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-            return Signal(**arrays, camera=json.loads(file.metadata()["record"])["camera"])
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RawError(f"{path}: damaged, preprocess.develop_pairs makes it anew ({error})") from error
-
-
-def is_current(arrays, capture, png=None):
-    """Return whether a file of save_arrays is there as it was written, and of the capture as it is.
-
-    Only its header is read, which says how long the file is. What a disk changes in silence is not noticed.
-
-    Args:
-        png: a file that it vouches for, see develop_file.
-    """
-    try:
-        state, *made = (path.stat() for path in (capture, arrays, png) if path)
-        with safetensors.safe_open(arrays, "numpy") as file:
-            record = json.loads(file.metadata()["record"])
-        recorded = record["source"] == [state.st_size, state.st_mtime_ns]
-        recorded &= not png or record["png_bytes"] == made[-1].st_size
-        # Some disks keep times to two seconds.
-        return recorded and all(abs(each.st_mtime - state.st_mtime) <= 2 for each in made)
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+        return _read(file)[0]["key"] == key
+    except (OSError, RawError, KeyError):
         return False
+
+
+def read_digest(file):
+    """Return the digest of a Signal's arrays, 16 hexadecimal digits; raise a RawError if the file is damaged."""
+    return _read(file)[0]["digest"]
+
+
+def load_signal(file):
+    """Return the Signal that develop_file wrote; raise a RawError if the file is damaged."""
+    record, arrays = _read(file, Signal._fields[:3])
+    return Signal(**arrays, camera=record["camera"])
+
+
+def _read(file, names=()):
+    """The record and some arrays of a file of save_arrays. Opening it compares its length with that in its header."""
+    try:
+        with safetensors.safe_open(file, "numpy") as opened:
+            return json.loads(opened.metadata()["record"]), {name: opened.get_tensor(name) for name in names}
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RawError(f"{file}: damaged, preprocess.develop_pairs makes it anew ({error})") from error

@@ -1,18 +1,19 @@
-"""A RAW file as a file: open it, or say why that cannot be."""
+"""A RAW file as a file: open it, or say why it cannot be read."""
 
 import os
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import rawpy
 import tifffile
 
-MAX_PIXELS = 250_000_000  # more than any camera has: a header that says so is damaged
-MAX_BYTES = 2**31  # the like for files: a header that places pixels beyond does not mean it
-MOST_PAGES = 32  # a damaged TIFF header may go round in circles
-SHORTEST_BYTES = 64  # of fewer LibRaw cannot tell what they are, and says "Input/output error"
-CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # what a TIFF page with RAW pixels has: a photometric, or this tag
+MAX_PIXELS = 1_000_000_000  # more than any camera has, pixel shift included: such a header is damaged
+MAX_BYTES = 2**31  # strips that end beyond this are treated as garbage
+MAX_PAGES = 32  # a damaged TIFF header may go round in circles
+MIN_BYTES = 64  # LibRaw calls shorter files an "Input/output error"
+CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # photometrics of TIFF pages with RAW pixels, and a tag of Canon's
 KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel", "ActiveArea", "NoiseProfile"
 
 
@@ -22,9 +23,9 @@ class RawError(ValueError):
 
 @contextmanager
 def open_raw(path):
-    """Yield the rawpy object of a file and the pages of its TIFF header, none if it has no such header.
+    """Yield the rawpy object of a file and the list of its TIFF pages, empty for files that are not TIFF-like.
 
-    Whatever is wrong with the file becomes a RawError that names it.
+    A file that cannot be read, in the block as well, raises a RawError with its name and the reason.
     """
     path = Path(path)
     try:
@@ -33,7 +34,7 @@ def open_raw(path):
     except OSError as error:
         raise RawError(f"{path}: {error.strerror}") from error
     if not size:
-        raise RawError(f"{path}: the file is empty")
+        raise RawError(f"{path}: the file is empty, copy it anew")
     pages = _read_tiff_pages(path)
     announced = _announced_bytes(find_raw_pages(pages))
     if announced > size:
@@ -45,42 +46,62 @@ def open_raw(path):
             yield raw, pages
     except (rawpy.LibRawError, rawpy.NotSupportedError, OSError, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        damaged = isinstance(error, rawpy.LibRawFatalError) and size >= SHORTEST_BYTES
+        damaged = isinstance(error, rawpy.LibRawFatalError) and size >= MIN_BYTES
         verdict = "cut off or damaged" if damaged else "not a RAW file that LibRaw can read"
         raise RawError(f"{path}: {verdict} ({reason})") from error
 
 
 def _read_tiff_pages(path):
-    """The pages of a TIFF-like file (DNG, ARW, NEF …) as far as they can be read; none of other formats."""
+    """The pages of a TIFF-like file (DNG, ARW, NEF …) as far as they can be read; [] for other formats."""
     pages, log = [], tifffile.logger()
     log.disabled = True
     with suppress(Exception), tifffile.TiffFile(path) as tiff:  # whatever is wrong, the verdict is LibRaw's
-        for page in islice(tiff.pages, MOST_PAGES):
+        for page in islice(tiff.pages, MAX_PAGES):
             pages.append(page)
             with suppress(Exception):
-                pages.extend(islice(page.pages or (), MOST_PAGES))  # SubIFDs
+                pages.extend(islice(page.pages or (), MAX_PAGES))  # SubIFDs
         for tags in (page.tags for page in pages):
-            _ = [tags.valueof(name) for name in KEPT_TAGS]  # a value is read when it is asked for first
+            _ = [tags.valueof(name) for name in KEPT_TAGS]  # tifffile reads a value on first access, from the open file
     log.disabled = False
     return pages
 
 
 def find_raw_pages(pages):
-    """Those pages of a TIFF header that hold RAW pixels, the largest last: they say so, or none does and it is that."""
+    """Return the pages tagged as RAW pixels, the largest last; if none is tagged, the largest page."""
     pages = sorted(pages, key=lambda page: page.imagewidth * page.imagelength)
     return [page for page in pages if page.photometric in (CFA, LINEAR_RAW) or CANON_SLICES in page.tags] or pages[-1:]
 
 
 def read_camera(pages):
-    """Return maker and model as the first page of a TIFF header states them, "" for what it does not."""
+    """Return maker and model as the first page of a TIFF header states them, "" where it does not."""
     return [str(pages[0].tags.valueof(tag, "")).strip() if pages else "" for tag in ("Make", "Model")]
 
 
-def _announced_bytes(pages):
-    """How long a file has to be for the pixels that these TIFF pages announce; 0 where they do not say.
+def read_black_fractions(pages, side):
+    """Return the fraction of a count that LibRaw drops from a DNG's black levels, for each CFA position; else 0.
 
-    LibRaw fills what is missing of Sony's and Panasonic's compressed pixels with what it read before, and does not say
-    so. Panasonic puts a placeholder where TIFF says where the pixels are, and says that in a tag of its own.
+    LibRaw rounds black levels down to whole counts. Where they repeat over more pixels than a Bayer pattern of 2 × 2,
+    or over an X-Trans pattern, it uses the lowest level for all positions: then the rest of each level comes with it.
+    """
+    with suppress(IndexError, KeyError, TypeError, ValueError):  # there are no levels, or they make no pattern
+        tags = find_raw_pages(pages)[-1].tags
+        rows, columns = tags.valueof("BlackLevelRepeatDim", (1, 1))
+        levels = np.array(tags["BlackLevel"].value, float).reshape(rows * columns, -1)
+        levels = (levels[:, 0] / levels[:, 1:].prod(axis=1)).reshape(rows, columns)  # integers or fractions
+        known = levels if max(rows, columns) <= (2 if side == 2 else 1) else levels.min()
+        # At an odd border LibRaw drops one more row or column, which shifts the pattern but not the levels.
+        odd = np.array(tags.valueof("ActiveArea", (0, 0))[:2]) % 2 * (side == 2)
+        rest = np.roll(levels, -odd, (0, 1)) - np.floor(known)
+        rest = np.tile(rest, (side, side)).reshape(rows, side, columns, side).mean(axis=(0, 2))
+        return np.nan_to_num(rest.ravel(), posinf=0, neginf=0)  # a fraction may have the denominator 0
+    return 0
+
+
+def _announced_bytes(pages):
+    """The length in bytes that a file needs to hold the pixels announced by its TIFF pages; 0 if they announce none.
+
+    LibRaw repeats what it read before where compressed pixels of Sony and Panasonic are cut off. Panasonic keeps a
+    placeholder in TIFF's strip offsets, and the true offset in a tag of its own.
     """
     strips = [strip for page in pages for strip in zip(page.dataoffsets, page.databytecounts, strict=False)]
     for tags in (page.tags for page in pages if page.tags.valueof(45) in range(4, 8)):  # Panasonic's RawFormat

@@ -1,7 +1,4 @@
-"""What `make run` does: the notebooks top to bottom, a report with every figure, and the human check as a page.
-
-The notebooks stay as they are.
-"""
+"""The work of `make run`: run the notebooks, which stay as they are; write a report, and the human check as a page."""
 
 import logging
 import os
@@ -22,23 +19,19 @@ from sidlib import paths
 _log = logging.getLogger(__name__)
 
 
-def name_dataset(dataset):
-    """Return what the notebooks call a data set, wherever they stand: its name in data/, else its absolute path.
-
-    Raises:
-        FileNotFoundError: it is not there, and is not the sample, which is made on the way.
-    """
-    if str(paths.DATA / "sample") in (os.path.abspath(paths.DATA / dataset), os.path.abspath(dataset)):
-        return "sample"
-    folder = paths.find_dataset(dataset)
-    return folder.name if folder.parent == paths.DATA else os.path.abspath(folder)
+def find_dataset(dataset):
+    """Return the folder of a data set; raise a FileNotFoundError if it is not there and is not the sample."""
+    folder = paths.dataset_folder(dataset)
+    if folder != paths.DATA / "sample" and not (folder / "short").is_dir():
+        raise FileNotFoundError(f"No data set at {folder}: it needs the folders short/ and long/, see data/README.md")
+    return folder
 
 
 def write_report(notebooks, folder):
-    """Execute notebooks in their order, in kernels of this environment, and write each as a page when it has ended.
+    """Execute notebooks in order, in kernels of this environment, and write each as a page when it has ended.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the pages before are written.
+        nbclient.exceptions.CellExecutionError: a cell failed; the pages before it are written.
     """
     for notebook in notebooks:
         _log.info("Running %s", os.path.relpath(notebook))
@@ -49,49 +42,44 @@ def write_report(notebooks, folder):
         pages, _ = CoalesceStreamsPreprocessor().preprocess(pages, {})
         for cell in pages.cells:
             if cell.cell_type == "markdown":
-                cell.source = _point_links(cell.source, folder)
+                cell.source = point_links(cell.source, folder)
         html, _ = HTMLExporter().from_notebook_node(pages, place)
-        with paths.write_whole(folder / f"{notebook.stem}.html") as path:
+        with paths.write_atomically(folder / f"{notebook.stem}.html") as path:
             Path(path).write_text(html, "utf-8")
 
 
-def _point_links(markdown, folder):
-    """Links of a notebook as they read from the report: to its neighbours' pages, and to the README."""
+def point_links(markdown, folder):
+    """Return a notebook's text with links that work in the report's folder: to the other pages and to the README."""
     readme = os.path.relpath(paths.ROOT / "README.md", folder)
     return re.sub(r"\b(0\d_\w+)\.ipynb", r"\1.html", markdown).replace("../README.md", readme)
 
 
 def write_check(dataset, results, fast):
-    """Write human_check.html in a results folder: what its trained models, and the best one, make of test pictures.
-
-    Returns:
-        its path, or None where nothing was trained.
-    """
+    """Write human_check.html, see human_check, to a results folder; return its path, or None if nothing was trained."""
     if not any(results.glob("*/best.keras")):
         return None
-    from sidlib import catalog, human_check, preprocess, training  # TensorFlow: not before the notebooks have ended
+    from sidlib import catalog, human_check, preprocess  # TensorFlow: not before the notebooks have ended
     from sidlib.beyond import study
+    from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
 
-    experiments = [*training.COURSE_EXPERIMENTS, training.LONG_EXPERIMENT]
+    experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
     experiments = [replace(experiment, epochs=2) for experiment in experiments] if fast else experiments
     models = human_check.load_models(experiments, results) | {"best": study.load_best(results)}
     pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
     path = results / "human_check.html"
-    human_check.save_page(models, pairs, path, title=f"The human check: {Path(dataset).name}")
+    human_check.save_page(models, pairs, path, title=f"The human check: {dataset.name}")
     return path
 
 
 def main():
+    fast = os.environ.get("SID_FAST") == "1"
     try:
-        dataset = name_dataset(os.environ.get("SID_DATASET") or "sample")
-        fast = os.environ.get("SID_FAST") == "1"
+        dataset = find_dataset(os.environ.get("SID_DATASET") or "sample")
         results = paths.results_folder(dataset, fast)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-    os.environ["SID_DATASET"] = dataset
-    try:
+        is_sample = dataset == paths.DATA / "sample"
+        os.environ["SID_DATASET"] = "sample" if is_sample else str(dataset)  # kernels run in another folder
         write_report(sorted((paths.ROOT / "notebooks").glob("0*.ipynb")), results / "report")
-    except CellExecutionError as error:
+    except (FileNotFoundError, ValueError, CellExecutionError) as error:
         sys.exit(str(error))
     pages = [results / "report" / "05_evaluation.html", write_check(dataset, results, fast)]
     pages = " and ".join(os.path.relpath(page) for page in pages if page)

@@ -1,32 +1,44 @@
-"""A tiny data set of SID's shape, photographed once a session with the package's own code."""
+"""A results folder for the tests alone, and a tiny data set that the package itself makes once per session."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
+os.environ["SID_RESULTS"] = tempfile.mkdtemp(prefix="sid-results-")  # other processes and kernels inherit it
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 
-import numpy as np
 import pytest
 
-from sidlib import catalog, preprocess, sample
-from sidlib.backend import keras, tf
+from sidlib import catalog, paths, preprocess, sample
+from sidlib.backend import tf
 
+atexit.register(shutil.rmtree, paths.RESULTS, ignore_errors=True)
 SENSOR_PX = (320, 214)  # width, height: 32 × 22 pixels when developed
 SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china": "test", "flower": "test"}
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the slowest files, so that two processes end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("notebooks") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """Two train scenes of three shorts, one val scene, two test scenes."""
-    folder = tmp_path_factory.mktemp("data") / "tiny"
+    data = tmp_path_factory.mktemp("data")
+    for table in ("sid_sony.csv", "sony_a7s2_noise.csv"):
+        shutil.copy(paths.DATA / table, data)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "DATA", data)
+        patch.setattr(sample, "PHOTOGRAPHS", SPLITS)
         patch.setattr(sample, "SENSOR_PX", dict.fromkeys(sample.SENSOR_PX, SENSOR_PX))
         patch.setattr(sample, "SCENES", {"train": 2, "val": 1, "test": 2})
         patch.setattr(sample, "DRAWN", dict.fromkeys(sample.DRAWN, 0))
         patch.setattr(sample, "FRAMES", {"train": 3, "val": 2, "test": 2})
-        for scene in sample.plan_scenes(SPLITS):
-            sample.photograph_scene(scene, folder)
-    return folder
+        return sample.build_sample(name="tiny")
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +49,9 @@ def tiny_pairs(tiny_folder):
 
 @pytest.fixture(scope="session")
 def differentiate():
-    """A function that returns the gradient of the sum of what a function makes of an array, with TensorFlow or JAX."""
+    """A function that returns the gradient of the sum of what a function makes of an array."""
 
     def differentiate(function, values):
-        if keras.backend.backend() == "jax":
-            import jax
-
-            return np.asarray(jax.grad(lambda values: function(values).sum())(values))
         values = tf.Variable(values)
         with tf.GradientTape() as tape:
             result = function(values)

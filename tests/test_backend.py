@@ -1,40 +1,44 @@
-"""JAX in processes of its own: a process has one backend, and as many devices as it was started with."""
+"""Imports in processes of their own."""
 
+import json
 import os
-import pickle
 import subprocess
 import sys
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from sidlib import paths
+from sidlib import backend, paths
 
-TRAIN = """
-import pathlib, pickle, sys
-from sidlib import training
-from sidlib.backend import keras
-
-pairs = pickle.loads(pathlib.Path("pairs.pickle").read_bytes())
-experiment = training.Experiment("cnn", "relu", "mae", augment=True, epochs=2, batch_size=5)  # 5 pairs, and 1
-told = lambda history: print("shared by", getattr(keras.distribution.distribution(), "num_model_replicas", 1))
-model, history = training.train(experiment, pairs, pathlib.Path(sys.argv[1]), told)
-history.to_csv(sys.argv[1] + ".csv")
+BUILD = """
+import os, sys
+from sidlib.models import build_model
+os.fstat(2)  # there is a standard error
+print("mine", file=sys.stderr)
+print(build_model("unet", "relu").output.shape)
 """
 
 
-def test_several_devices_learn_what_one_learns_from_batches_of_any_size(tiny_pairs, tmp_path):
-    pytest.importorskip("jax", reason="JAX is not installed: .venv/bin/pip install -e '.[gpus]'")
-    (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(tiny_pairs))
-    runs = {}
-    for devices in (1, 2):
-        simulated = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
-        environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(paths.ROOT)} | simulated
-        command = [sys.executable, "-c", TRAIN, str(devices)]
-        runs[devices] = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    for devices, run in runs.items():
-        assert f"shared by {devices}\n" in run.communicate(timeout=180)[0]
-        assert run.returncode == 0
-    one, two = (pd.read_csv(tmp_path / f"{devices}.csv")[["loss", "mae", "val_loss", "val_mae"]] for devices in runs)
-    np.testing.assert_allclose(two, one, rtol=1e-5)
+@pytest.mark.parametrize(("streams", "said"), [("", "mine\n"), ("2>&-", "")], ids=["usual", "no standard error"])
+def test_models_are_built_whatever_the_users_keras_says_and_only_python_writes_to_standard_error(
+    streams, said, tmp_path
+):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first"}))
+    command = ["sh", "-c", f'exec "$0" -c "$1" {streams}', sys.executable, BUILD]
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT), "HOME": str(tmp_path)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.stdout.endswith("(None, None, None, 3)\n") and run.stderr == said
+
+
+@pytest.mark.parametrize(("device", "hidden", "warned"), [(True, "0", True), (True, "-1", False), (False, "0", False)])
+def test_a_gpu_that_tensorflow_does_not_find_is_said_once(device, hidden, warned, tmp_path, monkeypatch, caplog):
+    if device:
+        (tmp_path / "nvidia0").touch()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda _: [])
+    backend._check_gpu(tmp_path)
+    assert caplog.text.count("pip install 'tensorflow[and-cuda]") == warned
+    caplog.clear()
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda _: ["GPU:0"])
+    backend._check_gpu(tmp_path)
+    assert not caplog.text

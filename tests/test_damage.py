@@ -21,8 +21,12 @@ from PIL import Image
 from sidlib import catalog, paths, preprocess, raw, rawfile
 
 DEVELOP_ALL = (
-    "import sys; from sidlib import catalog, preprocess; preprocess.develop_pairs(catalog.load_pairs(sys.argv[1]))"
+    "import pathlib, sys; from sidlib import catalog, preprocess\n"
+    "pairs = preprocess.develop_pairs(catalog.load_pairs(pathlib.Path(sys.argv[1]))); assert len(pairs) == 12, pairs\n"
+    "for column in ('short_png', 'long_png', 'short_signal', 'long_signal'): print(*pairs[column], sep='\\n')"
 )
+RNG = np.random.default_rng(0)
+CFA = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
 
 
 @pytest.fixture
@@ -32,73 +36,70 @@ def folder(tiny_folder, tmp_path):
 
 
 def run_python(script, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        **{"cwd": paths.ROOT, "text": True, "capture_output": True} | options,
-    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, **{"cwd": paths.ROOT, "text": True, "capture_output": True} | options)
 
 
 def read_developed(folder):
     """Return what develop_pairs left in a data set, half files included: {path: bytes}."""
-    paths_left = [path for part in ("png", "signal") for path in (folder / part).rglob("*") if path.is_file()]
-    return {path.relative_to(folder): path.read_bytes() for path in paths_left}
+    files = [path for part in ("png", "signal") for path in (folder / part).rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def check_cuts(path, whole, lengths):
+    """Assert that a file is called cut off whose content ends after any of these lengths."""
+    for length in lengths:
+        path.write_bytes(whole[:length])
+        with pytest.raises(raw.RawError, match=rf"{path.name}: the file is cut off"):
+            raw.develop(path)
+
+
+def find_pixels(page):
+    """The first and the last length of a file that lacks pixels of a page."""
+    return page.dataoffsets[0] + 1, page.dataoffsets[0] + page.databytecounts[0] - 1
 
 
 def write_compressed_arw(path):
-    """Write a file with Sony's own compression, a byte a pixel, whose missing rows LibRaw fills in silence."""
-    pixels = np.random.default_rng(0).integers(0, 256, (216, 320), np.uint8)
-    tags = [(271, "s", 0, "SONY", True), (272, "s", 0, "ILCE-7SM2", True)]
-    tags += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+    """Write a file with Sony's own compression, a byte per pixel; return where its pixels start.
+
+    LibRaw fills missing rows in silence.
+    """
+    pixels = RNG.integers(0, 256, (216, 320), np.uint8)
+    tags = [(271, "s", 0, "SONY", True), (272, "s", 0, "ILCE-7SM2", True), *CFA]
     tifffile.imwrite(path, pixels, photometric="cfa", metadata=None, extratags=tags)
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages[0].tags["Compression"].overwrite(32767)
+        return tiff.pages[0].dataoffsets[0]
 
 
 def test_a_compressed_file_of_sony_is_cut_off_where_it_says_it_goes_on(tmp_path):
     path = tmp_path / "whole.ARW"
-    write_compressed_arw(path)
+    start = write_compressed_arw(path)
     assert raw.develop(path).shape == (22, 32, 3)
     content = path.read_bytes()
-    start = len(content) - 216 * 320
-    for length in (start - 1, start, start + 1, start + 7000, len(content) // 2, len(content) - 1):
-        path.write_bytes(content[:length])
-        with pytest.raises(raw.RawError, match=r"whole\.ARW: the file is cut off"):
-            raw.read_exposure(path)
-    for length in (10, 40, 100, start // 2):
-        path.write_bytes(content[:length])
-        with pytest.raises(raw.RawError, match=r"whole\.ARW: (not a RAW|cut off)"):
-            raw.read_exposure(path)
+    check_cuts(path, content, (start - 1, start, start + 1, start + 7000, len(content) - 1))
 
 
-@pytest.mark.parametrize("nonsense", [0xFFFFFFFF, 0xFFFFFF00, 0x80000000, 10**8, 0])
+@pytest.mark.parametrize("nonsense", [0xFFFFFFFF, 0])
 def test_what_previews_announce_is_no_evidence_of_a_cut_file(nonsense, tmp_path):
     """A small picture first, in the main chain, and the raw pixels in a SubIFD, as DNG and NEF files have them."""
     whole, path = tmp_path / "whole.dng", tmp_path / "a.dng"
-    counts = np.random.default_rng(0).integers(600, 9000, (216, 320)).astype(np.uint16)
-    version, black, white = (
-        (50706, "B", 4, (1, 4, 0, 0), True),
-        (50714, "H", 1, 512, True),
-        (50717, "H", 1, 16383, True),
-    )
-    cfa = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True), black, white]
+    levels = [(50714, "H", 1, 512, True), (50717, "H", 1, 16383, True)]
     with tifffile.TiffWriter(whole) as tiff:
         options = {"metadata": None, "photometric": "rgb", "subfiletype": 1}
+        version = (50706, "B", 4, (1, 4, 0, 0), True)
         tiff.write(np.zeros((22, 32, 3), np.uint8), subifds=1, extratags=[version], **options)
-        tiff.write(counts, photometric="cfa", metadata=None, extratags=cfa)
+        counts = RNG.integers(600, 9000, (216, 320)).astype(np.uint16)
+        tiff.write(counts, photometric="cfa", metadata=None, extratags=CFA + levels)
         tiff.write(np.zeros((22, 32, 3), np.uint8), **options)
-    expected = raw.develop(whole)
     for tag in ("StripOffsets", "StripByteCounts"):
         shutil.copy(whole, path)
         with tifffile.TiffFile(path, mode="r+") as tiff:
             for page in tiff.pages:
                 page.tags[tag].overwrite(nonsense)
-        np.testing.assert_array_equal(raw.develop(path), expected)
+        np.testing.assert_array_equal(raw.develop(path), raw.develop(whole))
         with tifffile.TiffFile(path) as tiff:
-            start, length = tiff.pages[0].pages[0].dataoffsets[0], tiff.pages[0].pages[0].databytecounts[0]
-        for cut in (start + 1, start + length // 2, start + length - 1):
-            path.write_bytes(whole.read_bytes()[:cut])
-            with pytest.raises(raw.RawError, match=r"a\.dng: the file is cut off"):
-                raw.develop(path)
+            check_cuts(path, whole.read_bytes(), find_pixels(tiff.pages[0].pages[0]))
 
 
 def test_a_header_that_goes_round_in_circles_ends(tmp_path):
@@ -116,27 +117,21 @@ def test_a_header_that_goes_round_in_circles_ends(tmp_path):
 @pytest.mark.parametrize("marked", ["cfa", "canon", "by its size"])
 def test_a_file_cut_within_its_raw_pixels_is_named_however_they_are_marked(marked, tmp_path):
     """Small pictures first and raw pixels last, as CR2 and ORF files have them."""
-    path, pixels = tmp_path / "a.CR2", np.random.default_rng(0).integers(1, 9000, (216, 320)).astype(np.uint16)
+    path, pixels = tmp_path / "a.CR2", RNG.integers(1, 9000, (216, 320)).astype(np.uint16)
     canon = [(50752, "H", 3, (1, 160, 160), True)] if marked == "canon" else ()
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(np.zeros((22, 32, 3), np.uint8), metadata=None, photometric="rgb")
         raw_pixels = pixels[:10, :10] if marked == "canon" else pixels  # Canon does not say how large they are
         tiff.write(raw_pixels, metadata=None, photometric="cfa" if marked == "cfa" else "minisblack", extratags=canon)
     with tifffile.TiffFile(path) as tiff:
-        start, length = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
-    content = path.read_bytes()
-    for cut in (start + 1, start + length // 2, start + length - 1):
-        path.write_bytes(content[:cut])
-        with pytest.raises(raw.RawError, match=r"a\.CR2: the file is cut off"):
-            raw.develop(path)
+        check_cuts(path, path.read_bytes(), find_pixels(tiff.pages[1]))
 
 
 def write_rw2(path, offset, byte_count):
     """Write a Panasonic file whose pixels are at the place of its own tag 0x118: 10 pixels of 12 bits in 16 bytes."""
     width, height, start = 620, 440, 2048
-    fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 8: 1, 9: 1, 10: 12, 11: 34316}
-    fields |= {14: 4095, 15: 4095, 16: 4095, 0x17: 400, 0x1C: 128, 0x1D: 128, 0x1E: 128, 0x24: 500, 0x25: 256}
-    fields |= {0x26: 400, 0x2D: 5, 0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0", 0x111: offset, 0x112: 1, 0x116: height}
+    fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 9: 1, 10: 12, 11: 34316, 0x2D: 5}
+    fields |= {0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0", 0x111: offset, 0x116: height}
     fields |= {0x117: byte_count, 0x118: start}
     entries, texts = struct.pack("<HHI4s", 1, 7, 4, b"0310"), b""
     place = 8 + 2 + 12 * (1 + len(fields)) + 4
@@ -145,51 +140,31 @@ def write_rw2(path, offset, byte_count):
             entries += struct.pack("<HHII", tag, 2, len(value), place + len(texts))
             texts += value
         else:
-            entries += struct.pack("<HHII", tag, 4 if tag >= 0x111 and tag != 0x112 else 3, 1, value)
+            entries += struct.pack("<HHII", tag, 4 if tag >= 0x111 else 3, 1, value)
     header = struct.pack("<4sIH", b"IIU\0", 8, 1 + len(fields)) + entries + bytes(4) + texts
-    pixels = np.random.default_rng(0).integers(0, 256, -(-width // 10 * 16 * height // 0x4000) * 0x4000, np.uint8)
+    pixels = RNG.integers(0, 256, -(-width // 10 * 16 * height // 0x4000) * 0x4000, np.uint8)
     path.write_bytes(header.ljust(start, b"\0") + pixels.tobytes())
 
 
-@pytest.mark.parametrize("offset", [0xFFFFFFFF, 0, 2048])
-@pytest.mark.parametrize("byte_count", [0xFFFFFFFF, 0, 12])
+@pytest.mark.parametrize(("offset", "byte_count"), [(0xFFFFFFFF, 0), (2048, 12)])
 def test_a_panasonic_file_has_its_pixels_where_its_own_tag_says(offset, byte_count, tmp_path):
     path = tmp_path / "a.RW2"
     write_rw2(path, offset, byte_count)
     assert raw.read_signal(path).camera == "Panasonic DC-GH5S"
     content = path.read_bytes()
-    for length in (2048, 3000, len(content) // 2):
-        path.write_bytes(content[:length])
-        with pytest.raises(raw.RawError, match=r"a\.RW2: the file is cut off"):
-            raw.develop(path)
+    check_cuts(path, content, (2048, 3000, len(content) // 2))
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (rawpy.LibRawIOError(b"Input/output error"), r"cut off or damaged \(Input/output error\)"),
-        (rawpy.LibRawDataError("Data error"), r"cut off or damaged \(Data error\)"),
-        (rawpy.LibRawUnsufficientMemoryError(b"Out of memory"), "cut off or damaged"),
-        (rawpy.LibRawFileUnsupportedError(b"Unsupported"), r"not a RAW file that LibRaw can read \(Unsupported\)"),
-    ],
-)
-@pytest.mark.parametrize("step", ["open", "unpack"])
-def test_what_libraw_finds_is_told_from_what_it_does_not_know(error, reason, step, tiny_folder, monkeypatch):
-    def refuse(*_):
-        raise error
-
-    if step == "open":
-        monkeypatch.setattr(rawpy, "imread", refuse)
-    path = next((tiny_folder / "long").iterdir())
-    with pytest.raises(raw.RawError, match=rf"\.dng: {reason}"), raw.open_raw(path):
-        refuse()  # as LibRaw does when pixels are asked for
+def test_a_damaged_file_is_told_from_one_that_libraw_does_not_know(tiny_folder):
+    damaged = pytest.raises(raw.RawError, match=r"\.dng: cut off or damaged \(Input/output error\)")
+    with damaged, raw.open_raw(next((tiny_folder / "long").iterdir())):
+        raise rawpy.LibRawIOError(b"Input/output error")  # as LibRaw does when pixels are asked for
 
 
 def damage_files(good, folder):
     """Write every kind of damaged file into a folder; return their names."""
     content = good.read_bytes()
-    end = len(content) - 100  # the last bytes are metadata
-    cuts = sorted(random.Random(0).sample(range(1, end), 20))
+    cuts = random.Random(0).sample(range(1, len(content) - 100), 12)  # the last bytes are metadata
     contents = {f"cut{cut}.ARW": content[:cut] for cut in cuts}
     contents |= {"empty.ARW": b"", "text.ARW": b"no photograph\n" * 1000}
     contents["header.ARW"] = content[:4] + b"\xff" * 200 + content[204:]
@@ -201,8 +176,7 @@ def damage_files(good, folder):
             tiff.pages[0].tags[tag].overwrite(65_000)
     with tifffile.TiffFile(folder / "pattern.ARW", mode="r+") as tiff:
         tiff.pages[0].tags["CFAPattern"].overwrite((0, 1, 1, 0))  # no blue
-    Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(folder / "jpeg.jpg")
-    (folder / "jpeg.jpg").rename(folder / "jpeg.ARW")
+    Image.fromarray(np.zeros((80, 120, 3), np.uint8)).save(folder / "jpeg.ARW", "JPEG")
     (folder / "folder.ARW").mkdir()
     return [*contents, "jpeg.ARW", "folder.ARW", "gone.ARW"]
 
@@ -233,14 +207,12 @@ def test_a_file_without_permission_is_named(tiny_folder, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read everything, others not
 
     monkeypatch.setattr(rawfile, "open", refuse, raising=False)
-    path = next((tiny_folder / "short").iterdir())
-    assert "Permission denied" in preprocess.develop_file(path)
+    assert "Permission denied" in preprocess.develop_file(next((tiny_folder / "short").iterdir()))
 
 
 def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folder):
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100)); "
     catalog.load_pairs(folder)  # so that exposures.csv is there
-    run = run_python(limit + DEVELOP_ALL, folder)
+    run = run_python("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100)); " + DEVELOP_ALL, folder)
     assert run.returncode != 0
     assert any(line.startswith("OSError") and str(folder) in line for line in run.stderr.splitlines())
     for path in read_developed(folder):  # what was small enough
@@ -248,62 +220,43 @@ def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folde
         Image.open(folder / path).load()
 
 
-def give_up_root():
-    """Make the kernel ask for permissions of files as it does for everybody but root: prctl(PR_CAPBSET_DROP, …)."""
-    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # CAP_DAC_OVERRIDE
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="gives up the rights of root")
 def test_a_data_set_that_cannot_be_written_is_developed_elsewhere_once(folder, tmp_path):
-    project = tmp_path / "project"  # one of its own, for its results
-    shutil.copytree(paths.ROOT / "sidlib", project / "sidlib")
-    script = (
-        "import sys; from sidlib import catalog, preprocess\n"
-        "pairs = preprocess.develop_pairs(catalog.load_pairs(sys.argv[1])); assert len(pairs) == 12, pairs\n"
-        "for column in ('short_png', 'long_png', 'short_signal', 'long_signal'): print(*pairs[column], sep='\\n')"
-    )
+    def give_up_root():  # so that the kernel asks for permissions of files: prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+
+    options = {"env": os.environ | {"SID_RESULTS": str(tmp_path / "results")}, "preexec_fn": give_up_root}
     before = sorted(folder.rglob("*"))
     folder.chmod(0o555)
-    runs = [run_python(script, folder, cwd=project, preexec_fn=give_up_root) for _ in range(2)]
+    run = run_python(f"{DEVELOP_ALL}\nprint('AGAIN')\n{DEVELOP_ALL}", folder, **options)
     folder.chmod(0o755)
-    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
-    assert "cannot be written: what is made from it goes to" in runs[0].stderr
-    assert "Developing" in runs[0].stdout and "Developing" not in runs[1].stdout
+    assert run.returncode == 0, run.stderr
+    assert "cannot be written: what is made from it goes to" in run.stderr
+    first, second = run.stdout.split("AGAIN")
+    assert "Developing" in first and "Developing" not in second
     assert sorted(folder.rglob("*")) == before
-    made = [path for path in (project / "results" / "made").rglob("*") if path.is_file()]
+    made = [path for path in (tmp_path / "results" / "made").rglob("*") if path.is_file()]
     assert sum(path.suffix in (".png", ".safetensors") for path in made) == 34
-    assert all(os.path.isfile(path) for path in runs[1].stdout.splitlines())
+    assert all(os.path.isfile(path) for path in second.split())
 
 
-def test_a_tree_whose_making_was_killed_again_and_again_ends_as_if_undisturbed(folder):
+def test_a_tree_whose_making_was_killed_ends_as_if_undisturbed(folder):
     captures = sorted((folder / "short").iterdir())
-    for number in range(10, 100):  # more frames, so that there is time to kill
-        shutil.copy(captures[0], captures[0].with_name(f"00001_{number}_0.1s.dng"))
+    for number in range(10, 60):  # more frames, so that there is time to kill
+        shutil.copy2(captures[0], captures[0].with_name(f"00001_{number}_0.1s.dng"))
     preprocess.develop_pairs(catalog.load_pairs(folder))
     expected = read_developed(folder)
-    shutil.rmtree(folder / "png")
-    shutil.rmtree(folder / "signal")
-    for seed in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", DEVELOP_ALL, folder],
-            cwd=paths.ROOT,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline, enough = time.monotonic() + 30, 15 * (seed + 1)
-        while (
-            len(list((folder / "png").rglob("*.png"))) < enough
-            and process.poll() is None
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.002)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        whole = {path: content for path, content in read_developed(folder).items() if not path.name.startswith(".")}
-        assert all(content == expected[path] for path, content in whole.items())
-    assert len(whole) < len(expected)
-    for left in folder.rglob(".*.*.*"):
-        os.utime(left, (0, 0))  # long ago
+    for part in ("png", "signal"):
+        shutil.rmtree(folder / part)
+    command, silent = [sys.executable, "-c", DEVELOP_ALL, folder], subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=paths.ROOT, start_new_session=True, stdout=silent, stderr=silent)
+    while len([*folder.glob("png/*/*.png")]) < 10 and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {path: content for path, content in read_developed(folder).items() if not path.name.startswith(".")}
+    assert 0 < len(left) < len(expected) and left.items() <= expected.items()
+    for file in folder.rglob(".*.partial-*"):
+        os.utime(file, (0, 0))  # long ago
     preprocess.develop_pairs(catalog.load_pairs(folder))
     assert read_developed(folder) == expected

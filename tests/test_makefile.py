@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +34,7 @@ def checkout(tmp_path):
 
 def make(checkout, *arguments, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "SID_"))}
-    command = ["make", "-o", ".venv/ready", *arguments]
-    return subprocess.run(command, cwd=checkout, env=clean | environment, capture_output=True, text=True)
+    return subprocess.run(["make", *arguments], cwd=checkout, env=clean | environment, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -49,11 +47,7 @@ def hostile(tmp_path):
         command.chmod(0o755)
     for kernel in (tmp_path / "share" / "kernels" / "python3", tmp_path / ".local/share/jupyter/kernels/python3"):
         kernel.mkdir(parents=True)
-        spec = {
-            "argv": [str(tmp_path / "bin" / "python"), "{connection_file}"],
-            "display_name": "x",
-            "language": "python",
-        }
+        spec = {"argv": [f"{tmp_path}/bin/python", "{connection_file}"], "display_name": "x", "language": "python"}
         (kernel / "kernel.json").write_text(json.dumps(spec))
     for module in ("sidlib", "numpy", "nbformat"):
         (tmp_path / "modules").mkdir(exist_ok=True)
@@ -71,13 +65,13 @@ def hostile(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "told", "name"),
-    [("ann's data", "ann's data", "ann's data"), ("elsewhere/night/", "{}/elsewhere/night", "night")],
+    [("ann's data", "{}/data/ann's data", "ann's data"), ("elsewhere/night/", "{}/elsewhere/night", "night")],
 )
 def test_run_reports_on_any_data_set_with_what_is_of_this_checkout(checkout, hostile, given, told, name):
     (checkout / "results" / "other" / "report").mkdir(parents=True)
     (checkout / "results" / "other" / "report" / "01_tiny.ipynb").write_text("kept")
     before = (checkout / "notebooks" / "01_tiny.ipynb").read_bytes()
-    run = make(checkout, "run", SID_DATASET=given, **hostile)
+    run = make(checkout, "-o", ".venv/ready", "run", SID_DATASET=given, **hostile)
     assert run.returncode == 0, run.stderr
     assert f"results/{name}/report/05_evaluation.html" in run.stderr
     page = (checkout / "results" / name / "report" / "01_tiny.html").read_text("utf-8")
@@ -91,7 +85,7 @@ def test_run_reports_on_any_data_set_with_what_is_of_this_checkout(checkout, hos
 
 
 def test_a_data_set_that_is_not_there_is_refused_at_once(checkout):
-    run = make(checkout, "run", "SID_DATASET=an 'other one")
+    run = make(checkout, "-o", ".venv/ready", "run", "SID_DATASET=an 'other one")
     assert run.returncode != 0
     assert "No data set" in run.stderr and "an 'other one" in run.stderr
     assert "Running" not in run.stderr and not (checkout / "results").exists()
@@ -100,57 +94,109 @@ def test_a_data_set_that_is_not_there_is_refused_at_once(checkout):
 def test_a_notebook_that_fails_stops_the_run_and_shows_the_cell(checkout):
     notebook = checkout / "notebooks" / "01_tiny.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), notebook)
-    run = make(checkout, "run", SID_DATASET="ann's data")
+    run = make(checkout, "-o", ".venv/ready", "run", SID_DATASET="ann's data")
     assert run.returncode != 0
     assert "ZeroDivisionError" in run.stderr and "Done" not in run.stderr
 
 
-TARGETS = "run test lab panel study full-size restore export bench lint reference"
-
-
-@pytest.mark.parametrize("target", TARGETS.split())
-def test_nothing_is_started_that_another_environment_could_have(checkout, target):
-    commands = make(checkout, "-n", target).stdout
-    assert not re.search(r"\bjupyter\b", commands)
-    started = re.findall(r"(\S+) -[mc] (?!venv|browser)", commands)
-    assert set(started) <= {".venv/bin/python", "python3"}
-    assert ".venv/bin/python" in started
-
-
-def set_up(checkout, python):
-    """Run `make .venv/ready` with a stand-in for python3; never with the .venv that is this environment."""
-    assert not (checkout / ".venv").is_symlink()
-    (checkout / "stand-in").write_text(python)
-    (checkout / "stand-in").chmod(0o755)
-    command = ["make", ".venv/ready", "PYTHON=./stand-in"]
-    return subprocess.run(command, cwd=checkout, capture_output=True, text=True)
-
-
-def test_a_python_that_is_too_old_or_lacks_venv_is_named_at_once(checkout):
-    (checkout / ".venv").unlink()
-    run = set_up(checkout, "#!/bin/sh\nexit 1\n")
-    assert run.returncode != 0
-    assert "Python 3.11 or newer with venv is needed, and ./stand-in is none" in run.stderr
-    assert not (checkout / ".venv").exists()
-
-
-VENV = """#!/bin/sh
-echo "$@" >> asked
+PYTHON = """#!/bin/sh
+echo "$PYTHONPATH: $@" >> asked
 case "$*" in *venv\\ --clear*) mkdir -p .venv/bin && rm -f .venv/bin/python && cp stand-in .venv/bin/python;; esac
 """
 
 
-def test_an_environment_whose_python_was_taken_away_is_set_up_again(checkout):
+@pytest.fixture
+def recorded(checkout):
+    """The checkout without an environment, and a stand-in for python3 that only notes what it is asked to do."""
     (checkout / ".venv").unlink()
-    assert set_up(checkout, VENV).returncode == 0
-    (checkout / ".venv" / "bin" / "python").unlink()
-    (checkout / ".venv" / "bin" / "python").symlink_to("taken-away")
-    for _ in range(2):  # the second finds nothing to do
-        run = set_up(checkout, VENV)
-        assert run.returncode == 0, run.stderr
-    asked = (checkout / "asked").read_text()
-    assert asked.count("-m venv --clear .venv") == 2
-    assert asked.count("-m pip install") == 2
+    (checkout / "stand-in").write_text(PYTHON)
+    (checkout / "stand-in").chmod(0o755)
+    return checkout
+
+
+def ask(checkout, *arguments, **environment):
+    """Run make with the stand-in; return what it was asked to do."""
+    run = make(checkout, "PYTHON=./stand-in", *arguments, **environment)
+    assert run.returncode == 0, run.stderr
+    asked = (checkout / "asked").read_text().splitlines()
+    (checkout / "asked").unlink()
+    return asked
+
+
+EXTRAS = {
+    "run": ("-m sidlib.report", None),
+    "test": ("-m pytest -n 2", "test"),
+    "test-quick": ("-m pytest -n 2", "test"),
+    "lab": ("-m jupyterlab notebooks", "lab"),
+    "panel": ("-m voila notebooks/panel.ipynb", "panel"),
+    "study": ("-m sidlib.beyond.study", None),
+    "full-size": ("-m sidlib.full_size.", None),
+    "restore": ("-m sidlib.full_size ", None),
+    "export": ("-c import os; from sidlib import export", "export"),
+    "bench": ("-m pytest tests/benchmarks", "test"),
+    "lint": ("-m ruff format --check", "test"),
+}
+
+
+@pytest.mark.parametrize("target", EXTRAS)
+def test_a_target_sets_up_what_it_needs_once_and_runs_this_environment_alone(recorded, hostile, target):
+    command, extra = EXTRAS[target]
+    asked = ask(recorded, target, **hostile)
+    installed = [line.split("install ")[1].split("-r ")[1] for line in asked if "pip install" in line]
+    assert installed == ["requirements.txt"] + [f"requirements.txt -e .[{extra}]"] * bool(extra)
+    assert [line for line in asked if line.startswith(f"{recorded}: {command}")]
+    assert not [line for line in ask(recorded, target) if "install" in line]
+
+
+def test_a_python_that_is_too_old_or_lacks_venv_is_named_at_once(recorded):
+    (recorded / "stand-in").write_text("#!/bin/sh\nexit 1\n")
+    run = make(recorded, ".venv/ready", "PYTHON=./stand-in")
+    assert run.returncode != 0
+    assert "Python 3.11 or newer with venv is needed, and ./stand-in is none" in run.stderr
+    assert not (recorded / ".venv").exists()
+
+
+def test_an_environment_whose_python_was_taken_away_is_set_up_again(recorded):
+    for _ in range(2):
+        asked = ask(recorded, "test-quick")
+        assert [line for line in asked if "-m venv --clear .venv" in line]
+        assert sum("-m pip install" in line for line in asked) == 2
+        (recorded / ".venv" / "bin" / "python").unlink()
+        (recorded / ".venv" / "bin" / "python").symlink_to("taken-away")
+
+
+FOLDERS = "results/night", "results/fast/night"
+MADE = [f"{folder}/{file}" for folder in FOLDERS for file in ("summary.csv", "cnn/best.keras")]
+MADE += ["results/benchmarks/panel.csv", "results/made/home/ann/night/png/a.png", "data/night/exposures.csv"]
+MADE += ["data/night/png/short/a.png", "data/night/signal/short/a.safetensors", "data/night/full/a.png"]
+OWN = [f"{folder}/{file}" for folder in FOLDERS for file in ("votes.jsonl", "votes.csv", "own/a.png")]
+OWN += ["data/night/short/a.dng", "data/night/plan.json", "data/README.md", "results/reference/best.keras"]
+
+
+def write(checkout, *files):
+    for file in files:
+        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / file).write_text("x")
+
+
+@pytest.mark.parametrize("results", ["results", "else where"])
+def test_clean_removes_what_is_computed_and_nothing_of_a_persons_own(checkout, results):
+    made, own = ([file.replace("results", results) for file in files] for files in (MADE, OWN))
+    write(checkout, *made, *own)
+    run = make(checkout, "clean", **{} if results == "results" else {"SID_RESULTS": results})
+    assert run.returncode == 0, run.stderr
+    assert [file for file in made if (checkout / file).exists()] == []
+    assert [file for file in own if not (checkout / file).exists()] == []
+
+
+def test_a_new_reference_is_made_of_nothing_that_was_kept(recorded):
+    kept = ["results/sample/votes.jsonl", "results/sample/own/a.png", "results/benchmarks/a.csv"]
+    old = ["data/sample/png/a.png", "data/sharp/short/a.dng", "results/sharp/full_size.csv", "results/sample/study.csv"]
+    write(recorded, *old, *kept)
+    run = make(recorded, "reference", "PYTHON=./stand-in")
+    assert "study.csv" in run.stderr  # the stand-in made none
+    assert [file for file in old if (recorded / file).exists()] == []
+    assert all((recorded / file).exists() for file in [*kept, "results/reference/benchmarks/a.csv"])
 
 
 def test_the_package_list_holds_every_folder_and_every_file_beside_its_modules():

@@ -1,25 +1,16 @@
 """The notebooks, top to bottom in fast mode, and what is committed of them."""
 
 import os
-import shutil
 import subprocess
 import sys
 
 import nbformat
-import numpy as np
 import pytest
-from nbclient import NotebookClient
 
 from sidlib import paths
-from tests.test_cameras import XTRANS, lay, write_raw
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("0*.ipynb"))
 names = [path.stem for path in NOTEBOOKS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def begin_anew():
-    shutil.rmtree(paths.results_folder("sample", fast=True), ignore_errors=True)
 
 
 @pytest.mark.notebooks
@@ -32,36 +23,6 @@ def test_the_notebook_runs_top_to_bottom(notebook, tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     shown = [output for cell in read_code(tmp_path / notebook.name) for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in shown), "it shows no figure"
-
-
-def write_pairs(folder, pattern):
-    """Write a data set of one pair a split: no burst, upright and lying, and with whatever pattern the sensor has."""
-    scene = np.clip(np.random.default_rng(0).random((520, 600, 3)), 0.2, 0.8)  # LibRaw wants as much of X-Trans
-    scene = scene if pattern == XTRANS else scene[:214, :320]
-    for digit, orientation in zip("012", (1, 6, 8), strict=True):
-        for part, light, exposure in (("short", 0.01, (1, 10)), ("long", 1, (10, 1))):
-            file = folder / part / f"{digit}0001_00_{exposure[0] / exposure[1]:g}s.dng"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            tags = [("Orientation", "H", 1, orientation), ("ExposureTime", "2I", 1, exposure)]
-            write_raw(file, lay(light * scene, pattern), pattern, tags=tags)
-    return folder
-
-
-@pytest.mark.notebooks
-@pytest.mark.parametrize("pattern", [XTRANS, "W"], ids=["X-Trans", "monochrome"])
-def test_the_course_goes_through_with_data_of_any_kind(pattern, tmp_path, monkeypatch):
-    folder = write_pairs(tmp_path / f"any {pattern}", pattern)
-    whole = nbformat.v4.new_notebook()
-    for notebook in NOTEBOOKS[:5]:
-        whole.cells.extend(nbformat.read(notebook, as_version=4).cells)
-    monkeypatch.setenv("SID_DATASET", str(folder))
-    monkeypatch.setenv("SID_FAST", "1")
-    monkeypatch.delenv("MPLBACKEND")
-    place = {"metadata": {"path": str(paths.ROOT / "notebooks")}}
-    try:
-        NotebookClient(whole, kernel_name="python3", resources=place).execute()
-    finally:
-        shutil.rmtree(paths.results_folder(folder, fast=True), ignore_errors=True)
 
 
 def read_code(notebook):

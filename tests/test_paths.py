@@ -1,6 +1,13 @@
+import errno
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
+import filelock
+import numpy as np
 import pytest
 
 from sidlib import paths
@@ -8,7 +15,7 @@ from sidlib import paths
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project in an empty folder, where a user stands."""
+    """A project in an empty folder, which is the current one."""
     (tmp_path / "data").mkdir()
     for name, folder in {"ROOT": "", "DATA": "data", "RESULTS": "results"}.items():
         monkeypatch.setattr(paths, name, tmp_path / folder)
@@ -22,154 +29,168 @@ def make_dataset(folder):
     return folder
 
 
-def test_a_data_set_that_is_not_there_is_named_with_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"build_sample.*Received: 'Sonny'"):
-        paths.find_dataset("Sonny")
-    (tmp_path / "short").mkdir()
-    with pytest.raises(FileNotFoundError, match="long/ is not there"):
-        paths.find_dataset(tmp_path)
-
-
-def test_a_name_means_the_data_set_in_data_wherever_one_stands(tmp_path, monkeypatch):
-    for folder in ("data/dark/short", "data/dark/long", "dark"):
-        (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    assert paths.find_dataset("dark") == tmp_path / "data" / "dark"
-    monkeypatch.chdir(tmp_path / "data" / "dark")
-    assert paths.find_dataset(".") == tmp_path / "data" / "dark"
-    assert paths.results_folder(".").name == "dark"
-
-
-@pytest.mark.parametrize("name", ["my set", "Über-Nacht #1 (100%) & 'co'", "$HOME;x", "a.b.c", "-rf", "[x]*?"])
-def test_a_data_set_has_one_name_and_one_results_folder_however_it_is_reached(project, monkeypatch, name):
+@pytest.mark.parametrize("name", ["my set", "Über-Nacht #1 (100%) & 'co'", "-rf", "[x]*?"])
+def test_a_data_set_has_one_folder_and_one_results_folder_however_it_is_reached(project, monkeypatch, name):
     folder = make_dataset(project / "data" / name)
     (project / "link").symlink_to(folder)
     (project / "disk").symlink_to(project / "data")
     monkeypatch.setenv("HOME", str(project / "data"))
     given = [name, f"{name}/", folder, f"{folder}/", f"data/{name}", f"./data/{name}/", f"data/../data/{name}"]
     for dataset in [*given, f"~/{name}", "link", project / "link", f"disk/{name}"]:
-        assert paths.find_dataset(dataset) == folder
-        assert paths.results_folder(dataset) == project / "results" / name
+        assert paths.dataset_folder(dataset) == folder
+    assert paths.results_folder(folder) == project / "results" / name
+    assert paths.results_folder(folder, fast=True) == project / "results" / "fast" / name
     (project / "notebooks").mkdir()
-    monkeypatch.chdir(project / "notebooks")  # where a notebook stands that `make run` starts
-    assert paths.find_dataset(f"data/{name}") == folder
+    monkeypatch.chdir(project / "notebooks")  # where a notebook runs that `make run` starts
+    assert paths.dataset_folder(f"data/{name}") == paths.dataset_folder(f"../data/{name}") == folder
+    monkeypatch.chdir(folder)
+    assert paths.dataset_folder(".") == folder
 
 
 def test_a_link_in_data_gives_its_name_to_the_data_set_that_it_leads_to(project):
     disk = make_dataset(project / "disk" / "sid_2018")
     (project / "data" / "Sony").symlink_to(disk)
-    for name in ("circle", "nowhere"):
-        (project / "data" / name).symlink_to("circle" if name == "circle" else "gone")
+    (project / "data" / "circle").symlink_to("circle")
+    (project / "data" / "nowhere").symlink_to("gone")
     for dataset in ("Sony", "data/Sony", disk, "disk/sid_2018/"):
-        assert paths.find_dataset(dataset) == project / "data" / "Sony"
-        assert paths.results_folder(dataset, fast=True) == project / "results" / "fast" / "Sony"
+        assert paths.dataset_folder(dataset) == project / "data" / "Sony"
     elsewhere = make_dataset(project / "disk" / "other")
     (project / "alias").symlink_to(elsewhere)
-    assert paths.find_dataset("alias") == paths.find_dataset(elsewhere) == elsewhere
-    with pytest.raises(FileNotFoundError, match="Received: 'circle'"):
-        paths.find_dataset("circle")
+    assert paths.dataset_folder("alias") == paths.dataset_folder(elsewhere) == elsewhere
 
 
-def test_the_results_folder_is_the_same_before_a_data_set_is_made_and_after(project):
-    before = paths.results_folder("mine"), paths.results_folder("data/mine/")
-    make_dataset(project / "data" / "mine")
-    assert {*before, paths.results_folder("mine")} == {project / "results" / "mine"}
-
-
-def test_a_path_means_what_lies_there_though_data_holds_the_same_name(project, monkeypatch):
-    make_dataset(project / "data" / "dark")
+def test_a_name_means_the_data_set_in_data_and_a_path_what_lies_there(project, monkeypatch):
+    assert paths.dataset_folder("dark") == project / "data" / "dark"  # it may be made later
     other = make_dataset(project / "elsewhere" / "dark")
     monkeypatch.chdir(other.parent)
-    assert paths.find_dataset("./dark") == other
-    assert paths.find_dataset("dark/") == project / "data" / "dark"
+    assert paths.dataset_folder("dark") == other
+    make_dataset(project / "data" / "dark")
+    assert paths.dataset_folder("./dark") == other
+    assert paths.dataset_folder("dark") == paths.dataset_folder("dark/") == project / "data" / "dark"
 
 
-def test_what_is_made_from_a_data_set_lies_in_it_unless_it_cannot_be_written(project, monkeypatch):
+def test_files_made_from_a_data_set_lie_in_it_unless_it_cannot_be_written(project, monkeypatch):
     folder = make_dataset(project / "lab" / "dark")
     (project / "data" / "link").symlink_to(folder)
-    assert paths.made_folder(folder) == folder
+    assert paths.derived_folder(folder) == folder
     monkeypatch.setattr(os, "access", lambda *_: False)
-    elsewhere = paths.made_folder(folder)
+    elsewhere = paths.derived_folder(folder)
     assert elsewhere.is_relative_to(project / "results" / "made")
-    assert paths.made_folder(project / "data" / "link") == elsewhere
-    assert paths.made_folder(make_dataset(project / "lab of others" / "dark")) != elsewhere
+    assert paths.derived_folder(project / "data" / "link") == elsewhere
+    assert paths.derived_folder(make_dataset(project / "lab of others" / "dark")) != elsewhere
 
 
 def test_results_that_are_not_a_data_sets_are_left_alone(project):
-    with pytest.raises(ValueError, match="Received: 'reference'"):
-        paths.results_folder("reference")
-    elsewhere = make_dataset(project.parent / "others" / "sample")  # not the embedded one
-    with pytest.raises(ValueError, match="another name"):
-        paths.results_folder(elsewhere)
+    for name in ("reference", "benchmarks", "fast", "made", "elsewhere/sample"):
+        with pytest.raises(ValueError, match="another name. Received: "):
+            paths.results_folder(project / "data" / name)
+    assert paths.results_folder(project / "data" / "sample") == project / "results" / "sample"
 
 
-def test_fast_results_never_mix_with_full_ones():
-    assert paths.results_folder("sample") == paths.RESULTS / "sample"
-    assert paths.results_folder("sample", fast=True) == paths.RESULTS / "fast" / "sample"
+def test_sid_results_moves_all_results_but_the_reference(tmp_path):
+    script = "from sidlib import paths; print(paths.RESULTS, paths.REFERENCE)"
+    environment = os.environ | {"SID_RESULTS": "mine", "PYTHONPATH": str(paths.ROOT)}
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.split() == [str(tmp_path / "mine"), str(paths.ROOT / "results" / "reference")]
+    assert paths.ROOT not in paths.RESULTS.parents  # of the tests themselves
+
+
+@dataclass
+class Setting:
+    epochs: int
+
+
+def test_a_fingerprint_tells_all_parts_from_others_and_depends_on_values_alone():
+    parts = ["a", "b", ("a", "b"), 1, 1.5, None, "", b"", b"a", {"a": 1}, {"a": 2}, Setting(1), Setting(2), 1 / 3]
+    known = {paths.fingerprint(part) for part in parts}
+    assert len(known) == len(parts) and all(len(one) == 16 and int(one, 16) >= 0 for one in known)
+    assert paths.fingerprint("a", "b") != paths.fingerprint("ab")
+    assert paths.fingerprint({"a": 1, "b": [2]}) == paths.fingerprint({"b": (np.int64(2),), "a": np.uint8(1)})
+    assert paths.fingerprint(np.float64(0.1), np.arange(2)) == paths.fingerprint(0.1, [0, 1])
+    assert paths.fingerprint("night", 20) == "0c563dd3ca09ca1c"  # in every process, on every machine
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     file = tmp_path / "scores.csv"
     file.write_text("old")
-    with pytest.raises(OSError, match="disk full"), paths.write_whole(file) as path:
+    with pytest.raises(OSError, match=r"disk full.*scores\.csv"), paths.write_atomically(file) as path:
         path.write_text("ne")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_write_that_ends_well_replaces_the_old_file(tmp_path):
-    file = tmp_path / "new" / "scores.csv"
-    for text in ("old", "new"):
-        with paths.write_whole(file) as path:
-            path.write_text(text)
-    assert file.read_text() == "new"
-    assert list(file.parent.iterdir()) == [file]
+def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path, monkeypatch):
+    calls = []
+
+    def fsync(descriptor, fsync=os.fsync):
+        calls.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *files, replace=os.replace: (calls.append("replace"), replace(*files)))
+    with paths.write_atomically(tmp_path / "best.keras") as path:
+        path.write_text("weights")
+    assert calls == [path.name, "replace", tmp_path.name]
 
 
-def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path, monkeypatch):
-    now, day = time.time(), paths.LEFT_OVER_S + 1
-    with paths.write_whole(tmp_path / "png" / "alive.png") as alive:  # by whichever process, on whichever host
-        alive.write_text("whole")
-        left = alive.with_name(".killed.1234567890123456789.png")
-        left.write_text("half")
-        paths.clear_leftovers(tmp_path)
-        assert left.exists()  # it may be another host's, that is still at it
-    monkeypatch.setattr(paths.time, "time", lambda: now + day)
-    paths.clear_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.png")] == ["alive.png"]
-
-
-def test_a_file_that_another_process_ends_well_meanwhile_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths.Path, "rglob", lambda *_: [tmp_path / ".renamed.1234567890123456789.png"])
-    paths.clear_leftovers(tmp_path)
-
-
-def test_a_process_leaves_its_own_file_alone_before_it_is_written_and_after(tmp_path):
-    with paths.write_whole(tmp_path / "x.png") as path:
-        paths.clear_leftovers(tmp_path)
-        path.write_text("whole")
-        paths.clear_leftovers(tmp_path)
-    assert (tmp_path / "x.png").read_text() == "whole"
-
-
-def test_writers_of_the_same_file_do_not_meet(tmp_path):
-    file = tmp_path / "x.csv"
-    with paths.write_whole(file) as first, paths.write_whole(file) as second:
+def test_writers_of_the_same_file_do_not_meet_and_the_last_one_wins(tmp_path):
+    file = tmp_path / "new" / "x.csv"
+    with paths.write_atomically(file) as first, paths.write_atomically(file) as second:
         assert first != second
         first.write_text("first")
         second.write_text("second")
     assert file.read_text() == "first"
-    assert list(tmp_path.iterdir()) == [file]
+    assert list(file.parent.iterdir()) == [file]
 
 
-def test_nobody_elses_hidden_file_is_a_leftover(tmp_path, monkeypatch):
-    names = [".gitignore", "._00001_00_0.1s.ARW", "._00001_00_10s.ARW", ".a.b.c", "x.1.png"]
-    names += [".old.2019.jpg", ".IMG.20191231.jpg", "..a.png", ".a.b.", "..."]
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path, monkeypatch):
+    with paths.write_atomically(tmp_path / "png" / "alive.png") as alive:  # by any process, on any host
+        alive.write_text("whole")
+        left = alive.with_name(alive.name.replace("alive", "killed"))
+        left.write_text("half")
+        paths.clear_leftovers(tmp_path)
+        assert left.exists()  # it may be of another host that still writes it
+    later = time.time() + paths.LEFTOVER_S + 1
+    monkeypatch.setattr(paths.time, "time", lambda: later)
+    paths.clear_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["alive.png"]
+    monkeypatch.setattr(paths.Path, "rglob", lambda *_: [left])  # another process has just completed it
+    paths.clear_leftovers(tmp_path)
+
+
+def test_no_hidden_file_of_a_user_is_a_leftover(tmp_path, monkeypatch):
+    names = [".x.1234567890123456789.png", ".x.partial-1234.png", "x.partial-0123456789abcdef.png", ".x.partial-notes"]
     for name in names:
         (tmp_path / name).touch()
-    os.mkfifo(tmp_path / ".x.1.png")
-    monkeypatch.setattr(paths, "LEFT_OVER_S", -1)  # all are old enough
+    monkeypatch.setattr(paths, "LEFTOVER_S", -1)  # all are old enough
     paths.clear_leftovers(tmp_path)
-    assert len(list(tmp_path.iterdir())) == len(names) + 1
+    assert {path.name for path in tmp_path.iterdir()} == {*names}
+
+
+def test_a_lock_is_waited_for_and_named(tmp_path, caplog):
+    file, order = tmp_path / "new" / ".lock", []
+
+    def work():
+        with paths.lock(file):
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with paths.lock(file):
+            second = pool.submit(work)
+            while not caplog.records:
+                time.sleep(0.01)
+            order.append("first")
+        second.result(timeout=10)
+    assert order == ["first", "second"]
+    assert f"{file} is held by another process" in caplog.text
+
+
+def test_a_disk_without_locks_is_named_with_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    refused = pytest.raises(OSError, match=r"No locks available: .*mounted with locks.*x\.lock")
+    with refused, paths.lock(tmp_path / "x.lock"):
+        pass

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from sidlib import catalog, paths, preprocess, report, training
+from sidlib import catalog, paths, preprocess, report
 from sidlib.beyond import study
+from sidlib.experiment import COURSE_EXPERIMENTS
 
 
 @pytest.fixture
@@ -22,20 +23,26 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "dataset", ["ann's data", "ann's data/", "data/ann's data", "./data/ann's data/", "{}/data/ann's data/"]
+    ("dataset", "folder"),
+    [
+        ("ann's data/", "data/ann's data"),
+        ("./data/ann's data", "data/ann's data"),
+        ("own data", "own data"),
+        ("{}/own data/", "own data"),
+        ("sample", "data/sample"),  # it is made on the way
+        ("{}/data/sample/", "data/sample"),
+    ],
 )
-def test_a_data_set_in_data_goes_by_its_name_however_it_is_given(project, dataset):
-    assert report.name_dataset(dataset.format(project)) == "ann's data"
+def test_a_data_set_is_found_however_it_is_given_and_the_sample_need_not_be_there(project, dataset, folder):
+    assert report.find_dataset(dataset.format(project)) == project / folder
 
 
-@pytest.mark.parametrize("dataset", ["own data", "own data/", "{}/own data"])
-def test_a_data_set_elsewhere_goes_by_its_absolute_path(project, dataset):
-    assert report.name_dataset(dataset.format(project)) == str(project / "own data")
-
-
-@pytest.mark.parametrize("dataset", ["sample", "sample/", "data/sample", "{}/data/sample/"])
-def test_the_sample_need_not_be_there(project, dataset):
-    assert report.name_dataset(dataset.format(project)) == "sample"
+@pytest.mark.parametrize(("dataset", "named"), [("own data", "{}/own data"), ("./data/sample", "sample")])
+def test_kernels_are_told_the_data_set_so_that_they_find_it_from_their_own_folder(project, monkeypatch, dataset, named):
+    monkeypatch.setenv("SID_DATASET", dataset)
+    monkeypatch.setattr(report, "write_report", lambda notebooks, folder: None)
+    report.main()
+    assert os.environ["SID_DATASET"] == named.format(project)
 
 
 @pytest.mark.parametrize(("dataset", "reason"), [("Sonny", "No data set"), ("reference", "another name")])
@@ -53,22 +60,23 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
     given = "← [03](03_models.ipynb) · [README](../README.md#data) · [panel](panel.ipynb)"
     readme = os.path.join("..", "..", "..", "..", "README.md")
     expected = f"← [03](03_models.html) · [README]({readme}#data) · [panel](panel.ipynb)"
-    assert report._point_links(given, folder) == expected
+    assert report.point_links(given, folder) == expected
 
 
 def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
     made = {}
-    experiment = replace(training.COURSE_EXPERIMENTS[0], epochs=2)
+    experiment = replace(COURSE_EXPERIMENTS[0], epochs=2)
     (tmp_path / experiment.name).mkdir()
     experiment.build_model().save(tmp_path / experiment.name / "best.keras")
     monkeypatch.setattr(study, "load_best", lambda folder: lambda x: x)
-    monkeypatch.setattr(catalog, "load_pairs", lambda dataset, needed: dataset)
-    monkeypatch.setattr(preprocess, "develop_pairs", lambda dataset: made.setdefault(dataset, tiny_pairs))
-    assert report.write_check("/far/night", tmp_path, fast=True) == tmp_path / "human_check.html"
+    monkeypatch.setattr(catalog, "load_pairs", lambda folder, needed: folder)
+    monkeypatch.setattr(preprocess, "develop_pairs", lambda folder: made.setdefault(folder, tiny_pairs))
+    night = tmp_path / "far" / "night"
+    assert report.write_check(night, tmp_path, fast=True) == tmp_path / "human_check.html"
     page = (tmp_path / "human_check.html").read_text("utf-8")
-    assert list(made) == ["/far/night"] and "<title>The human check: night</title>" in page
-    assert '"detail": "cnn-relu-mae-flips-epochs2"' in page and '"detail": "best"' in page
+    assert list(made) == [night] and "<title>The human check: night</title>" in page
+    assert f'"{experiment.title}", "best", "truth"]' in page
 
 
 def test_there_is_no_page_of_the_human_check_where_nothing_was_trained(tmp_path):
-    assert report.write_check("sample", tmp_path, fast=False) is None
+    assert report.write_check(tmp_path / "night", tmp_path, fast=False) is None

@@ -1,74 +1,116 @@
-"""Experiments beyond the course's: other inputs and networks, other losses and schedules, endless training pairs."""
+"""Experiments beyond the course's: its CNN on other inputs, and trainings on endless pairs."""
 
 import math
 from dataclasses import dataclass
 
 from sidlib.backend import keras
-from sidlib.beyond import stream
 from sidlib.beyond.models import build_model
-from sidlib.dataset import make_dataset
-from sidlib.losses import LOSSES
+from sidlib.beyond.stream import make_stream
+from sidlib.dataset import count_batches, make_dataset
+from sidlib.experiment import Training
+from sidlib.losses import LOSSES as COURSE_LOSSES
 from sidlib.models import draw_weights
-from sidlib.training import Experiment
 
 ops = keras.ops
 
 
 @keras.saving.register_keras_serializable("sidlib")
 def log_mse_loss(truth, output):
-    """Return 10 · log₁₀(MSE + 1) of each picture, (batch,) float32: the PSNR but for its sign and a constant.
+    """Return 10 · log₁₀(MSE + 1) of each picture, (batch,) float32: the negative PSNR but for a constant.
 
-    What counts is by which factor an error falls. So pictures with little noise count as much as those with much, where
-    the MAE of a batch is that of its noisiest pictures.
+    So a picture with little noise counts as much as one with much, which has nearly all of a batch's MAE.
     """
     return 10 / math.log(10) * ops.log(ops.mean(ops.square(truth - output), axis=(1, 2, 3)) + 1)
 
 
+LOSSES = COURSE_LOSSES | {"log_mse": log_mse_loss}
+
+
+def build_cosine_adam(learning_rate, updates):
+    """Return Adam whose learning rate falls to 0 along half a cosine; gradients are clipped to a norm of 1."""
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, updates), clipnorm=1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
-class OpenExperiment(Experiment):
-    """An Experiment with what the course left open.
+class InputExperiment(Training):
+    """The training of the course's CNN, with leaky ReLU and MAE, on another input.
 
     Attributes:
-        label: its name, which the seed is added to where it is not 0.
-        source: what of a short exposure the model sees, one of dataset.SOURCES.
-        unit, linear, residual: see models.build_model.
-        cosine: the learning rate falls to zero along half a cosine.
-        updates: in an epoch, each on pictures of their own, see stream.make_stream; 0 for the pairs themselves.
-        drawn, jitter: of these the share of drawn scenes, and whether brightness and colours are varied.
-        clip_norm: longer gradients of a weight are shortened to this length; 0 for never.
+        label: its name, with the seed added if that is not 0.
+        source, residual: see models.build_model. augment: flip the pairs at random.
     """
 
     label: str
-    source: str = "dark8"
-    unit: bool = False
-    linear: bool = False
+    source: str
     residual: bool = False
-    cosine: bool = False
-    clip_norm: float = 0.0
-    updates: int = 0
-    drawn: float = 0.6
-    jitter: bool = True
-
-    losses = LOSSES | {"log_mse": log_mse_loss}
+    augment: bool = True
 
     @property
     def name(self):
-        return f"{self.label}-seed{self.seed}" if self.seed else self.label
+        return _join_name(self)
+
+    @property
+    def loss_function(self):
+        return "mae"
 
     def build_model(self):
-        model = build_model(self.model, self.activation, self.source, self.unit, self.linear, self.residual)
+        return draw_weights(build_model("cnn", "leaky_relu", self.source, residual=self.residual), self.seed)
+
+    def count_updates(self, pairs):
+        return count_batches(pairs, self.batch_size)
+
+    def make_dataset(self, pairs, epochs):
+        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, self.source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamExperiment(Training):
+    """A training on endless pairs, see stream.make_stream, with build_cosine_adam; the defaults are the best model's.
+
+    Attributes:
+        label: its name, with the seed added if that is not 0.
+        model, source, unit, linear, residual: see models.build_model.
+        loss: one of LOSSES.
+        updates: per epoch, each on new pictures.
+        drawn: share of drawn scenes. jitter: vary brightness and colours.
+    """
+
+    label: str
+    model: str = "rcan"
+    source: str = "signed"
+    unit: bool = True
+    linear: bool = True
+    residual: bool = True
+    loss: str = "log_mse"
+    updates: int = 250
+    drawn: float = 0.6
+    jitter: bool = True
+    epochs: int = 80
+    batch_size: int = 4
+    learning_rate: float = 0.002
+    patience: int = 80
+
+    @property
+    def name(self):
+        return _join_name(self)
+
+    @property
+    def loss_function(self):
+        return LOSSES[self.loss]
+
+    def build_model(self):
+        model = build_model(self.model, "leaky_relu", self.source, self.unit, self.linear, self.residual)
         return draw_weights(model, self.seed)
 
     def build_optimizer(self, updates):
-        rate = self.learning_rate
-        if self.cosine:
-            rate = keras.optimizers.schedules.CosineDecay(rate, updates)
-        return keras.optimizers.Adam(rate, clipnorm=self.clip_norm or None)
+        return build_cosine_adam(self.learning_rate, updates)
 
     def count_updates(self, pairs):
-        return self.updates or super().count_updates(pairs)
+        return self.updates
 
     def make_dataset(self, pairs, epochs):
-        if self.updates:
-            return stream.make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))
-        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, self.source)
+        return make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))
+
+
+def _join_name(experiment):
+    return f"{experiment.label}-seed{experiment.seed}" if experiment.seed else experiment.label

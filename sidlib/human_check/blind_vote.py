@@ -1,29 +1,22 @@
-"""The mode of blind votes: which output is best, when nobody says whose it is."""
+"""The mode of blind votes: which output is best, while the models' names are hidden."""
 
 from html import escape
 
 import ipywidgets as widgets
 import numpy as np
 
-from sidlib.human_check.viewer import Mode, row
+from sidlib.human_check.viewer import Mode, button, row
 from sidlib.human_check.votes import append_vote, load_votes, rank_votes, shuffle_names
 
 
 class BlindVote(Mode):
-    """A vote on the test picture that the comparison shows: names and scores are hidden until it is cast.
-
-    Attributes:
-        labels: {"A": name, …} of the models that are shown.
-        revealed: whether the vote has been cast.
-        ballot, next, ranking: buttons to vote, the one to go on, and how all votes stand.
-    """
+    """A vote on the test picture that the comparison shows: names and scores are hidden until it is cast."""
 
     def __init__(self, viewer, comparison, file, seed):
         self.viewer, self.comparison, self.file, self.seed = viewer, comparison, file, seed
-        self.labels, self.revealed, self.count = {}, False, 0
+        self.labels, self.revealed, self.count = {}, False, 0  # {"A": name, …}; the vote is cast; votes so far
         self.ballot, self.ranking = row(), widgets.HTML()
-        self.next = widgets.Button(description="Next picture", button_style="primary")
-        self.next.on_click(self.choose_next)
+        self.next = button("Next picture", self.choose_next, button_style="primary")
         self.controls, self.choices = [self.ballot, self.ranking], comparison.choices
 
     @property
@@ -34,8 +27,8 @@ class BlindVote(Mode):
     def hides(self):
         return not self.revealed
 
-    def title_models(self, titles):
-        return {label if self.hides else f"{label}: {titles[name]}": name for label, name in self.labels.items()}
+    def title_models(self, chosen):
+        return {label if self.hides else f"{label}: {name}": name for label, name in self.labels.items()}
 
     def begin(self, chosen):
         """Shuffle the chosen models and offer a button for each, to be pressed once they are shown."""
@@ -45,21 +38,21 @@ class BlindVote(Mode):
         except OSError as error:
             problem = f"The votes cannot be read: {error}"
         self.labels = shuffle_names(chosen, self.seed, self.count)
-        self.ballot.children = [*map(self._offer, [*self.labels, ""]), self.next]
-        self.next.disabled, self.ranking.value = True, escape(problem)
+        texts = {label: f"{label} is best" for label in self.labels} | {"": "They cannot be told apart"}
+        offers = [button(text, lambda _, label=label: self.vote(label)) for label, text in texts.items()]
+        self.ballot.children, self.ranking.value = [*offers, self.next], escape(problem)
+        self._enable()
 
     def ready(self):
-        for button in self.ballot.children:
-            button.disabled = button is self.next or bool(self.ranking.value)  # which says why none can be taken
+        if not self.ranking.value:  # which says why no vote can be taken
+            self._enable(*self.ballot.children[:-1])
 
-    def _offer(self, label):
-        text = f"{label} is best" if label else "They cannot be told apart"
-        button = widgets.Button(description=text, disabled=True, layout=widgets.Layout(width="auto"))
-        button.on_click(lambda _: self.vote(label))
-        return button
+    def _enable(self, *buttons):
+        for each in self.ballot.children:
+            each.disabled = each not in buttons
 
     def vote(self, label):
-        """Keep a vote for a label, "" for none, and reveal the names; without a second vote on the same."""
+        """Keep a vote for a label, "" for none, and reveal the names; a second vote on the same is ignored."""
         if self.revealed:
             return
         try:
@@ -68,33 +61,30 @@ class BlindVote(Mode):
         except OSError as error:
             self.ranking.value = escape(f"The vote could not be kept: {error}")
             return
-        self.revealed, self.count = True, len(votes)
-        for button in self.ballot.children:
-            button.disabled = button is not self.next
-        self.ranking.value = describe_votes(votes)
+        self.revealed, self.count, self.ranking.value = True, len(votes), describe_votes(votes)
+        self._enable(self.next)
         self.viewer.render()
         chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
-        self.viewer.stage.status = f"{chosen}. The vote is kept."
+        self.viewer.status = f"{chosen}. The vote is kept."
         self.next.focus()
 
     def _describe(self, label):
         vote = {name: getattr(self.comparison.pair, name) for name in ("dataset", "scene", "frame", "short_s")}
-        vote |= {name: getattr(self.viewer.stage, name) for name in ("zoom", "across", "down", "stops")}
+        vote |= {name: getattr(self.viewer, name) for name in ("zoom", "across", "down", "stops")}
         return vote | {"shown": list(self.labels.values()), "best": self.labels.get(label, ""), "seed": self.seed}
 
-    def choose_next(self, _=None):
+    def choose_next(self, button=None):
         """Go on to the next picture, in an order drawn from the seed."""
-        stage = self.viewer.stage
         order = np.random.default_rng(self.seed).permutation(len(self.choices))
         following = int(order[self.count % len(order)])
-        if following == stage.choice:
+        if following == self.viewer.choice:
             self.viewer.begin()
-        stage.choice = following
+        self.viewer.choice = following
         self.ballot.children[0].focus()
 
 
 def describe_votes(votes):
-    """Return how votes stand, as HTML."""
+    """Return the shares of all models, as HTML."""
     none = int((votes.best == "").sum())
     return (
         f"<p>{len(votes)} vote{'s' * (len(votes) > 1)}, {none} of them for none. Share: of the votes in which a model "

@@ -1,67 +1,51 @@
-"""The mode of one's own capture: what models make of any RAW file, it restored at full size, and pictures saved."""
+"""The mode of your own capture: models on any RAW file, the file restored at full size, and pictures saved."""
 
 import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache, partial
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 
+from sidlib.full_size import restore, save
 from sidlib.human_check import captures
-from sidlib.human_check.large import Large
-from sidlib.human_check.uploads import Upload, Uploads
-from sidlib.human_check.viewer import Mode, fit, row
+from sidlib.human_check.viewer import Mode, button, find_part, fit, row
+from sidlib.rawfile import RawError
+
+SCREEN_PX = 1600  # longest side of a picture that the browser gets
 
 
 class OwnCapture(Mode):
-    """A RAW file that is opened by its path or uploaded; its exposure ratio is estimated and can be set by hand.
-
-    Attributes:
-        capture: the Capture that was opened, None before; file: its path, or what was uploaded, a list of bytes.
-        large: the Large of the capture once it is restored, None before.
-        box: the controls: path, open, upload, ratio, saved (which picture to save), save8, save16, restore, save_full;
-            and said, the status again, which a large picture moves out of sight.
-    """
+    """A RAW file that is opened by its path or uploaded; its exposure ratio is estimated and can be set by hand."""
 
     invitation = (
         "Open a RAW file of any camera: it is developed like the data set and shown to the models, and, if it has a "
         "Bayer pattern, can be restored at full size."
     )
 
-    def __init__(self, viewer, pairs, folder):
-        self.viewer, self.pairs, self.folder = viewer, pairs, folder
-        self.capture = self.file = self.large = None
-        self.uploads = Uploads()
-        named_whole = {"description_width": "initial"}
+    def __init__(self, viewer, folder):
+        self.viewer, self.folder = viewer, folder
+        self.capture = None  # a Capture, once a file is open
+        self.file = None  # its path, or its bytes if it was uploaded
+        self.full_view = None  # its FullView, once it is restored
         self.path = widgets.Text(description="Path", placeholder="of a RAW file", layout=fit("30em"))
-        self.upload = Upload(max_bytes=captures.MAX_FILE_BYTES)
-        self.open = widgets.Button(description="Open", layout=fit())
-        self.ratio = widgets.BoundedFloatText(
-            value=1, min=1, max=10_000, step=1, description="Exposure ratio", style=named_whole
-        )
-        self.saved = widgets.Dropdown(description="Save", layout=fit("26em"))
-        self.save8, self.save16 = (widgets.Button(description=f"as {bits}-bit PNG", layout=fit()) for bits in (8, 16))
-        self.restore, self.save_full = (
-            widgets.Button(description=f"{act} at full size", layout=fit()) for act in ("Restore", "Save")
-        )
-        self.said = widgets.Label()
-        widgets.dlink((viewer.stage, "status"), (self.said, "value"))
-        rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
-        self.box = widgets.VBox([row(*controls) for controls in (*rows, [self.restore, self.save_full, self.said])])
-        self.controls = [self.box]
-        self._listen()
-
-    def _listen(self):
-        self.upload.on_msg(self.receive)
-        self.open.on_click(lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
-        self.restore.on_click(self.restore_file)
-        self.save_full.on_click(self.save_restored)
+        self.open = button("Open", lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
+        self.upload = widgets.FileUpload(description="or upload a RAW file", layout=fit())
+        self.upload.observe(self.receive, "value")
+        named_whole = {"description_width": "initial"}
+        self.ratio = widgets.BoundedFloatText(1, min=1, max=10_000, description="Exposure ratio", style=named_whole)
         self.ratio.observe(self.change_ratio, "value")
-        self.save8.on_click(lambda _: self.save(8))
-        self.save16.on_click(lambda _: self.save(16))
+        self.saved = widgets.Dropdown(description="Save", layout=fit("26em"))
+        self.save8, self.save16 = (button(f"as {bits}-bit PNG", partial(self.save, bits)) for bits in (8, 16))
+        self.restore = button("Restore at full size", self.restore_file)
+        self.save_full = button("Save at full size", self.save_restored)
+        self.said = widgets.Label()  # the status again, which a large picture moves out of sight
+        widgets.dlink((viewer, "status"), (self.said, "value"))
+        rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
+        self.controls = [row(*each) for each in (*rows, [self.restore, self.save_full, self.said])]
 
     def begin(self, chosen):
         """Offer the pictures that are shown for saving."""
@@ -69,101 +53,45 @@ class OwnCapture(Mode):
         self.saved.value = self.saved.options[-1] if self.saved.options else None
         for control in (self.ratio, self.saved, self.save8, self.save16):
             control.disabled = self.capture is None
-        self.restore.disabled = self.capture is None or self.large is not None
-        self.save_full.disabled = self.large is None
-        self.said.layout.display = "none" if self.large is None else None
+        self.restore.disabled = self.capture is None or self.full_view is not None
+        self.save_full.disabled = self.full_view is None
+        self.said.layout.display = "none" if self.full_view is None else None
 
     @property
     def stops(self):
-        """How much brighter than the capture it is shown at full size: by its exposure ratio and the viewer's stops."""
-        return float(np.log2(self.capture.ratio)) + self.viewer.stage.stops
+        """The brightness at full size, relative to the capture: of the exposure ratio and of the viewer."""
+        return float(np.log2(self.capture.ratio)) + self.viewer.stops
 
-    def show_large(self, view):
-        return [self.large.show(self.stops, view) | {"stops": self.viewer.stage.stops}] if self.large else []
-
-    def receive(self, upload, piece, buffers):
-        """Take a piece of a file that is uploaded, and open the file once it is whole."""
-        stage = self.viewer.stage
-        name = Path(piece["name"]).name or "upload"
-        try:
-            captures.check_size(name, piece["size"])
-            stage.status, content = self.uploads.take(name, piece, buffers)
-            if content is not None:
-                self.open_file(content, name)
-        except (captures.RawError, OSError) as error:
-            stage.status = str(error)
+    def show_full(self, view):
+        return [self.full_view.show(self.stops, view) | {"stops": self.viewer.stops}] if self.full_view else []
 
     @contextmanager
-    def _telling(self, name, doing):
-        """Say what is done with a file and, if it cannot be, why."""
-        stage = self.viewer.stage
-        stage.busy, stage.status = True, f"{doing} {name} …"
+    def _telling(self, doing):
+        """Show what is done and, if it fails, why."""
+        self.viewer.busy, self.viewer.status = True, f"{doing} …"
         try:
             yield
         except Exception as error:  # of the disk, of the name, of the file, or of a GPU without memory
-            stage.status = f"{name}: {error}"
-            if not isinstance(error, (captures.RawError, OSError, MemoryError, RuntimeError, ValueError)):
+            self.viewer.status = f"{doing} failed: {error}"
+            if not isinstance(error, (OSError, MemoryError, RuntimeError, ValueError)):
                 raise
         finally:
-            stage.busy = False
+            self.viewer.busy = False
+
+    def receive(self, change):
+        """Open the files that were uploaded."""
+        for upload in change.new:
+            self.open_file(upload.content, Path(upload.name).name or "upload")
+        self.upload.value = ()  # its bytes are not kept twice, and the same file can be uploaded again
 
     def open_file(self, file, name):
-        """Open a RAW file, or say why not; what was shown before stays.
-
-        Args:
-            file: its path, or its bytes in pieces, a list.
-        """
-        with self._telling(name, "Developing"), _placed(file) as path:
-            self.capture = replace(captures.open_capture(path, self.brightness), name=Path(name).name)
-            self.file, self.large = file, None
+        """Open a RAW file, given its path or its bytes; if that fails, what was shown before stays."""
+        with self._telling(f"Developing {name}"), _placed(file) as path:
+            self.capture = replace(captures.open_capture(path), name=Path(name).name)
+            self.file, self.full_view = file, None
             self.ratio.value = round(self.capture.ratio, 1)
             self.viewer.begin()
-            self.viewer.stage.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}"
-
-    def restore_file(self, button=None):
-        """Restore the capture at full size, once, and show it; or say why not."""
-        from sidlib.beyond.full_size import restore  # which imports captures
-
-        if self.large is not None:  # a double click
-            return
-        name = self.capture.name
-        self.restore.disabled = True
-        try:
-            with self._telling(name, "Restoring"), _placed(self.file) as path:
-                self.large = Large(restore.restore_capture(path, on_tile=self._tell_progress))
-                self.viewer.begin()
-                source = self.large.restoration.noise.source
-                self.viewer.stage.status = f"{name}: restored at full size, noise by {source}"
-        finally:
-            self.restore.disabled = self.large is not None
-
-    def _tell_progress(self, done, of):
-        self.viewer.stage.status = f"Restoring {self.capture.name} … {100 * done // of} %"
-
-    def save_restored(self, button=None):
-        """Save the restored picture as it is shown: PNG of 16 bits and JPEG, with EXIF; and say where."""
-        from sidlib.beyond.full_size.save import name_pictures, save_pictures
-
-        stage, restoration = self.viewer.stage, self.large.restoration
-        shot = replace(restoration.shot, path=self._name_file(self.capture.name))
-        stage.busy, stage.status = True, "Saving …"
-        try:
-            save_pictures(restoration.render_strips(self.stops), restoration.shape, shot)
-            png, jpeg = name_pictures(shot.path)
-            stage.status = f"Saved {png} and {jpeg.name}"
-        except (OSError, ValueError) as error:
-            stage.status = f"Not saved: {error}"
-        finally:
-            stage.busy = False
-
-    def _name_file(self, title):
-        return self.folder / re.sub(r"[^\w ,.+-]", "_", title)  # a model may be called "cnn/relu"
-
-    @cached_property
-    def brightness(self):
-        """How bright long exposures of the train split are."""
-        train = self.pairs[self.pairs.split == "train"]
-        return captures.measure_brightness(self.pairs if train.empty else train)
+            self.viewer.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}"
 
     def change_ratio(self, change=None):
         """Show the capture with an exposure ratio set by hand."""
@@ -171,28 +99,76 @@ class OwnCapture(Mode):
             self.capture = replace(self.capture, ratio=self.ratio.value)
             self.viewer.render()
 
-    def save(self, bits):
-        """Save the chosen picture as a PNG, and say where."""
-        capture, name = self.capture, self.saved.value
-        file = self._name_file(f"{capture.name}-{name}-x{capture.ratio:.0f}-{bits}bit.png")
-        try:
-            captures.save_picture(self.viewer.picture_of(capture, name), file, bits)
-            self.viewer.stage.status = f"Saved {file}"
-        except (OSError, ValueError) as error:
-            self.viewer.stage.status = f"Not saved: {error}"
+    def restore_file(self, button=None):
+        """Restore the capture at full size and show it."""
+        name = self.capture.name
+
+        def tell_progress(done, tiles):
+            self.viewer.status = f"Restoring {name} … {100 * done // tiles} %"
+
+        if self.full_view is None:  # no double click
+            with self._telling(f"Restoring {name}"), _placed(self.file) as path:
+                self.full_view = FullView(restore.restore_capture(path, on_tile=tell_progress))
+                self.viewer.begin()
+                noise = self.full_view.restoration.noise
+                self.viewer.status = f"{name}: restored at full size, noise by {noise.source}"
+
+    def save(self, bits, button=None):
+        """Save the chosen picture as a PNG."""
+        name, ratio = self.saved.value, self.capture.ratio
+        with self._telling(f"Saving {name}"):
+            file = self._name_file(f"{self.capture.name}-{name}-x{ratio:.0f}-{bits}bit.png")
+            captures.save_picture(self.viewer.picture_of(self.capture, name), file, bits)
+            self.viewer.status = f"Saved {file}"
+
+    def save_restored(self, button=None):
+        """Save the restored picture with the brightness that is shown: PNG of 16 bits and JPEG, with EXIF."""
+        restoration, file = self.full_view.restoration, self._name_file(self.capture.name)
+        with self._telling(f"Saving {self.capture.name}"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            info = replace(restoration.info, path=file)
+            save.save_pictures(restoration.render_strips(self.stops), restoration.shape, info)
+            png, jpeg = save.name_pictures(file)
+            self.viewer.status = f"Saved {png} and {jpeg.name}"
+
+    def _name_file(self, title):
+        return self.folder / re.sub(r"[^\w ,.+-]", "_", title)  # a model may be called "cnn/relu"
 
 
 @contextmanager
 def _placed(file):
-    """Yield the path of a file, for bytes in pieces that of a temporary one; a RawError does not repeat it."""
+    """Yield the path of a file, for bytes that of a temporary one; a RawError does not repeat it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "upload")  # any name that a browser may send need not be a file's name here
+        path = Path(folder, "upload")  # a name from a browser need not be possible here
         try:
             if isinstance(file, Path):
                 path = file.expanduser()
             else:
-                with open(path, "wb") as target:
-                    target.writelines(file)
+                path.write_bytes(file)
             yield path
-        except captures.RawError as error:
-            raise captures.RawError(str(error).removeprefix(f"{path}: ")) from error
+        except RawError as error:
+            raise RawError(str(error).removeprefix(f"{path}: ")) from error
+
+
+class FullView:
+    """A restore.Restoration in the viewer: the whole, reduced to fit a screen, or any part, down to single pixels."""
+
+    def __init__(self, restoration):
+        self.restoration, self.levels = restoration, [restoration]  # levels: halves of it until one fits
+        while max(self.levels[-1].shape) > SCREEN_PX:
+            self.levels.append(self.levels[-1].halve())
+        self.show = lru_cache(4)(self._show)
+
+    def _show(self, stops, view):
+        """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures."""
+        height, width = self.restoration.shape[:2]
+        fits = [max(level.shape) <= SCREEN_PX * view.zoom for level in self.levels]
+        number = fits.index(True)
+        rows, columns = find_part(self.levels[number].shape, view)
+        picture = self.levels[number].render(stops, (rows, columns))
+        across, down = 2**number / width, 2**number / height  # of a pixel, as fractions of the whole
+        part = [across * columns.start, down * rows.start, across * picture.shape[1], down * picture.shape[0]]
+        title, caption = "restored at full size", f"{width} × {height} pixels, {stops:+.1f} stops"
+        known = {"name": "", "title": title, "caption": caption, "size": [width, height], "part": part}
+        pixels = ((picture + 128.0) // 257).astype("uint8").tobytes()
+        return known | {"height": picture.shape[0], "width": picture.shape[1], "pixels": pixels}

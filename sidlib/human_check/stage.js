@@ -227,10 +227,10 @@ class Stage {
     const focused = this.boxes.querySelector(":focus")?.value;
     this.boxes.replaceChildren();
     this.chooser.textContent = `${shown.length} of ${this.model.get("offered").length} shown`;
-    for (const { name, title, detail } of this.model.get("offered")) {
-      const label = add(this.boxes, "label", { title: detail });
+    for (const name of this.model.get("offered")) {
+      const label = add(this.boxes, "label");
       const box = add(label, "input", { type: "checkbox", value: name, checked: shown.includes(name) });
-      label.append(title);
+      label.append(name);
       if (name === focused) box.focus();
       box.onchange = () => {
         this.ask("shown", [...this.boxes.querySelectorAll(":checked")].map(({ value }) => value));
@@ -239,8 +239,8 @@ class Stage {
     }
   }
 
-  addFigure(sources, { title, caption, detail = "" }) {
-    const element = add(this.grid, "figure", { title: detail });
+  addFigure(sources, { title, caption }) {
+    const element = add(this.grid, "figure");
     const canvas = add(element, "canvas", { role: "img" });
     if (sources.some((of) => of.size[0] > of.width)) element.className = "sid-large";
     element.style.setProperty("--shape", sources[0].size[0] / sources[0].size[1]);

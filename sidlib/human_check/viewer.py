@@ -1,14 +1,208 @@
-"""The viewer that all modes share: which pictures the browser gets, what they are called and how they are scored."""
+"""The viewer that all modes share: pictures that are compared in the browser, by stage.js, their names and scores."""
 
-import re
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
+import anywidget
 import ipywidgets as widgets
+import matplotlib
+import numpy as np
+from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
-from sidlib.human_check.captures import INPUTS, make_picture
-from sidlib.human_check.stage import Stage, take_samples
-from sidlib.human_check.view import View, describe_broken, describe_scores, find_part
-from sidlib.training import TITLES
+from sidlib.human_check.captures import INPUTS, describe_broken, describe_scores, make_picture
+from sidlib.losses import WINDOW_PX
+
+COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
+
+
+class View(NamedTuple):
+    """The visible part of all pictures: at zoom 1 all of them, at 2 half their width and height."""
+
+    zoom: float = 1
+    across: float = 0.5  # 0 left to 1 right
+    down: float = 0.5  # 0 upper to 1 lower
+
+
+class Mode:
+    """A mode of the panel, as the viewer asks it; this one shows nothing."""
+
+    controls = ()  # widgets below the pictures
+    choices = []  # names of the captures to choose from
+    capture = None  # to show; if it is None, the invitation is shown
+    invitation = ""
+    hides = False  # names and scores
+
+    def begin(self, chosen):
+        """Prepare for another capture or other models; `chosen` are the names of the models to show."""
+
+    def ready(self):
+        """Take answers: the pictures are shown."""
+
+    def show_full(self, view):
+        """Return the part of a picture at full size that a View shows, as in Viewer.pictures: a list, empty if none."""
+        return []
+
+    def title_models(self, chosen):
+        """Return {title to show: name} of the chosen models."""
+        return {name: name for name in chosen}
+
+
+class Pixels(widgets.Widget):
+    """The samples of one picture, a widget of their own: a list of a widget is sent as a whole."""
+
+    data = Bytes().tag(sync=True)
+
+
+class Viewer(anywidget.AnyWidget):
+    """Shows the capture of a Mode as each of {name: model} makes it, once per capture; the browser keeps the pictures.
+
+    Attributes:
+        active: the Mode that is shown; modes, mode: names of all, and of this one.
+        choices, choice: the captures to choose from, and the number of the chosen one.
+        offered, shown: names of all pictures, and of the chosen ones.
+        pictures: list of dicts: name (as in offered, "" while it is hidden), title, caption, width, height and pixels
+            (of take_samples) or, in a saved page, url. Error maps are against the one called "truth". A large one is
+            sent reduced, with the size [width, height] of the whole, and the part that it covers: left, top, width and
+            height as fractions. One that the kernel brightens has its stops.
+        details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
+        zoom, across, down, stops: the View, and the brightness of the display, light × 2 ** stops. The browser sets
+            them once the hand rests.
+        visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
+        scored: there is a truth and no vote, so that errors may be seen.
+        status: a line above the pictures, read aloud when it changes; with a sign while `busy`.
+    """
+
+    _esm = Path(__file__).with_name("stage.js")
+    _css = Path(__file__).with_name("stage.css")
+    colours = Unicode(COLOURS).tag(sync=True)
+    pictures = List().tag(sync=True, **widgets.widget_serialization)
+    details, offered, shown, modes, choices = (List().tag(sync=True) for _ in range(5))
+    visible = Dict().tag(sync=True)
+    scored, busy = (Bool(False).tag(sync=True) for _ in range(2))
+    mode, status = (Unicode().tag(sync=True) for _ in range(2))
+    choice = Int(0).tag(sync=True)
+    zoom = Float(1).tag(sync=True)
+    across, down = (Float(0.5).tag(sync=True) for _ in range(2))
+    stops = Float(0).tag(sync=True)
+
+    def __init__(self, models):
+        first, *_, last = [*models, *models]
+        shown = dict.fromkeys(["input", first, last, "truth"])
+        super().__init__(offered=[*INPUTS, *models, "truth"], shown=list(shown))
+        self.models, self.active, self.sent = dict(models), Mode(), {}  # sent: {bytes: Pixels} that the browser has
+        self.picture_of, self.describe = lru_cache(256)(self._make_picture), lru_cache(4096)(self._describe)
+        self.observe(self.begin, ["choice", "shown"])
+        self.observe(self.show_visible, ["zoom", "across", "down"])
+        self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
+
+    def show_mode(self, mode):
+        """Show the pictures of another mode."""
+        self.active, self.choices = mode, mode.choices
+        self.begin()
+
+    def begin(self, change=None):
+        """Begin with another capture, with other models, or in another mode."""
+        if self.active.hides:  # no name stays while the models run
+            self.pictures = []
+        self.active.begin(self.chosen)
+        self.render()
+        self.active.ready()
+
+    @property
+    def chosen(self):
+        """The names of the chosen models."""
+        return [name for name in self.models if name in self.shown]
+
+    def name_pictures(self):
+        """Return {title: name} of the pictures to show; empty without a capture."""
+        capture = self.active.capture
+        if capture is None:
+            return {}
+        inputs = {name: name for name in INPUTS if name in self.shown}
+        truth = {} if capture.truth is None else {"truth": "truth"}  # even if it is not shown: error maps need it
+        return inputs | self.active.title_models(self.chosen) | truth
+
+    def _make_picture(self, capture, name):
+        if name == "truth":
+            return capture.truth
+        self.busy, self.status = True, "The models run …"  # a blind vote must not say which one
+        return make_picture(self.models, capture, name)
+
+    def _describe(self, capture, name, view):
+        part = find_part(capture.truth.shape, view)
+        return describe_scores(self.picture_of(capture, name)[part], capture.truth[part])
+
+    def render(self):
+        """Show the chosen pictures; an error is shown and raised."""
+        capture = self.active.capture
+        try:
+            pictures = [self.hand_over(capture, title, name) for title, name in self.name_pictures().items()]
+            pictures += self.active.show_full(View())
+            with self.hold_sync():
+                self._show(pictures)
+                self.scored = bool(pictures) and capture.truth is not None and not self.active.hides
+                self.status = capture.name if capture else self.active.invitation
+                if capture and capture.truth is None:
+                    self.status += f", amplified ×{capture.ratio:.0f}"
+                self.show_visible()
+        except Exception as error:  # any that a model may raise
+            self.pictures, self.status = [], f"This cannot be shown: {error}"
+            raise
+        finally:
+            self.busy = False
+
+    def hand_over(self, capture, title, name):
+        """Return a picture in the form of `pictures`, with its scores unless they are secret."""
+        picture, hides = self.picture_of(capture, name), self.active.hides
+        if name == "truth":
+            caption = "long exposure"
+        else:
+            is_scored = capture.truth is not None and not hides
+            caption = self.describe(capture, name, View()) if is_scored else describe_broken(picture)
+        known = {"name": "" if hides and name in self.models else name, "title": title, "caption": caption}
+        return known | {"height": picture.shape[0], "width": picture.shape[1], "pixels": take_samples(picture)}
+
+    def _show(self, pictures):
+        """Show pictures; pixels that the browser has are not sent again."""
+        sent = {}
+        for picture in pictures:
+            data = picture["pixels"]
+            sent[data] = sent.get(data) or self.sent.get(data) or Pixels(data=data)
+        self.pictures = [picture | {"pixels": sent[picture["pixels"]]} for picture in pictures]
+        for data in self.sent.keys() - sent.keys():
+            self.sent[data].close()
+        self.sent = sent
+
+    def show_visible(self, change=None):
+        """Show the visible part of a picture at full size, and the scores of the visible parts, unless secret."""
+        view, scores = View(self.zoom, self.across, self.down), {}
+        if view.zoom > 1 and self.scored:
+            titles = {title: name for title, name in self.name_pictures().items() if name != "truth"}
+            scores = {title: self.describe(self.active.capture, name, view) for title, name in titles.items()}
+        self.visible = view._asdict() | {"scores": scores}
+        self.details = self.active.show_full(view) if view.zoom > 1 else []
+
+
+def find_part(shape, view):
+    """Return the slices (rows, columns) of a picture's shape that a View shows; at least the window of SSIM."""
+    zoom = max(1, min(view.zoom, min(shape[:2]) / WINDOW_PX))
+    parts = []
+    for size, place in ((shape[0], view.down), (shape[1], view.across)):
+        length = round(size / zoom)
+        start = round(place * (size - length))
+        parts.append(slice(start, start + length))
+    return tuple(parts)
+
+
+def take_samples(picture):
+    """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16 (65535 is 255).
+
+    NaN is black.
+    """
+    levels = np.clip(np.nan_to_num(picture), 0, 255)
+    whole = (levels == np.rint(levels)).all()
+    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()
 
 
 def fit(width="auto"):
@@ -21,159 +215,8 @@ def row(*controls):
     return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
-def shorten_names(names):
-    """Return {name: title}: an Experiment's name as people say it, "CNN · leaky ReLU · MAE"; any other as it is."""
-    titles = {name: _shorten(name) for name in names}
-    return {name: title if list(titles.values()).count(title) == 1 else name for name, title in titles.items()}
-
-
-def _shorten(name):
-    model, *rest = name.split("-")
-    if len(rest) < 3 or not {model, rest[0]} <= set(TITLES):
-        return name
-    activation, loss, flips, *others = rest
-    parts = [TITLES[model], TITLES[activation], loss.upper(), *(["no flips"] if flips == "noflips" else []), *others]
-    return " · ".join(re.sub(r"^epochs(\d+)$", r"\1 epochs", part) for part in parts)
-
-
-class Mode:
-    """What the viewer asks of a mode, and the answers of one that has nothing special.
-
-    Attributes:
-        controls: the widgets that are there in this mode, below the pictures.
-        choices: what captures there are to choose from.
-        capture: the Capture to show, or None; then `invitation` is shown.
-        hides: whether names and scores are hidden now.
-    """
-
-    controls, choices, capture, invitation, hides = (), [], None, "", False
-
-    def begin(self, chosen):
-        """Make ready for another capture, or for other models: the names of the chosen ones."""
-
-    def ready(self):
-        """Take answers: the pictures are shown."""
-
-    def show_large(self, view):
-        """Return what a View shows of a picture at full size, a list for stage.Stage: empty if there is none."""
-        return []
-
-    def title_models(self, titles):
-        """Return {title to show: name} of the models to show, given {name: title} of the chosen ones."""
-        return {title: name for name, title in titles.items()}
-
-
-class Viewer:
-    """Shows the capture of a mode as each model makes it. Models run once a capture; what they made is kept.
-
-    Attributes:
-        stage: what the browser shows.
-        titles: {name: title} of all pictures, in their order.
-        mode: the Mode that is shown.
-    """
-
-    def __init__(self, models):
-        self.models, self.mode = dict(models), Mode()
-        self.run, self.describe = lru_cache(256)(self._run), lru_cache(4096)(self._describe)
-        self.titles = shorten_names([*INPUTS, *models, "truth"])
-        first, *_, last = [*models, *models]
-        offered = [{"name": name, "title": title, "detail": name} for name, title in self.titles.items()]
-        self.stage = Stage(offered=offered, shown=list(dict.fromkeys(["input", first, last, "truth"])))
-        self.stage.observe(self.begin, ["choice", "shown"])
-        self.stage.observe(self.show_visible, ["zoom", "across", "down"])
-        self.stage.observe(lambda _: self.mode.show_large(View()) and self.render(), "stops")
-
-    @property
-    def chosen(self):
-        """The names of the models that are chosen."""
-        return [name for name in self.models if name in self.stage.shown]
-
-    def show_mode(self, mode):
-        """Show the pictures of another mode."""
-        self.mode = mode
-        self.stage.choices = mode.choices
-        self.begin()
-
-    def begin(self, change=None):
-        """Begin anew: with another capture, other models, or in another mode."""
-        if self.mode.hides:  # no name stays while the models run
-            self.stage.pictures = []
-        self.mode.begin(self.chosen)
-        self.render()
-        self.mode.ready()
-
-    def name_pictures(self):
-        """Return {title: name} of the pictures to show, none where there is no capture."""
-        capture, shown = self.mode.capture, self.stage.shown
-        if capture is None:
-            return {}
-        inputs = {name: name for name in INPUTS if name in shown}
-        truth = {} if capture.truth is None else {"truth": "truth"}  # shown or not: error maps need it
-        return inputs | self.mode.title_models({name: self.titles[name] for name in self.chosen}) | truth
-
-    def picture_of(self, capture, name):
-        """Return a picture by its name: an input, an output or the truth."""
-        return capture.truth if name == "truth" else self.run(capture, name)
-
-    def _run(self, capture, name):
-        self.stage.busy, self.stage.status = True, "The models run …"  # which one it is, a blind vote must not tell
-        return make_picture(self.models, capture, name)
-
-    def _describe(self, capture, name, view):
-        part = find_part(capture.truth.shape, view)
-        return describe_scores(self.picture_of(capture, name)[part], capture.truth[part])
-
-    def caption_of(self, capture, name):
-        """Return what stands under a picture: its scores, where they are no secret."""
-        if name == "truth":
-            return "long exposure"
-        if capture.truth is None or self.mode.hides:
-            return describe_broken(self.picture_of(capture, name))
-        return self.describe(capture, name, View())
-
-    def render(self):
-        """Show what is chosen; what goes wrong is said, and raised."""
-        try:
-            self._render()
-        except Exception as error:  # any that a model may raise
-            self.stage.pictures, self.stage.status = [], f"This cannot be shown: {error}"
-            raise
-        finally:
-            self.stage.busy = False
-
-    def _render(self):
-        capture, stage = self.mode.capture, self.stage
-        pictures = [self.hand_over(capture, title, name) for title, name in self.name_pictures().items()]
-        pictures += self.mode.show_large(View())
-        with stage.hold_sync():
-            stage.show(pictures)
-            stage.scored = bool(pictures) and capture.truth is not None and not self.mode.hides
-            if capture is None:
-                stage.status = self.mode.invitation
-            else:
-                stage.status = capture.name + ("" if capture.truth is not None else f", amplified ×{capture.ratio:.0f}")
-            self.show_visible()
-
-    def hand_over(self, capture, title, name):
-        """Return a picture as stage.Stage.pictures wants it."""
-        picture = self.picture_of(capture, name)
-        secret = self.mode.hides and name in self.models
-        return {
-            "name": "" if secret else name,
-            "title": title,
-            "detail": "" if secret else name,
-            "caption": self.caption_of(capture, name),
-            "height": picture.shape[0],
-            "width": picture.shape[1],
-            "pixels": take_samples(picture),
-        }
-
-    def show_visible(self, change=None):
-        """Show the visible part of what is large, and say the scores of that part, if they are no secret."""
-        stage, capture = self.stage, self.mode.capture
-        view, scores = View(stage.zoom, stage.across, stage.down), {}
-        if view.zoom > 1 and stage.scored:
-            titles = {title: name for title, name in self.name_pictures().items() if name != "truth"}
-            scores = {title: self.describe(capture, name, view) for title, name in titles.items()}
-        stage.visible = vars(view) | {"scores": scores}
-        stage.details = self.mode.show_large(view) if view.zoom > 1 else []
+def button(text, act, **options):
+    """Return a Button that calls a function of itself."""
+    made = widgets.Button(description=text, layout=fit(), **options)
+    made.on_click(act)
+    return made

@@ -1,228 +1,233 @@
-"""The embedded data set: photographs seen by SID's camera in the dark, as DNG files in SID's layout.
+"""The embedded data sets: photographs seen by SID's camera in the dark, as DNG files in SID's layout.
 
-The real data set is 25 GB and cannot be bundled. The sample stands in for it, so that the code that reads the real one
-runs from the first minute. Its ground truths are photographs that come inside packages (origins and licences in
-data/README.md); its darkness and its noise are computed from the calibration of SID's camera.
+The sample stands in for the real data set, whose 25 GB cannot be bundled. Its photographs come inside packages (origins
+and licences in data/README.md); darkness and noise are computed from the calibration of SID's camera. The sharp data
+set shows whole photographs, one pixel per sensor pixel, at several ISOs, to judge restoration at full size: its long
+exposures are noise-free linear DNGs, which LibRaw develops to the photographs themselves.
 """
 
-import hashlib
+import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
+from importlib import metadata
+from itertools import product
+from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
-from sidlib import catalog, paths, workers
-from sidlib.raw import quantize
-from sidlib.sample import camera, dng
+from sidlib import camera, catalog, paths, workers
+from sidlib.sample import dng
 from sidlib.sample.drawn import draw_scene
 from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, hash_photograph, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
 SENSOR_PX = {"train": (320, 214), "val": (640, 428), "test": (1280, 854)}  # width, height
 SCENES = {"train": 128, "val": 8, "test": 18}  # crops of photographs
-DRAWN = {"train": 128, "val": 16, "test": 0}  # scenes that are drawn
-FRAMES = {"train": 5, "val": 2, "test": 2}  # short exposures a scene
-VERSION = 3  # raised when the same plan gives other files
+DRAWN = {"train": 128, "val": 16, "test": 0}  # drawn scenes
+FRAMES = {"train": 5, "val": 2, "test": 2}  # short exposures per scene
+ISOS, LONG_S, SHORT_S = (160, 800, 3200, 12800), 10.0, (0.1, 0.033)  # of the sharp data set: ratios of 100 and 300
+VERSION = 4  # raised when the same plan gives other files
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene to photograph: what is seen and how it is exposed.
+    """One scene to photograph: what it shows and how it is exposed."""
 
-    Attributes:
-        number: five digits; the first says the split.
-        photograph: name of a bundled photograph, or a file; a drawn scene has half of its colours from it.
-        box: the crop of it that fills the sensor: left, upper, right, lower in pixels; None for a drawn scene.
-        content: the hash of the photograph's pixels.
-        long_s: the long exposure's time.
-        short_s: the time of each short exposure.
-        iso, f_number, white_balance: as a real scene of the same split had them; gains of R, G, B.
-        size_px: the sensor's width and height.
-    """
-
-    number: str
-    photograph: str
-    box: tuple | None
-    content: str
+    number: str  # five digits; the first says the split
+    photograph: str  # name of a bundled photograph, or a file; a drawn scene has half of its colours from it
+    box: tuple | None  # the crop that fills the sensor: left, upper, right, lower in pixels; None if drawn
+    content: str  # the hash of the photograph's pixels
     long_s: float
-    short_s: tuple
+    short_s: tuple  # the time of each short exposure
     iso: int
     f_number: float
-    white_balance: tuple
-    size_px: tuple
+    white_balance: tuple  # gains of R, G, B
+    size_px: tuple  # the sensor's width and height
+    is_sharp: bool = False  # whether the long exposure is a noise-free linear DNG
 
     def name_files(self):
         """Return {"long/…": exposure time, "short/…": exposure time, …} in SID's naming."""
         files = {f"long/{self.number}_00_{self.long_s:g}s.dng": self.long_s}
         for place, short_s in enumerate(self.short_s):
-            frame = self.short_s[:place].count(short_s)
-            files[f"short/{self.number}_{frame:02d}_{short_s:g}s.dng"] = short_s
+            files[f"short/{self.number}_{self.short_s[:place].count(short_s):02d}_{short_s:g}s.dng"] = short_s
         return files
 
 
 def build_sample(photos=None, name="sample", seed=SEED):
-    """Make the data set data/<name> from photographs, unless it is there.
+    """Make the data set data/<name> from photographs, unless it is there; return its folder.
 
-    Each file says which plan it is from. What another plan left (other photographs, another seed, an earlier version)
-    is removed first, so that no photograph is ever in two splits; files that were not made here stay.
+    plan.json in the folder lists its scenes and files. Files of another plan (other photographs, another seed or
+    version) are removed first, so that no photograph is ever in two splits; files of your own stay.
 
     Args:
-        photos: folder of photographs of your own (at least three, whatever Pillow reads); None for the bundled ones.
-        name: the data set's name.
-        seed: the same seed and photographs give the same bytes on processors of one kind, and on others values that
-            may be rounded otherwise.
-    Returns:
-        the folder.
+        photos: folder of at least three photographs of your own that Pillow can read; None for the bundled ones.
+        seed: the same seed and photographs give the same bytes on processors of one kind.
     Raises:
-        FileNotFoundError: photos is not a folder. ValueError: it holds fewer than three photographs, or they are to be
-            the data set "sample", which is known to be the bundled ones.
-        FileExistsError: a file that was not made here has the name of one that is to be made.
+        ValueError: photos holds fewer than three photographs, or is to make the data set "sample".
+        FileExistsError: a file of your own has the name of one that is to be made.
     """
-    if photos is not None and name == "sample":
+    if photos is None:
+        states = [metadata.version(package) for package in ("matplotlib", "scikit-image", "scikit-learn")]
+    elif name == "sample":
         raise ValueError("The sample is of the bundled photographs: give the data set of others a name of its own")
-    folder = paths.DATA / name
-    splits = PHOTOGRAPHS if photos is None else split_photographs(photos, seed)
-    scenes = plan_scenes(splits, seed)
-    if any(_compare(scenes, folder, seed)[:2]):
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".building"):  # one process builds, others wait and find its files
-            paths.clear_leftovers(folder)
-            missing, stale, foreign = _compare(scenes, folder, seed)
-            if foreign := [file for file in foreign if (folder / file).lstat().st_size]:  # what is empty goes
-                raise FileExistsError(f"{folder} holds files that the sample would replace: move them away. {foreign}")
-            for file in stale:
+    else:
+        photos = Path(photos).expanduser()
+        states = [paths.file_state(file) for file in sorted(photos.glob("*")) if file.is_file()]
+    settings = seed, SENSOR_PX, SCENES, DRAWN, FRAMES, list(PHOTOGRAPHS.items()), states
+
+    def plan():
+        return plan_scenes(PHOTOGRAPHS if photos is None else split_photographs(photos, seed), seed)
+
+    return _build(paths.DATA / name, settings, plan)
+
+
+def build_sharp():
+    """Make the data set data/sharp from the bundled photographs, unless it is there; return its folder."""
+    return _build(paths.DATA / "sharp", (SEED, ISOS, LONG_S, SHORT_S, list(PHOTOGRAPHS.items())), plan_sharp)
+
+
+def _build(folder, settings, plan):
+    """Make the missing files of the Scenes that plan() returns; return the folder.
+
+    The settings, a seed first, are all that the plan depends on besides code and tables: it is kept while they stay.
+    """
+    tables = [(paths.DATA / name).read_bytes() for name in ("sid_sony.csv", "sony_a7s2_noise.csv")]
+    fingerprint = paths.fingerprint(VERSION, settings, tables)
+    of_kept, kept = _read_plan(folder)
+    if of_kept == fingerprint and not _find_incomplete(folder, kept):
+        return folder
+    seed, scenes = settings[0], {scene.number: scene for scene in plan()}
+    wanted = {number: _describe_scene(scene, seed) for number, scene in scenes.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with paths.lock(folder / ".building"):  # one process builds, others wait and find its files
+        paths.clear_leftovers(folder)
+        listed = _read_plan(folder)[1], wanted
+        old, new = ({file: scene["key"] for scene in of.values() for file in scene["files"]} for of in listed)
+        there = {file for file in old.keys() | new.keys() if (folder / file).is_file()}
+        foreign = {file for file in there if not dng.is_simulated(folder / file)}
+        if taken := sorted(foreign & new.keys()):
+            raise FileExistsError(f"{folder} holds files that the data set would replace: move them away. {taken}")
+        for file in there - foreign:
+            if old.get(file) != new.get(file):
                 (folder / file).unlink()
-            take = partial(photograph_scene, folder=folder, seed=seed)
-            for _ in workers.share(take, missing, f"Photographing {name}", "scene"):
-                pass
+        with paths.write_atomically(folder / "plan.json") as path:
+            path.write_text(json.dumps({"fingerprint": fingerprint, "scenes": wanted}), "utf-8")
+        missing = [scenes[number] for number in _find_incomplete(folder, wanted)]
+        take = partial(photograph_scene, folder=folder, seed=seed)
+        list(workers.share(take, missing, f"Photographing {folder.name}", "scene"))
     return folder
 
 
-def _compare(scenes, folder, seed):
-    """Return the Scenes of a plan that a folder lacks, its files of other plans, and others' files that are in the way.
+def _read_plan(folder):
+    """The fingerprint and the scenes of a data set's plan.json."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        plan = json.loads((folder / "plan.json").read_text("utf-8"))
+        return plan["fingerprint"], plan["scenes"]
+    return "", {}
 
-    Another process may be at work meanwhile: what vanishes under our eyes counts as missing.
-    """
-    files = [file for kind in ("short", "long") for file in (folder / kind).glob("[!.]*.dng")]
-    marks = {f"{file.parent.name}/{file.name}": dng.read_mark(file) for file in files}
-    plan = {file: sign_file(scene, file, seed) for scene in scenes for file in scene.name_files()}
-    ours = {file: unique_id for file, (name, unique_id) in marks.items() if name == file}
-    missing = [scene for scene in scenes if any(ours.get(file) != plan[file] for file in scene.name_files())]
-    stale = [file for file, unique_id in ours.items() if unique_id != plan.get(file)]
-    return missing, stale, sorted(plan.keys() & marks.keys() - ours.keys())
+
+def _describe_scene(scene, seed):
+    """The entry of a Scene in plan.json: a key of what its files are made from, its photograph, its files and sizes."""
+    noise = camera.load_noise_table().loc[scene.iso].to_dict()
+    key = paths.fingerprint(VERSION, replace(scene, photograph=""), seed, noise)  # a photograph may be moved
+    short = np.zeros(scene.size_px[::-1], np.uint16)
+    long = np.dstack([short] * 3) if scene.is_sharp else short
+    sizes = {kind: len(dng.encode_dng(counts, 1, scene)) for kind, counts in (("long", long), ("short", short))}
+    files = {file: sizes[file.partition("/")[0]] for file in scene.name_files()}
+    return {"key": key, "photograph": Path(scene.photograph).name if scene.box else "drawn", "files": files}
+
+
+def _find_incomplete(folder, scenes):
+    """The numbers of the scenes of a plan.json of which a file is missing or of another size."""
+
+    def is_whole(file, size):
+        with suppress(OSError):
+            return (folder / file).stat().st_size == size
+
+    return [number for number, scene in scenes.items() if not all(is_whole(*file) for file in scene["files"].items())]
 
 
 def plan_scenes(splits, seed=SEED):
-    """Return the Scenes to photograph: crops of each photograph, exposed like real scenes of the same split.
-
-    Args:
-        splits: {photograph: split}.
-    """
-    index = catalog.load_index()
-    scenes = []
+    """Return the Scenes of {photograph: split}: crops and drawn scenes, exposed like real scenes of the same split."""
+    index, scenes = catalog.load_index(), []
     for digit, split in catalog.SPLITS.items():
         rng = np.random.default_rng([seed, int(digit)])
-        photographs = [str(photograph) for photograph, of in splits.items() if of == split]
-        count, size_px = SCENES[split], SENSOR_PX[split]
-        looks = [_measure(photograph) for photograph in photographs[:count]]
-        real = index[index.split == split]
+        count, size_px, real = SCENES[split], SENSOR_PX[split], index[index.split == split]
+        shown = _measure(splits, split, count)
         exposures = [each for part in (count, DRAWN[split]) for each in _draw_exposures(real, part, FRAMES[split], rng)]
         for number, exposure in enumerate(exposures):
-            size, content = looks[number % len(looks)]
+            name, size, content = shown[number % len(shown)]
             box = _draw_box(size, size_px, rng) if number < count else None
-            photograph = photographs[number % len(looks)]
-            scenes.append(Scene(f"{digit}{number + 1:04d}", photograph, box, content, **exposure, size_px=size_px))
+            scenes.append(Scene(f"{digit}{number + 1:04d}", name, box, content, **exposure, size_px=size_px))
     return scenes
 
 
-def name_photographs(pairs):
-    """Return what each pair shows, a Series: the photograph that its scene is a crop of, or "drawn".
-
-    Of any data set but the embedded sample, every scene counts as a photograph of its own, though several may be crops
-    of one where build_sample made them of a user's photographs.
-    """
-    if pairs.dataset.iloc[0] != "sample":
-        return pairs.scene
-    return pairs.scene.map(_name_scenes())
-
-
-@cache
-def _name_scenes():
-    return {scene.number: scene.photograph if scene.box else "drawn" for scene in plan_scenes(PHOTOGRAPHS)}
+def plan_sharp():
+    """Return the Scenes of the sharp data set: each photograph at each of ISOS, lit like a real scene of its split."""
+    index, scenes = catalog.load_index().drop_duplicates("scene"), []
+    for digit, split in catalog.SPLITS.items():
+        shown = _measure(PHOTOGRAPHS, split)
+        real = index[index.split == split].sample(len(shown), random_state=SEED)
+        each = product(zip(shown, real.itertuples(), strict=True), ISOS)
+        for number, (((name, size_px, content), row), iso) in enumerate(each, 1):
+            exposure = {"long_s": LONG_S, "short_s": SHORT_S, "iso": iso, **_copy_light(row), "size_px": size_px}
+            scenes.append(Scene(f"{digit}{number:04d}", name, (0, 0, *size_px), content, **exposure, is_sharp=True))
+    return scenes
 
 
-def _draw_exposures(real, scenes, frames, rng):
-    """Yield how so many scenes are exposed, those of least light first.
+def _measure(splits, split, most=None):
+    """The name, size and hash of each photograph of a split."""
+    names = [str(name) for name, of in splits.items() if of == split][:most]
+    images = ((name, load_photograph(name)) for name in names)
+    return [(name, image.size, hash_photograph(image)) for name, image in images]
 
-    Each is exposed like one of the real ones, and each ratio is about as frequent as theirs.
-    """
-    places = (np.arange(scenes) + rng.random(scenes)) / scenes * len(real)
+
+def _copy_light(row):
+    return {"f_number": float(row.f_number), "white_balance": (float(row.wb_red), 1.0, float(row.wb_blue))}
+
+
+def _draw_exposures(real, count, frames, rng):
+    """Yield the exposures of so many scenes, least light first; each ratio is about as frequent as in `real`."""
+    places = (np.arange(count) + rng.random(count)) / count * len(real)
     rows = real.sort_values("ratio", ascending=False, kind="stable").iloc[places.astype(int)]
     for row in rows.itertuples():
         others = rng.choice(real.short_s[real.scene == row.scene], frames - 1)
-        yield {
-            "long_s": float(row.long_s),
-            "short_s": (float(row.short_s), *map(float, others)),
-            "iso": int(row.iso),
-            "f_number": float(row.f_number),
-            "white_balance": (float(row.wb_red), 1.0, float(row.wb_blue)),
-        }
+        short_s = float(row.short_s), *others.tolist()
+        yield {"long_s": float(row.long_s), "short_s": short_s, "iso": int(row.iso), **_copy_light(row)}
+
+
+def _draw_box(size, size_px, rng):
+    """A random crop of the sensor's shape: half to all of what a picture of this size allows a sensor of full size."""
+    size, size_px = np.array(size), np.array(size_px)
+    inner = (size / size_px).min() * size_px[0] / SENSOR_PX["test"][0] * rng.uniform(0.5, 1) * size_px
+    start = rng.uniform(0, size - inner)
+    return tuple(round(side, 2) for side in [*start.tolist(), *(start + inner).tolist()])
 
 
 def photograph_scene(scene, folder, seed=SEED):
     """Write the long exposure of a Scene and its short ones as DNG files under folder."""
     image = load_photograph(scene.photograph)
-    scene = replace(scene, content=hash_photograph(image))  # as it is now
-    if not scene.box:
-        image = _draw(scene, image, seed)
+    if not scene.box:  # three pixels of a drawn scene become one of the developed picture, as of a photograph
+        rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 10 for side in scene.size_px]
+        image = Image.fromarray(camera.quantize(draw_scene(rng, size_px, [np.asarray(image)])))
     signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px)
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
-        rng = np.random.default_rng([seed, int(scene.number), place])
-        ratio = scene.long_s / float(dng.as_fraction(exposure_s))
-        counts = camera.expose(signal, ratio, scene.iso, rng)
-        with paths.write_whole(folder / file) as path:
-            dng.write_dng(path, counts, exposure_s, scene, file, sign_file(scene, file, seed))
-
-
-def sign_file(scene, file, seed=SEED):
-    """Return 32 hexadecimal digits for one file of a Scene: others, whenever anything that it is made from is other."""
-    noise = camera.load_noise_table().loc[scene.iso].to_dict()
-    origin = (VERSION, replace(scene, photograph=""), file, seed, noise)  # a photograph may be moved
-    return hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
-
-
-def _draw(scene, photograph, seed):
-    """The picture of a drawn scene: three of its pixels become one of the developed picture's, like a photograph's."""
-    rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 10 for side in scene.size_px]
-    return Image.fromarray(quantize(draw_scene(rng, size_px, [np.asarray(photograph)])))
+        if scene.is_sharp and file.startswith("long/"):
+            counts = np.rint(65535 * camera.unprocess(decode_linear(image), scene.white_balance)).astype(np.uint16)
+        else:
+            rng = np.random.default_rng([seed, int(scene.number), place])
+            ratio = scene.long_s / float(dng.as_fraction(exposure_s))
+            counts = camera.expose(signal, ratio, scene.iso, rng)
+        with paths.write_atomically(folder / file) as path:
+            dng.write_dng(path, counts, exposure_s, scene)
 
 
 def expose_mosaic(photograph, box, white_balance, size_px):
-    """Return the noise-free signal that a crop of a photograph leaves on the sensor in the long exposure.
+    """Return the noise-free signal that a crop (None: all) of an RGB Pillow image leaves in the long exposure.
 
-    Args:
-        photograph: RGB Pillow image, sRGB.
-        box: the crop: left, upper, right, lower in pixels; None for all of it.
-        white_balance: the camera's gains for R, G, B under the scene's light.
-        size_px: the sensor's width and height.
-    Returns:
-        float32 (height, width), DN above black, RGGB; the photograph's white saturates green.
+    It is float32 (height, width), DN above black, RGGB; the photograph's white saturates green. See Scene for the rest.
     """
     linear = decode_linear(photograph.resize(size_px, Image.Resampling.BICUBIC, box))
-    return camera.lay_mosaic(camera.see(linear, white_balance)).astype(np.float32) * (camera.WHITE - camera.BLACK)
-
-
-def _measure(photograph):
-    image = load_photograph(photograph)
-    return image.size, hash_photograph(image)
-
-
-def _draw_box(size, size_px, rng):
-    """A random crop of the sensor's shape: half to all of what a picture of this size allows a sensor of full size."""
-    largest = min(size[0] / size_px[0], size[1] / size_px[1]) * size_px[0] / SENSOR_PX["test"][0]
-    scale = largest * rng.uniform(0.5, 1)
-    width, height = scale * size_px[0], scale * size_px[1]
-    left, upper = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
-    return tuple(round(float(value), 2) for value in (left, upper, left + width, upper + height))
+    return camera.mosaic(camera.unprocess(linear, white_balance)).astype(np.float32) * (camera.WHITE - camera.BLACK)

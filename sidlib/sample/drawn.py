@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage.color import hsv2rgb
 
-from sidlib.raw import decode_srgb
+from sidlib.camera import decode_srgb
 from sidlib.sample.photographs import PHOTOGRAPHS, load_photograph
 
 FINE = 3  # places of the map along a pixel's side: sharp edges without stairs
@@ -30,11 +30,8 @@ def draw_scene(rng, size_px, photographs=None):
     """Return a picture of random shapes: float32 (height, width, 3), linear light of sRGB's primaries in 0…1.
 
     Args:
-        rng: numpy Generator, the only source of chance, or a seed for one.
-        size_px: width, height.
+        rng: numpy Generator, or a seed for one. size_px: width, height.
         photographs: uint8 sRGB arrays (…, 3) that half of the colours come from; None for the sample's of split train.
-    Raises:
-        ValueError: a photograph is anything else.
     """
     for pixels in (photographs := photographs or _load_train_photographs()):
         if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
@@ -75,10 +72,16 @@ def _lay(rng, size, centres, turns):
     for label in range(1, len(turns)):
         if rng.random() < 0.9:
             draw.polygon(outlines[label].view(float).tolist(), fill=label)
-        else:
-            width = max(1, round(abs(turns[label]) * 10 ** rng.uniform(-1.5, -0.5)))
-            for stroke in _draw_strokes(rng) * turns[label] * 3 + centres[label]:
-                draw.line(stroke.view(float).tolist(), fill=label, width=width, joint="curve")
+            continue
+        width = max(1, round(abs(turns[label]) * 10 ** rng.uniform(-1.5, -0.5)))
+        if rng.random() < 0.6:  # a line, straight to curly
+            strokes = np.cumsum(np.exp(1j * np.cumsum(rng.normal(size=24) * rng.choice([0, 0.05, 0.3]))))[None] / 12
+        else:  # a word in letters of no script
+            letters = np.arange(rng.integers(3, 9))[:, None]
+            x, y = rng.integers(0, [[[2]], [[3]]], (2, len(letters), 5))
+            strokes = (letters + 0.65 * x + 0.75j * y) * 2 / len(letters)
+        for stroke in (strokes - strokes.mean()) * turns[label] * 3 + centres[label]:
+            draw.line(stroke.view(float).tolist(), fill=label, width=width, joint="curve")
     return np.asarray(image).astype(np.intp)
 
 
@@ -93,36 +96,21 @@ def _draw_outlines(rng, count):
     return points.real + 1j * points.imag * rng.choice([1, 1, 0.7, 0.4, 0.2, 0.06], (count, 1))
 
 
-def _draw_strokes(rng):
-    """Return a line, straight to curly, or a word in letters of no script, 2 long: complex (strokes, points)."""
-    if rng.random() < 0.6:
-        strokes = np.cumsum(np.exp(1j * np.cumsum(rng.normal(size=24) * rng.choice([0, 0.05, 0.3]))))[None] / 12
-    else:
-        letters = np.arange(rng.integers(3, 9))[:, None]
-        x, y = rng.integers(0, [[[2]], [[3]]], (2, len(letters), 5))
-        strokes = (letters + 0.65 * x + 0.75j * y) * 2 / len(letters)
-    return strokes - strokes.mean()
-
-
 def _weave(rng, labels, u, v, radii):
     """Return how much of the second colour is seen at each place: float32 in 0…1."""
     shares, textures = zip(*TEXTURES, strict=True)
     seen = rng.choice(len(shares), len(radii), p=shares).take(labels)
     wave = FINE * 2.5 * 12 ** rng.random(len(radii), np.float32)  # 2.5 to 30 pixels
-    scale, tile, mix = (2 * np.pi * radii / wave).take(labels), _draw_tile(rng), np.empty_like(u)
+    frequency = np.maximum(np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)), 1 / 256)
+    spectrum = np.fft.rfft2(rng.normal(size=(256, 256))) * frequency ** -rng.uniform(0, 1.8)
+    tile = np.fft.irfft2(spectrum * (frequency < 0.3))  # noise between white and brown that repeats without a seam
+    tile = np.clip(0.5 + 0.25 * tile / tile.std(), 0, 1).astype(np.float32)
+    scale, mix = (2 * np.pi * radii / wave).take(labels), np.empty_like(u)
     u, v = u * scale, v * scale
     for kind, texture in enumerate(textures):
         here = seen == kind
         mix[here] = texture(u[here], v[here], tile)
     return mix * (rng.random(len(radii), np.float32) ** 2).take(labels) * rng.choice(np.float32([0, 1, 1]))
-
-
-def _draw_tile(rng):
-    """Return noise between white and brown that repeats without a seam: float32 (256, 256) in 0…1."""
-    frequency = np.maximum(np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)), 1 / 256)
-    spectrum = np.fft.rfft2(rng.normal(size=(256, 256))) * frequency ** -rng.uniform(0, 1.8)
-    tile = np.fft.irfft2(spectrum * (frequency < 0.3))
-    return np.clip(0.5 + 0.25 * tile / tile.std(), 0, 1).astype(np.float32)
 
 
 def _illuminate(rng, labels, u, v, count):
@@ -138,7 +126,7 @@ def _illuminate(rng, labels, u, v, count):
 
 
 def _draw_colours(rng, count, photographs):
-    """Return two linear colours a shape, float32 (2, count, 3), of few or many; half on the whole of one photograph."""
+    """Return two linear colours per shape, float32 (2, count, 3), of few or many; about half are of one photograph."""
     many, pixels = int(2 ** rng.uniform(2, 8)), photographs[rng.integers(len(photographs))].reshape(-1, 3)
     seen = pixels[rng.integers(len(pixels), size=many)] / 255
     hsv = rng.random((many, 3))

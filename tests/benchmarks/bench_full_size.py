@@ -1,8 +1,7 @@
 """Restoring captures of 12, 24 and 61 megapixels: the network, the paper's, and LibRaw's development as the floor.
 
-Each runs in a process of its own, whose time and peak memory are taken, in one run; `make bench` writes the table to
-results/benchmarks/full_size.csv. The paper's network runs on the smallest alone, in the same tiles, with the
-wider margins that it sees.
+Time and peak memory are those of a process each; `make bench` writes them to results/benchmarks/full_size.csv. The
+paper's network runs on the smallest capture only, in the same tiles with wider margins.
 """
 
 import subprocess
@@ -12,15 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import paths
-from sidlib.sample import camera, dng, plan_scenes
-from sidlib.sample.photographs import PHOTOGRAPHS
+from sidlib import camera, paths
+from sidlib.sample import PHOTOGRAPHS, dng, plan_scenes
 
 SIZES_PX = {12: (4240, 2832), 24: (6000, 4000), 61: (9504, 6336)}  # width, height by megapixels
 SET_UP = """
 import resource, sys, time
 from sidlib.backend import keras
-from sidlib.beyond.full_size import network, restore
+from sidlib.full_size import network, restore
 from sidlib.rawfile import open_raw
 def develop():
     with open_raw(path) as (raw, _):
@@ -69,7 +67,7 @@ def bench_ratios():
     table = pd.DataFrame(rows)
     ours = table[table.way == "full size"].set_index("megapixels").seconds
     table = table.assign(times_of_full_size=table.seconds / table.megapixels.map(ours)).set_index(["way", "megapixels"])
-    with paths.write_whole(paths.RESULTS / "benchmarks" / "full_size.csv") as path:
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "full_size.csv") as path:
         table.round(3).to_csv(path)
     print("\n" + table.round(2).to_string())
     assert table.times_of_full_size["the paper's U-Net", 12] >= 3

@@ -47,7 +47,7 @@ def bench_way(way, full_size, benchmark):
 def bench_ratios():
     seconds = pd.Series(measured, name="seconds")
     table = seconds.to_frame().assign(times_of_develop=seconds / seconds["c: raw.develop"]).rename_axis("way")
-    with paths.write_whole(paths.RESULTS / "benchmarks" / "develop.csv") as path:
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "develop.csv") as path:
         table.round(4).to_csv(path)
     print("\n" + table.round(3).to_string())
     a, _, c, d = seconds
@@ -86,6 +86,6 @@ def bench_tree(full_size):
             }
         )
     table = pd.DataFrame(rows).round(2)
-    with paths.write_whole(paths.RESULTS / "benchmarks" / "tree.csv") as path:
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "tree.csv") as path:
         table.to_csv(path, index=False)
     print("\n" + table.to_string(index=False))

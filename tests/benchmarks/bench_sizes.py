@@ -8,10 +8,11 @@ import shutil
 
 import pandas as pd
 
-from sidlib import catalog, evaluation, paths, preprocess, sample, training
+from sidlib import catalog, dataset, evaluation, paths, preprocess, sample, training
+from sidlib.experiment import COURSE_EXPERIMENTS
 
 SENSORS_PX = ((1280, 854), (640, 428), (320, 214))  # width, height; a quarter of the pixels, four times the scenes
-EXPERIMENTS = training.COURSE_EXPERIMENTS[1], training.COURSE_EXPERIMENTS[3]
+EXPERIMENTS = COURSE_EXPERIMENTS[1], COURSE_EXPERIMENTS[3]
 
 
 def bench_sizes(tmp_path, monkeypatch):
@@ -31,13 +32,13 @@ def bench_sizes(tmp_path, monkeypatch):
                 {
                     "experiment": experiment.title,
                     "train_pairs": int((pairs.split == "train").sum()),
-                    "updates": len(history) * training.count_batches(pairs[pairs.split == "train"], 10),
+                    "updates": len(history) * dataset.count_batches(pairs[pairs.split == "train"], 10),
                     "seconds": history.seconds.sum(),
                     "val_mae": history.val_mae[history.val_loss.idxmin()],
                     "test_mae": scores.mae.mean(),
                 }
             )
     table = pd.DataFrame(rows)
-    with paths.write_whole(paths.RESULTS / "benchmarks" / "sizes.csv") as path:
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "sizes.csv") as path:
         table.round(2).to_csv(path, index=False)
     print("\n" + table.to_string())

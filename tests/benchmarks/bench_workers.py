@@ -15,12 +15,13 @@ from distributed import LocalCluster
 from joblib.externals.loky import get_reusable_executor
 
 from sidlib import paths, preprocess, training, workers
+from sidlib.experiment import Experiment
 
 WORKERS = (1, 2, 4)
 ROUNDS = 3
 FILES = 24
 TRAININGS = 4
-EXPERIMENT = training.Experiment("cnn", "relu", "mae", augment=True, epochs=20, patience=20)
+EXPERIMENT = Experiment("cnn", "relu", "mae", augment=True, epochs=20, patience=20)
 measured = []
 
 
@@ -82,7 +83,7 @@ def bench_training(pools, request, tiny_pairs, tmp_path):
 
 def bench_overhead():
     table = pd.DataFrame(measured).round({"joblib": 0, "cluster": 0, "overhead": 3})
-    with paths.write_whole(paths.RESULTS / "benchmarks" / "workers.csv") as path:
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "workers.csv") as path:
         table.to_csv(path, index=False)
     print("\n" + table.to_string(index=False))
     assert table.overhead[table.workers <= joblib.cpu_count()].median() <= 0.1

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sidlib import sample
-from sidlib.sample import camera, dng
+from sidlib import camera, sample
+from sidlib.sample import dng
 
 SENSOR_PX = (4240, 2832)  # width, height: as the real files
 

@@ -1,49 +1,94 @@
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sidlib import training
-from sidlib.beyond.experiments import OpenExperiment
+from sidlib.beyond.experiments import InputExperiment, StreamExperiment
+from sidlib.experiment import COURSE_EXPERIMENTS, Training
 
-BEYOND = OpenExperiment(
-    "rcan",
-    "relu",
-    "log_mse",
-    augment=True,
-    epochs=3,
-    batch_size=4,
-    label="beyond",
-    source="corrected16",
-    unit=True,
-    linear=True,
-    residual=True,
-    cosine=True,
-    clip_norm=1.0,
-)
+INPUT = InputExperiment(label="input", source="corrected16")
+STREAM = StreamExperiment(label="stream", epochs=3, batch_size=2, updates=2)
 
 
-def test_every_option_is_saved_and_resumed(tiny_pairs, tmp_path):
-    assert BEYOND.name == "beyond" and replace(BEYOND, seed=1).name == "beyond-seed1"
-    whole, expected = training.train(BEYOND, tiny_pairs, tmp_path / "whole")
+def read(experiment, pairs):
+    return [[np.asarray(part).tolist() for part in batch] for batch in experiment.make_dataset(pairs, range(1))]
+
+
+def describe(experiment, _):
+    """The layers without the numbers that Keras gives to objects."""
+    return [[layer.name, layer.output.shape] for layer in experiment.build_model().layers]
+
+
+def name_seeds(experiment, _):
+    names = [replace(experiment, seed=seed).name for seed in (0, 2)]
+    assert names == [experiment.label, f"{experiment.label}-seed2"]
+    return names
+
+
+OBSERVED = {  # another value of each setting, and where it shows; those of Training: see test_experiment
+    INPUT: {
+        "source": ("amplified16", read),
+        "residual": (True, describe),
+        "augment": (False, read),
+        "label": ("other", name_seeds),
+    },
+    STREAM: {
+        "model": ("cnn", describe),
+        "source": ("amplified16", read),
+        "unit": (False, describe),
+        "linear": (False, lambda experiment, _: type(experiment.build_model().layers[-1])),
+        "residual": (False, describe),
+        "loss": ("mae", lambda experiment, _: experiment.loss_function),
+        "updates": (1, lambda experiment, pairs: (experiment.count_updates(pairs), len(read(experiment, pairs)))),
+        "drawn": (0.0, read),
+        "jitter": (False, read),
+        "label": ("other", name_seeds),
+    },
+}
+
+
+@pytest.mark.parametrize(("experiment", "field"), [(each, field) for each in OBSERVED for field in OBSERVED[each]])
+def test_every_setting_is_obeyed(experiment, field, tiny_pairs):
+    own = {each.name for each in dataclasses.fields(experiment)} - {each.name for each in dataclasses.fields(Training)}
+    assert own == OBSERVED[experiment].keys()
+    value, observe = OBSERVED[experiment][field]
+    train = tiny_pairs[tiny_pairs.split == "train"]
+    assert observe(experiment, train) == observe(experiment, train)
+    assert observe(replace(experiment, **{field: value}), train) != observe(experiment, train)
+
+
+def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
+    train, course = tiny_pairs[tiny_pairs.split == "train"], COURSE_EXPERIMENTS[1]
+    experiment = InputExperiment(label="course", source="dark8")
+    assert experiment.loss_function == course.loss_function and read(experiment, train) == read(course, train)
+    for weights, expected in zip(
+        experiment.build_model().get_weights(), course.build_model().get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weights, expected)
+
+
+def test_a_training_on_endless_pairs_is_resumed_to_the_same_weights(tiny_pairs, tmp_path):
+    experiment = replace(STREAM, model="cnn")
+    whole, expected = training.train(experiment, tiny_pairs, tmp_path / "whole")
 
     def interrupt(history):
         if len(history) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(BEYOND, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
-    resumed, history = training.train(BEYOND, tiny_pairs, tmp_path / "resumed")
+        training.train(experiment, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
+    resumed, history = training.train(experiment, tiny_pairs, tmp_path / "resumed")
     np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-3)
     for weights, expected_weights in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
 
 
-def test_the_schedule_and_the_clipping_of_an_experiment_reach_its_optimizer(tmp_path):
-    experiment = replace(BEYOND, clip_norm=1.0)
-    for _ in range(2):  # the second time they come from the file
-        optimizer = training.Run(tmp_path, experiment).resume(updates=8)[0].optimizer
+def test_the_learning_rate_falls_to_nothing_also_when_resumed(tmp_path):
+    for _ in range(2):  # the second time the optimizer comes from the file
+        optimizer = training.SaveEpochs(tmp_path, STREAM).resume(updates=8).optimizer
         assert optimizer.clipnorm == 1
-        assert float(optimizer.learning_rate) == pytest.approx(experiment.learning_rate)
+        assert float(optimizer.learning_rate) == pytest.approx(STREAM.learning_rate)
         optimizer.iterations.assign(8)
         assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)

@@ -3,26 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sidlib import training
+from sidlib import catalog
 from sidlib.beyond import stream
-from sidlib.beyond.experiments import OpenExperiment
+from sidlib.beyond.experiments import StreamExperiment
+from sidlib.brightness import MAX_RATIO
 
-EXPERIMENT = OpenExperiment(
-    "cnn",
-    "relu",
-    "mae",
-    augment=True,
-    label="streamed",
-    epochs=2,
-    batch_size=2,
-    source="amplified16",
-    updates=2,
-)
-
-
-@pytest.fixture(autouse=True)
-def small_pool(monkeypatch):
-    monkeypatch.setattr(stream, "POOL", 3)
+EXPERIMENT = StreamExperiment(label="streamed", batch_size=2, source="amplified16")
 
 
 def read(pairs, updates, **options):
@@ -51,16 +37,21 @@ def test_no_picture_comes_twice_and_each_is_the_same_for_a_seed(tiny_pairs):
 
 def test_drawn_scenes_are_the_same_for_a_seed_and_others_for_another(tiny_pairs):
     scenes = stream.load_scenes(tiny_pairs)
-    pool = stream.draw_pool(scenes, 0)
-    np.testing.assert_array_equal(pool, stream.draw_pool(scenes, 0))
-    assert pool.shape == (3, 129, 192, 3) and not np.array_equal(pool, stream.draw_pool(scenes, 1))
+    pool, again, other = (stream.draw_pool(scenes, seed, (30, 20), 3) for seed in (0, 0, (0, 1)))
+    np.testing.assert_array_equal(pool, again)
+    assert pool.shape == (3, 20, 30, 3) and not np.array_equal(pool, other)
 
 
-def test_the_scenes_are_the_long_exposures_or_the_photographs_of_the_sample(tiny_pairs):
+def test_the_scenes_are_the_long_exposures_or_the_bundled_photographs_of_crops(tiny_pairs):
     train = tiny_pairs[tiny_pairs.split == "train"]
-    assert [scene.shape for scene in stream.load_scenes(train)] == [(22, 32, 3)] * 2
-    of_sample = stream.load_scenes(train.assign(dataset="sample"))  # scenes 00001 and 00002
-    assert len(of_sample) == 2 and min(scene.shape[1] for scene in of_sample) > 400
+    for shown, shapes in {
+        ("chelsea", "drawn"): [(300, 451, 3)],
+        ("drawn", "drawn"): [(22, 32, 3)] * 2,
+        ("00001", "00002"): [(22, 32, 3)] * 2,
+        ("chelsea", "night.jpg"): [(22, 32, 3)] * 2,
+    }.items():
+        photograph = train.scene.map(dict(zip(("00001", "00002"), shown, strict=True)))
+        assert [scene.shape for scene in stream.load_scenes(train.assign(photograph=photograph))] == shapes
 
 
 def test_jitter_changes_brightness_and_colours_within_bounds():
@@ -70,13 +61,12 @@ def test_jitter_changes_brightness_and_colours_within_bounds():
     assert 0.4 < np.mean(np.ptp(means, axis=1) > 1e-6) < 0.6
 
 
-def test_a_training_on_endless_pairs_goes_on_where_it_stood(tiny_pairs, tmp_path):
-    def interrupt(history):
-        raise KeyboardInterrupt
-
-    _, expected = training.train(EXPERIMENT, tiny_pairs, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        training.train(EXPERIMENT, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)
-    _, history = training.train(EXPERIMENT, tiny_pairs, tmp_path / "resumed")
-    assert len(history) == 2
-    np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-3)
+def test_most_exposures_have_a_ratio_of_sid_and_the_others_any_up_to_the_highest(monkeypatch):
+    ratios, rng = [], np.random.default_rng(0)
+    monkeypatch.setitem(stream.SOURCES, "ratio", lambda signal, ratio, iso: ratios.append(ratio))
+    for _ in range(500):
+        stream.expose(np.full((2, 2, 3), 0.3), "ratio", rng)
+    others = np.array([ratio for ratio in ratios if ratio not in set(catalog.load_index().ratio)])
+    assert len(others) / 500 == pytest.approx(0.3, abs=0.06)
+    assert 1 < others.min() < 2 and MAX_RATIO / 2 < others.max() < MAX_RATIO
+    assert 0.4 < np.mean(others < np.sqrt(MAX_RATIO)) < 0.6  # log-uniform

@@ -1,25 +1,29 @@
-import os
 import shutil
 from dataclasses import replace
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import catalog, paths, sample, training
+from sidlib import brightness, evaluation, paths, preprocess, sample, training
 from sidlib.backend import keras
-from sidlib.beyond import study
-from sidlib.beyond.experiments import OpenExperiment
+from sidlib.beyond import evidence, study
+from sidlib.beyond.experiments import InputExperiment, StreamExperiment
+from sidlib.experiment import COURSE_EXPERIMENTS, Experiment
 from sidlib.models import source_of
-from sidlib.training import Experiment
+
+FEW = ["input as it is", "amplified"]
+FIRST = Experiment("cnn", "relu", "mae", augment=False, epochs=1, batch_size=6)
+BEST = StreamExperiment(label="best", model="cnn", epochs=1, updates=1, batch_size=2)
 
 
 def test_the_full_budget_is_the_decks_number_of_updates():
     deck = 20 * -(-1865 // 10)
     scenes = sample.plan_scenes(sample.PHOTOGRAPHS)
     an_epoch = sum(len(scene.short_s) for scene in scenes if scene.number[0] == "0") // 10
-    for experiment, course in zip(study.FULL_BUDGET, training.COURSE_EXPERIMENTS, strict=True):
+    for experiment, course in zip(study.FULL_BUDGET, COURSE_EXPERIMENTS, strict=True):
         assert deck <= experiment.epochs * an_epoch < deck + an_epoch
         assert replace(experiment, epochs=20, patience=5) == course
 
@@ -27,17 +31,18 @@ def test_the_full_budget_is_the_decks_number_of_updates():
 def test_what_is_compared_has_three_seeds():
     listed = study.list_experiments()
     assert len(listed) == len(set(listed))
-    for experiment in (*training.COURSE_EXPERIMENTS, study.BEST):
+    for experiment in (*COURSE_EXPERIMENTS, study.BEST, *study.ABLATION.values()):
         assert {e.seed for e in listed if replace(e, seed=0) == experiment} >= {0, 1, 2}
 
 
-def test_each_step_of_the_ablation_changes_one_thing():
+def test_each_step_of_the_ablation_and_each_arm_changes_one_thing():
     def count_changes(one, other):
-        dark = {"source": "dark8", "unit": False, "linear": False, "residual": False}
-        one, other = dark | vars(one), dark | vars(other)
-        return sum(value != one.get(field, value) for field, value in other.items() if field != "label")
+        return sum(vars(one)[field] != value for field, value in vars(other).items() if field != "label")
 
-    assert [count_changes(before, after) for before, after in pairwise(study.ABLATION.values())] == [1] * 5
+    course, *steps = study.ABLATION.values()
+    assert course == COURSE_EXPERIMENTS[1]  # see test_experiments
+    steps = [InputExperiment(label="course", source="dark8"), *steps]
+    assert [count_changes(before, after) for before, after in pairwise(steps)] == [1] * 5
     assert count_changes(study.BEST, study.SHORT) == 1
     for arm in {*study.ARMS.values()} - {study.SHORT}:
         assert count_changes(arm, study.SHORT) == 1
@@ -48,212 +53,168 @@ def test_experiments_have_names_of_their_own():
     assert len(names) == len(set(names)) and max(map(len, names)) <= 50 and "best" in names
 
 
+@pytest.fixture
+def few_baselines(monkeypatch):
+    monkeypatch.setattr(study, "find_baselines", lambda pairs: FEW)
+
+
 @pytest.fixture(scope="module")
 def run(tiny_pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    first = Experiment("cnn", "relu", "mae", augment=False, epochs=1, batch_size=6)
-    experiments = [first, replace(first, seed=1), replace(first, loss="mse")]
+    experiments = [FIRST, replace(FIRST, seed=1), replace(FIRST, loss="mse")]
     return folder, experiments, study.run_study(tiny_pairs, folder, experiments)
 
 
-def test_a_study_has_a_row_an_experiment_and_seed(run):
+def test_a_study_has_a_row_per_experiment_and_seed(run):
     folder, experiments, table = run
     read, scores = study.load_study(folder)
+    pd.testing.assert_frame_equal(read, table)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "study.csv"), table, check_dtype=False)
     trained = read[read.epochs.notna()]
     assert trained.epochs.tolist() == [1] * 3
     assert trained.experiment.tolist() == [experiments[0].name] * 2 + [experiments[2].name]
     assert trained.seed.tolist() == [0, 1, 0]
-    assert "stabilised, total variation" in set(read.experiment) - set(trained.experiment)
-    assert len(scores) == 4 * len(read)
-    assert scores.groupby(["experiment", "seed"]).mae.mean().to_list() == pytest.approx(
-        read.sort_values(["experiment", "seed"]).mae.to_list(), abs=1e-2
-    )
+    _, history = training.load_run(experiments[0], folder)
+    assert trained.val_mae.iloc[0] == pytest.approx(history.val_mae.iloc[0], abs=1e-4)
+    assert "stabilised, non-local means" in set(read.experiment) - set(trained.experiment)
+    assert len(scores) == 4 * len(read) and set(scores.photograph) == {"china", "flower"}
 
 
-def test_a_study_goes_on_where_it_stood(run, tiny_pairs, monkeypatch):
+@pytest.mark.parametrize("missing", [[], ["input as it is"]])
+def test_a_study_goes_on_where_it_stood(missing, run, tiny_pairs, tmp_path, monkeypatch):
     folder, experiments, table = run
-    monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
-    monkeypatch.setattr(study, "score_named", lambda *_, **__: pytest.fail("it was scored again"))
-    pd.testing.assert_frame_equal(study.run_study(tiny_pairs, folder, experiments), table, check_dtype=False)
-
-
-def test_baselines_that_are_missing_are_scored_and_no_others(run, tiny_pairs, tmp_path, monkeypatch):
-    folder, experiments, table = run
-    for file in study.FILES:
-        rows = pd.read_csv(folder / file)
-        rows[rows.experiment != "input as it is"].to_csv(tmp_path / file, index=False)
+    rows = pd.read_csv(folder / "study_scores.csv", dtype={"scene": str})
+    rows[~rows.experiment.isin(missing)].to_csv(tmp_path / "study_scores.csv", index=False)
     scored, score = [], study.score_named
     monkeypatch.setattr(study, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
+    monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
     again = study.run_study(tiny_pairs, tmp_path, experiments)
-    assert scored == ["input as it is"]
+    assert scored == missing
     order = ["experiment", "seed"]
     pd.testing.assert_frame_equal(*(each.sort_values(order, ignore_index=True) for each in (again, table)))
 
 
-def test_an_interruption_between_the_two_tables_loses_and_doubles_no_scores(run, tiny_pairs, tmp_path, monkeypatch):
-    folder, _, _ = run
-    _, scores = study.load_study(folder)
-    test = tiny_pairs.index[tiny_pairs.split == "test"]
-    of_test = scores[:4].set_index(test).drop(columns=["experiment", "seed", "photograph"])
-    new = study.Study(tmp_path, tiny_pairs)
-
-    def replace_one(source, target, replace=os.replace):
-        if replaced:
-            raise KeyboardInterrupt
-        replaced.append(target)
-        replace(source, target)
-
-    for seed in (0, 1):
-        replaced = []
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(os, "replace", replace_one)
-            new.add("cnn", seed, 1, 1.0, of_test)
-        assert not new.holds("cnn", seed)
-        new.add("cnn", seed, 1, 1.0, of_test)
-        assert new.holds("cnn", seed)
-    table, again = new.read()
-    assert table.seed.tolist() == [0, 1] and again.seed.tolist() == [0] * 4 + [1] * 4
+def change_signal(pairs, folder):
+    signal = preprocess.load_signal(pairs.short_signal[0])
+    arrays = signal._replace(camera_rgb=signal.camera_rgb * 2)._asdict()
+    preprocess.save_arrays(folder / "other", {name: arrays[name] for name in signal._fields[:3]}, "", camera="")
+    return pairs.assign(short_signal=pairs.short_signal.where(pairs.index > 0, folder / "other"))
 
 
-def test_tables_of_other_pictures_are_made_anew(run, tiny_pairs, tmp_path):
-    folder, experiments, _ = run
-    for file in ("study.csv", "study_scores.csv"):
-        shutil.copy(folder / file, tmp_path)
-    others = tiny_pairs[tiny_pairs.frame == 0]
-    table = study.run_study(others, tmp_path, experiments[:1])
-    assert table.pictures.nunique() == 1 and table.epochs.count() == 1
+CHANGES = {
+    "pairs": lambda pairs, _: pairs[pairs.frame == 0],
+    "ratio": lambda pairs, _: pairs.assign(ratio=pairs.ratio / 10),
+    "iso": lambda pairs, _: pairs.assign(iso=pairs.iso * 2),
+    "split": lambda pairs, _: pairs.assign(split=pairs.split.replace({"train": "val", "val": "train"})),
+    "signal": change_signal,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_of_other_captures_are_made_anew(change, run, tiny_pairs, tmp_path, few_baselines):
+    shutil.copy(run[0] / "study_scores.csv", tmp_path)
+    changed = CHANGES[change](tiny_pairs, tmp_path)
+    found, fresh = (study.run_study(changed, folder, []) for folder in (tmp_path, tmp_path / "fresh"))
+    pd.testing.assert_frame_equal(found, fresh)
     _, scores = study.load_study(tmp_path)
-    assert len(scores) == len(table) * (others.split == "test").sum()
+    assert scores.experiment.unique().tolist() == FEW and len(scores) == 2 * (changed.split == "test").sum()
 
 
-def test_each_photograph_is_left_out_once(tiny_pairs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "made_anew"), [("baselines", 2), ("training", 0), ("evaluation", 2)])
+def test_rows_of_other_code_are_made_anew(name, made_anew, tiny_pairs, tmp_path, few_baselines, monkeypatch):
+    study.run_study(tiny_pairs, tmp_path, [])
+    scored, score = [], study.score_named
+    monkeypatch.setattr(study, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
+    monkeypatch.setattr(getattr(study, name), "VERSION", 99)
+    study.run_study(tiny_pairs, tmp_path, [])
+    assert len(scored) == made_anew
+
+
+def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs, tmp_path, monkeypatch):
     shown = tiny_pairs.scene.map({"00001": "cat", "00002": "drawn", "20001": "drawn", "10001": "dog", "10002": "dog"})
-    monkeypatch.setattr(study, "name_photographs", lambda pairs: shown[pairs.index])
-    monkeypatch.setattr(study, "SHORT", replace(study.SHORT, model="cnn", epochs=1, updates=0))
-    seen = {}
+    pairs, folds = tiny_pairs.assign(photograph=shown), {}
+    monkeypatch.setattr(study, "SHORT", replace(BEST, label="short"))
 
     def train(experiment, fold, folder):
-        seen[experiment.label] = fold
+        folds[experiment.label] = fold
+        if "without-dog" in folds and not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
         return training.train(experiment, fold, folder)
 
+    interrupted = []
     monkeypatch.setattr(study, "train", train)
-    table = study.leave_one_out(tiny_pairs, tmp_path)
-    assert seen.keys() == {"without-cat", "without-dog"}
-    for label, fold in seen.items():
-        left_out = shown == label.removeprefix("without-")
-        assert set(fold.split[left_out]) == {"test"} and "test" not in set(fold.split[~left_out])
-        assert set(shown[fold.split == "val"]) == {"drawn"}
+    with pytest.raises(KeyboardInterrupt):
+        study.leave_one_out(pairs, tmp_path)
+    assert not (tmp_path / "leave_one_out.csv").exists() and folds.pop("without-cat") is not None
+    table = study.leave_one_out(pairs, tmp_path)
+    [(label, fold)] = folds.items()
+    assert label == "without-dog" and set(fold.split[shown == "dog"]) == {"test"}
+    assert "test" not in set(fold.split[shown != "dog"]) and set(shown[fold.split == "val"]) == {"drawn"}
     assert table.groupby("photograph").method.nunique().tolist() == [table.method.nunique()] * 2
     assert table[table.method == "short"].pairs.tolist() == [3, 4]
-    assert (tmp_path / "leave_one_out.csv").is_file()
+    pd.testing.assert_frame_equal(study.load_left_out(tmp_path), table.reset_index(drop=True))
 
 
-def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch):
-    options = {"augment": False, "epochs": 1, "batch_size": 6, "source": "amplified16"}
-    best = OpenExperiment("rcan", "relu", "mae", **options, label="best")
-    monkeypatch.setattr(study, "BEST", best)
-    study.run_study(tiny_pairs, tmp_path, [best])
+def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch, few_baselines):
+    monkeypatch.setattr(study, "BEST", BEST)
+    study.run_study(tiny_pairs, tmp_path, [BEST])
     kept = keras.saving.load_model(tmp_path / "best.keras")
-    trained, _ = training.train(best, tiny_pairs, tmp_path)
+    trained, _ = training.train(BEST, tiny_pairs, tmp_path)
     for weights, expected in zip(kept.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
-    assert source_of(kept) == "amplified16" and getattr(kept, "optimizer", None) is None
+    assert source_of(kept) == "signed" and getattr(kept, "optimizer", None) is None
 
 
-def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch):
-    course = replace(training.COURSE_EXPERIMENTS[0], epochs=1)
-    best = replace(course, epochs=2)
-    monkeypatch.setattr(study, "BEST", best)
-
-    def interrupt(experiment, pairs, folder, score=study.train_and_score):
-        if experiment == course:
-            raise KeyboardInterrupt
-        return score(experiment, pairs, folder)
-
+def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch, few_baselines):
+    monkeypatch.setattr(study, "BEST", FIRST)
+    assert study.find_study(tmp_path) == paths.REFERENCE
+    study.run_study(tiny_pairs, tmp_path, [FIRST])
+    assert study.find_study(tmp_path) == tmp_path
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(study, "train_and_score", interrupt)
-        study.run_study(tiny_pairs, tmp_path, [best, course])
-    assert study.find_study(tmp_path) == paths.RESULTS / "reference"
-    study.run_study(tiny_pairs, tmp_path, [best, course])
-    assert study.find_study(tmp_path) == tmp_path
-
-
-def test_the_committed_study_stands_in_where_none_was_run(run, tmp_path):
-    for file in (*study.FILES, "best.keras"):
-        assert study.find_study(tmp_path) == paths.RESULTS / "reference"
-        (tmp_path / file).touch()
-    assert study.find_study(tmp_path) == tmp_path
+        patch.setattr(study, "score_named", mock.Mock(side_effect=KeyboardInterrupt))
+        study.run_study(tiny_pairs.assign(ratio=100.0), tmp_path, [])
+    assert study.find_study(tmp_path) == paths.REFERENCE
 
 
 def test_the_committed_study_is_of_the_experiments_that_are_listed():
-    runs, scores = study.load_study(paths.RESULTS / "reference")
+    runs, scores = study.load_study(paths.REFERENCE)
     trained = runs[runs.epochs.notna()]
     listed = [(study.name_of(experiment), experiment.seed) for experiment in study.list_experiments()]
     found = list(zip(trained.experiment, trained.seed, strict=True))
     assert sorted(found) == sorted(listed)
-    means = scores.groupby(["experiment", "seed"]).mae.mean()
-    np.testing.assert_allclose(means[found], trained.mae, atol=1e-2)
-
-
-@pytest.mark.parametrize("size_px", [(96, 64), (127, 85)])
-def test_the_committed_model_leaves_flat_colours_flat(size_px):
-    found = study.measure_flat(study.load_best(paths.RESULTS / "reference"), size_px)
-    assert set(found.index) == set(study.FLAT_COLOURS)
-    assert found.grid.max() < 2 and found.off.max() < 5
-
-
-def test_a_grid_and_a_wrong_colour_are_measured():
-    def paint(pictures):
-        painted = np.array(pictures)
-        painted[:, ::2, ::2] += 12  # of one of four places: 3 in the mean
-        return painted
-
-    found = study.measure_flat(paint, noise=0)
-    np.testing.assert_allclose(found.grid, 12)
-    np.testing.assert_allclose(found.off, 3)
+    learned_nothing = set(runs.experiment[runs.epochs.isna()])
+    assert learned_nothing == study.baselines.list_baselines(1).keys()
+    assert {"short"} | learned_nothing == set(study.load_left_out(paths.REFERENCE).method)
+    pd.testing.assert_frame_equal(pd.read_csv(paths.REFERENCE / "study.csv"), runs, check_dtype=False)
 
 
 def test_rows_are_picked_by_experiment_whatever_the_seed_and_labelled(run):
-    folder, experiments, _ = run
-    runs, _ = study.load_study(folder)
+    _, experiments, runs = run
     picked = study.pick(runs, {"squares": experiments[2], "absolutes": experiments[1]})
     assert picked.label.tolist() == ["squares", "absolutes", "absolutes"]
     assert picked.seed.tolist() == [0, 0, 1]
 
 
-def test_frames_and_then_scenes_of_a_photograph_are_averaged_first():
-    scores = pd.DataFrame(
-        {
-            "photograph": ["a", "a", "a", "a", "b"],
-            "scene": ["1", "1", "2", "2", "3"],
-            "seed": 0,
-            "mae": [1.0, 3, 5, 7, 9],
-        }
-    )
-    assert study.average_photographs(scores)[0].to_dict() == {"a": 4, "b": 9}
-    assert study.average_photographs(scores.assign(seed=[0, 1, 0, 1, 0])).columns.tolist() == [0, 1]
+def test_another_camera_without_iso_goes_through_the_study_and_06(own_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "BEST", BEST)
+    step = InputExperiment(label="cnn-signed", source="signed", epochs=1)
+    table = study.run_study(own_pairs, tmp_path, [BEST, step])
+    assert study.find_study(tmp_path) == tmp_path and np.isfinite(table.mae).all()
+    assert table.experiment.tolist()[-2:] == ["best", "cnn-signed"] and "amplified" in set(table.experiment)
+    _, scores = study.load_study(tmp_path)
+    ours, rival = (evidence.average_photographs(study.pick(scores, {"": name})) for name in (BEST, "amplified"))
+    assert evidence.compare_photographs(ours, rival)["photographs"] == 1
+    test = own_pairs[own_pairs.split == "test"]
+    estimated = [brightness.estimate_ratio(preprocess.load_signal(path)) for path in test.short_signal]
+    of_best = evaluation.score_model(study.load_best(tmp_path), test.assign(ratio=estimated))
+    assert np.isfinite(of_best.mae).all()
 
 
-def test_a_difference_is_told_only_where_photographs_and_seeds_agree():
-    photographs = [f"{number:02d}" for number in range(8)]
-    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 8)}, photographs)
-    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 8)}, photographs)
-    noise -= noise.mean()
-    assert study.compare_photographs(base - 2 + noise, base)["verdict"] == "lower"
-    assert study.compare_photographs(base + 2 + noise, base)["verdict"] == "higher"
-    assert study.compare_photographs(base + noise, base)["verdict"] == "cannot be told"
-    seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"])
-    assert study.compare_photographs(seeds_apart + noise[0].to_numpy()[:, None], base)["verdict"] == "cannot be told"
-    assert study.compare_photographs((base - 2)[:1], base[:1])["verdict"] == "cannot be told"  # one photograph
-    found = study.compare_photographs((base - 2 + noise)[::-1], base)  # paired by photograph, not by place
-    assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
-    with pytest.raises(ValueError, match="'06', '07'"):
-        study.compare_photographs(base, base[:-1])
-
-
-def test_the_protocols_are_the_published_pairs():
-    index = catalog.load_index()
-    counts = {protocol: len(study.select_protocol(index, protocol)) for protocol in study.PROTOCOLS}
-    assert counts == {"all": 598, "aligned": 562, "first": 93, "first aligned": 88}
-    with pytest.raises(ValueError, match="Received: 'some'"):
-        study.select_protocol(index, "some")
+def test_make_study_is_of_the_data_set_that_is_named(own_pairs, monkeypatch):
+    ran, folder = [], own_pairs.short[0].parent.parent
+    monkeypatch.setenv("SID_DATASET", str(folder))
+    monkeypatch.setattr(study, "run_study", lambda pairs, results: ran.append((len(pairs), results)))
+    monkeypatch.setattr(study, "leave_one_out", lambda *_: pytest.fail("for the sample alone"))
+    study.main()
+    assert ran == [(3, paths.RESULTS / "own")]

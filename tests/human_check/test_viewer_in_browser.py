@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from sidlib.human_check import stage
-from sidlib.raw import decode_srgb, encode_srgb
+from sidlib.camera import decode_srgb, encode_srgb
+from sidlib.human_check import viewer
 
 pytestmark = pytest.mark.browser
-FOLDER = Path(stage.__file__).parent
+FOLDER = Path(viewer.__file__).parent
 NAMES = ["input", "cnn", "best", "truth"]
 SHAPE = (40, 60, 3)
 PAGE = """<!doctype html><html lang="en"><title>x</title><style>%CSS%</style><div id="stage"></div>
@@ -47,37 +47,6 @@ window.start = (first) => {
   render({ model, el: document.getElementById("stage") });
 };
 </script></html>"""
-DRAG = """async () => {  // three seconds of a hand that moves in every frame; how often and how fast all is drawn anew
-  const grid = document.querySelector(".sid-pictures");
-  const canvases = grid.querySelectorAll("canvas");
-  const { x, y } = canvases[3].getBoundingClientRect();
-  const act = (type, across, down) =>
-    grid["on" + type]({ pointerId: 1, button: 0, clientX: x + across, clientY: y + down });
-  grid.setPointerCapture = () => {};
-  const [wait, draw] = [requestAnimationFrame, CanvasRenderingContext2D.prototype.drawImage];
-  let draws = 0, frames = 0;
-  const spent = [];
-  CanvasRenderingContext2D.prototype.drawImage = function (...of) { draws++; return draw.apply(this, of); };
-  window.requestAnimationFrame = (act) => wait((now) => {
-    const before = performance.now();
-    act(now);
-    canvases[0].getContext("2d").getImageData(0, 0, 1, 1); // until it is drawn, not only asked for
-    spent.push(performance.now() - before);
-  });
-  act("pointerdown", 80, 60);
-  const began = performance.now();
-  await new Promise((done) => {
-    const step = () => {
-      act("pointermove", 80 + 40 * Math.sin(frames / 7), 60 + 20 * Math.cos(frames / 5));
-      frames++;
-      performance.now() - began < 3000 ? wait(step) : done();
-    };
-    wait(step);
-  });
-  const seconds = (performance.now() - began) / 1000;
-  [CanvasRenderingContext2D.prototype.drawImage, window.requestAnimationFrame] = [draw, wait];
-  return { redraws: draws / canvases.length / seconds, frames: frames / seconds, spent: spent.sort((a, b) => a - b) };
-}"""
 
 
 def make_pictures(shape=SHAPE, whole=False):
@@ -93,11 +62,10 @@ def hand_over(pictures):
         {
             "name": name,
             "title": name,
-            "detail": f"all of {name}",
             "caption": f"MAE of {name}",
             "height": picture.shape[0],
             "width": picture.shape[1],
-            "pixels": base64.b64encode(stage.take_samples(picture)).decode(),
+            "pixels": base64.b64encode(viewer.take_samples(picture)).decode(),
         }
         for name, picture in pictures.items()
     ]
@@ -108,8 +76,9 @@ def open_viewer(page, pictures, **state):
     script, style = (FOLDER.joinpath(f"stage.{suffix}").read_text("utf-8") for suffix in ("js", "css"))
     page.set_content(PAGE.replace("%CSS%", style).replace("%JS%", script))
     page.wait_for_function("() => Boolean(window.start)")
-    first = {name: getattr(stage.Stage(), name) for name in ("colours", "busy", "zoom", "across", "down", "stops")}
-    first |= {"offered": [{"name": name, "title": name, "detail": name} for name in pictures], "shown": list(pictures)}
+    names = ("colours", "busy", "zoom", "across", "down", "stops")
+    first = {name: getattr(viewer.Viewer({"cnn": None}), name) for name in names}
+    first |= {"offered": list(pictures), "shown": list(pictures)}
     first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "status": "ready"}
     first |= {"details": [], "scored": "truth" in pictures, "pictures": hand_over(pictures)}
     page.evaluate("first => start(first)", first | state)
@@ -174,7 +143,7 @@ def test_all_pictures_show_the_same_part_when_zoomed(page):
         np.testing.assert_array_equal(read_picture(page, name, 20, 30), picture[:20, 30:])
 
 
-@pytest.mark.parametrize("stops", [-4, -0.5, 3, 8])
+@pytest.mark.parametrize("stops", [-4, 0.5, 8])
 def test_brightness_is_in_stops_of_linear_light(page, stops):
     pictures = make_pictures()
     open_viewer(page, pictures, stops=stops)
@@ -243,8 +212,21 @@ def test_a_wipe_lays_any_picture_over_any_other(page):
 
 @pytest.mark.parametrize("width", [1000, 1700, 4100])
 def test_a_picture_that_is_reduced_is_averaged(page, width):
-    board = np.indices((width // 2, width)).sum(axis=0) % 2 * 255.0
-    open_viewer(page, {"truth": np.repeat(board[..., None], 3, axis=-1)}, zoom=1)
+    open_viewer(page, {"truth": np.zeros(SHAPE)})
+    page.evaluate(
+        """width => {  // a checkerboard
+            const bytes = new Uint8Array((3 * width * width) / 2);
+            for (let at = 0; at < bytes.length; at++) {
+                const pixel = Math.floor(at / 3);
+                bytes[at] = ((pixel + Math.floor(pixel / width)) % 2) * 255;
+            }
+            const board = { width, height: width / 2, pixels: new DataView(bytes.buffer) };
+            tell({ pictures: [{ ...state.pictures[0], ...board }] });
+        }""",
+        width,
+    )
+    page.wait_for_function("document.querySelector('.sid-pictures figure').style.getPropertyValue('--shape') == 2")
+    settle(page)
     shown = read_canvas(page, "truth")
     assert shown.shape[1] < width
     assert abs(shown.mean() - 127.5) < 2
@@ -326,6 +308,7 @@ def test_keys_do_all_that_the_pointer_does(page):
     }.items():
         page.keyboard.press(key)
         page.wait_for_function("([name, value]) => state[name] === value", arg=[name, value])
+    assert set(page.evaluate("asked")) == {"zoom", "across", "down", "stops"}  # where it rested; for no picture
 
 
 def test_a_pixel_is_a_pixel_at_one_to_one(page):
@@ -340,36 +323,6 @@ def test_a_pixel_is_a_pixel_at_one_to_one(page):
     settle(page)
     shown = read_canvas(page, "cnn")
     np.testing.assert_array_equal(shown[:-1, :-1], pictures["cnn"][: shown.shape[0] - 1, : shown.shape[1] - 1])
-
-
-def test_pictures_are_drawn_in_every_frame_of_a_drag_and_no_kernel_is_asked(page):
-    pictures = make_pictures((284, 424, 3))
-    pictures = {f"{name} {copy}": picture for copy in range(3) for name, picture in pictures.items()}
-    open_viewer(page, dict(list(pictures.items())[:11]), zoom=1.3)  # reduced, which costs more
-    assert page.locator(".sid-pictures canvas").count() == 11
-    page.evaluate("asked.length = 0")
-    measured = page.evaluate(DRAG)
-    spent = measured["spent"]
-    print({name: round(measured[name]) for name in ("redraws", "frames")}, "median ms", np.median(spent))
-    assert measured["redraws"] > 0.9 * measured["frames"]
-    assert np.median(spent) < 16
-    assert set(page.evaluate("asked")) <= {"zoom", "across", "down", "stops"}  # where it rested, should it have
-
-
-def test_four_pictures_of_12_megapixels_move_as_fast(page):
-    open_viewer(page, {name: np.zeros(SHAPE) for name in ("one", "two", "three", "four")}, zoom=2)
-    page.evaluate("""() => {
-        const bytes = new Uint8Array(3 * 4000 * 3000).map((_, at) => at % 251);
-        const large = { width: 4000, height: 3000, pixels: new DataView(bytes.buffer) };
-        tell({ pictures: state.pictures.map((picture) => ({ ...picture, ...large })) });
-    }""")
-    page.wait_for_function("document.querySelector('.sid-pictures figure').style.getPropertyValue('--shape') == 4 / 3")
-    settle(page)
-    page.evaluate(DRAG)  # what is made when it is needed is made now
-    measured = page.evaluate(DRAG)
-    print("redraws", round(measured["redraws"]), "of", round(measured["frames"]), "ms", np.median(measured["spent"]))
-    assert measured["redraws"] > 0.9 * measured["frames"]
-    assert np.median(measured["spent"]) < 16
 
 
 def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_it_was(page):
@@ -431,20 +384,7 @@ def test_pictures_that_are_here_come_and_go_without_a_kernel(page):
     expect(page.locator(".sid-pictures canvas")).to_have_count(3)
     expect(page.get_by_role("checkbox", name="best")).to_be_focused()
     expect(page.locator(".sid-bar")).to_contain_text("3 of 4 shown")
-    assert page.locator(".sid-pictures figure").nth(1).get_attribute("title") == "all of best"
-
-
-def test_a_kernel_that_does_not_answer_is_said_and_what_was_shown_stays_usable(page):
-    open_viewer(page, make_pictures())
-    page.get_by_role("combobox", name="Picture").select_option("two")
-    said = page.get_by_role("status").last
-    expect(said).to_contain_text("new pictures need the kernel", timeout=10_000)
-    page.get_by_role("button", name="Zoom in").click()
-    expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
-    page.get_by_role("button", name="Error map").click()
-    expect(page.locator(".sid-legend")).to_be_visible()
-    page.evaluate("tell({ status: 'it was busy' })")
-    expect(said).to_have_text("it was busy")
+    expect(page.locator("figcaption b").nth(1)).to_have_text("best")
 
 
 def test_names_of_pictures_are_text(page):

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -8,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 from PIL import Image
 from skimage.measure import block_reduce
 
-from sidlib import catalog, paths, raw, sample
-from sidlib.sample import camera, dng, photographs
+from sidlib import camera, catalog, paths, raw, sample
+from sidlib.sample import dng
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +31,22 @@ def small(monkeypatch):
 
 
 def test_photographs_never_cross_splits(scenes):
-    splits = {
-        photograph: {catalog.SPLITS[s.number[0]] for s in scenes if s.photograph == photograph}
-        for photograph in sample.PHOTOGRAPHS
-    }
-    assert all(len(of) == 1 for of in splits.values())
-    assert {photograph for photograph, of in splits.items() if of == {"test"}} == {"astronaut", "china", "flower"}
-    assert {photograph for photograph, of in splits.items() if of == {"val"}} == {"grace_hopper"}
+    for photograph, split in sample.PHOTOGRAPHS.items():
+        assert {catalog.SPLITS[s.number[0]] for s in scenes if s.photograph == photograph} == {split}
 
 
 def test_the_sample_has_its_size(scenes):
     shorts = {digit: sum(len(s.short_s) for s in scenes if s.number[0] == digit) for digit in "012"}
     assert shorts == {"0": 1280, "1": 36, "2": 48}
-    assert len({s.number for s in scenes if s.number[0] == "1"}) >= 15
-    assert len({s.number for s in scenes}) == len(scenes)
+    assert len({s.number for s in scenes}) == len(scenes) == 298
 
 
 def test_each_scene_is_exposed_like_a_real_one_of_its_split(scenes):
-    index = catalog.load_index()
-    for scene in scenes:
-        real = index[
-            (index.split == catalog.SPLITS[scene.number[0]])
-            & (index.iso == scene.iso)
-            & (index.f_number == scene.f_number)
-        ]
-        real = real[(real.long_s == scene.long_s) & (real.wb_red == scene.white_balance[0])]
-        assert set(scene.short_s) <= set(real.short_s)
+    index = catalog.load_index().assign(digit=lambda rows: rows.scene.str[0])
+    alike = ["digit", "iso", "f_number", "long_s", "wb_red"]
+    short_s = index.groupby(alike).short_s.agg(set)
+    for s in scenes:
+        assert set(s.short_s) <= short_s[s.number[0], s.iso, s.f_number, s.long_s, s.white_balance[0]]
 
 
 def test_each_ratio_is_about_as_frequent_as_in_the_real_data_set(scenes):
@@ -71,11 +61,6 @@ def test_drawn_scenes_are_in_train_and_val_alone_and_take_colours_of_their_split
     drawn = [scene for scene in scenes if not scene.box]
     assert {scene.number[0] for scene in drawn} == {"0", "2"}
     assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in drawn)
-    assert sample.name_photographs(drawn_pairs(scenes)).value_counts()["drawn"] == len(drawn)
-
-
-def drawn_pairs(scenes):
-    return pd.DataFrame({"scene": [scene.number for scene in scenes], "dataset": "sample"})
 
 
 def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
@@ -138,12 +123,26 @@ def build_fresh(**arguments):
     return read_files(sample.build_sample(name="fresh", **arguments))
 
 
-def test_a_second_build_writes_nothing(data):
-    folder = sample.build_sample(name="again")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert len(read_files(folder)) == 10
+def test_a_second_build_writes_nothing_and_opens_no_photograph(data, photos, monkeypatch):
+    folders = [sample.build_sample(name="again"), sample.build_sample(photos, "mine")]
+    for folder in folders:  # a read-only one will do: no lock is taken
+        (folder / ".building").unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*")}
+    assert len(read_files(folders[0])) == 10
+    for name in ("load_photograph", "split_photographs", "plan_scenes"):
+        monkeypatch.setattr(sample, name, lambda *arguments: pytest.fail(f"called with {arguments}"))
     sample.build_sample(name="again")
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    sample.build_sample(photos, "mine")
+    assert {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*")} == before
+
+
+def test_plan_json_says_what_each_scene_shows(data, photos):
+    plan = json.loads((sample.build_sample(name="mine") / "plan.json").read_text())
+    shown = {number: scene["photograph"] for number, scene in plan["scenes"].items()}
+    assert shown == {"00001": "chelsea", "00002": "drawn", "10001": "china", "20001": "grace_hopper"}
+    plan = json.loads((sample.build_sample(photos, "own") / "plan.json").read_text())
+    shown = {scene["photograph"] for scene in plan["scenes"].values()} - {"drawn"}
+    assert len(shown) == 3 and shown <= {file.name for file in photos.iterdir()}
 
 
 def add(photos):
@@ -168,37 +167,39 @@ def test_changed_photographs_leave_nothing_of_the_old_plan(data, photos, change)
     assert change is not swap or not set(before.values()) & set(after.values())
 
 
-def test_another_seed_leaves_nothing_of_the_old_plan(data, photos):
-    sample.build_sample(photos, "mine", seed=1)
-    assert read_files(sample.build_sample(photos, "mine", seed=2)) == build_fresh(photos=photos, seed=2)
-
-
-def test_a_renamed_photograph_changes_nothing(data, photos):
+def test_a_renamed_or_moved_photograph_changes_no_file(data, photos):
     folder = sample.build_sample(photos, "mine")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")}
     (photos / "0.png").rename(photos / "9.png")
-    sample.build_sample(photos, "mine")
+    photos.rename(data / "moved")
+    sample.build_sample(data / "moved", "mine")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")} == before
+    assert "/0.png" not in (folder / "plan.json").read_text()
 
 
 def test_what_was_not_made_here_stays(data, photos):
     folder = sample.build_sample(photos, "mine", seed=1)
-    own = folder / "short" / "00001_00_0.1s.ARW", folder / "short" / "00099_00_0.1s.dng", folder / "long" / "notes.dng"
+    ours = min((folder / "short").glob("0*.dng"))
+    own = [folder / name for name in ("short/00001_00_0.1s.ARW", "short/00099_00_0.1s.dng", "long/notes.dng")]
     own[0].write_bytes(b"of another camera")
-    shutil.copy(next((folder / "long").glob("1*.dng")), own[1])  # a copy under a name of one's own
+    shutil.copy(ours, own[1])  # a copy under a name of one's own
     dng.write_dng(own[2], np.zeros((30, 40), np.uint16), 1, sample.plan_scenes(sample.PHOTOGRAPHS)[0])
     before = [path.read_bytes() for path in own]
     sample.build_sample(photos, "mine", seed=2)
     assert [path.read_bytes() for path in own] == before
 
 
-def test_a_file_of_ones_own_is_never_overwritten(data):
-    folder = sample.build_sample(name="mine")
+def test_a_file_of_ones_own_is_never_overwritten_nor_removed(data):
+    folder = sample.build_sample(name="mine", seed=1)
+    files = read_files(folder)
     own = next((folder / "long").glob("*.dng"))
     own.write_bytes(b"my own capture")
-    (folder / "short" / "00001_00_0.1s.dng").unlink(missing_ok=True)
     with pytest.raises(FileExistsError, match=own.name):
-        sample.build_sample(name="mine")
+        sample.build_sample(name="mine", seed=1)
+    assert read_files(folder) == files | {f"long/{own.name}": b"my own capture"}
+    (folder / "plan.json").unlink()
+    with pytest.raises(FileExistsError, match=own.name):
+        sample.build_sample(name="mine", seed=1)
     assert own.read_bytes() == b"my own capture"
 
 
@@ -206,18 +207,47 @@ def test_a_file_of_ones_own_is_never_overwritten(data):
 def test_a_file_that_was_cut_off_is_made_anew(data, left):
     folder = sample.build_sample(name="mine")
     whole = read_files(folder)
-    for name in whole:
+    for name in list(whole)[::2]:
         (folder / name).write_bytes(whole[name][:left])
     assert read_files(sample.build_sample(name="mine")) == whole
 
 
-def test_files_of_an_earlier_version_are_made_anew(data, monkeypatch):
-    folder = sample.build_sample(name="mine")
-    whole = read_files(folder)
-    counts, tags = np.zeros((106, 160), np.uint16), [("UniqueCameraModel", "s", 0, camera.MODEL, True)]
-    for name in [*whole, "long/10099_00_10s.dng"]:  # the last is of a larger plan
-        tifffile.imwrite(folder / name, counts, photometric="cfa", metadata=None, software=False, extratags=tags)
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_without_its_plan_a_data_set_is_made_anew(data, content):
+    whole = read_files(sample.build_sample(name="mine"))
+    plan = data / "mine" / "plan.json"
+    plan.unlink() if content is None else plan.write_text(content)
+    (data / "mine" / next(iter(whole))).write_bytes(b"")
     assert read_files(sample.build_sample(name="mine")) == whole
+    assert json.loads(plan.read_text())["scenes"]
+
+
+def test_each_photograph_of_the_sharp_data_set_is_there_at_each_iso_in_one_split():
+    scenes = sample.plan_sharp()
+    assert len({scene.number for scene in scenes}) == len(scenes) == 8 * 4
+    for name in {scene.photograph for scene in scenes}:
+        of_name = [scene for scene in scenes if scene.photograph == name]
+        assert [scene.iso for scene in of_name] == list(sample.ISOS)
+        assert len({scene.number[0] for scene in of_name}) == len({scene.white_balance for scene in of_name}) == 1
+
+
+def test_the_sharp_data_set_has_sids_shape_and_its_truth_is_the_photograph(data, monkeypatch):
+    plan = [scene for scene in sample.plan_sharp() if scene.number in ("00001", "10010", "20004")]
+    monkeypatch.setattr(sample, "plan_sharp", lambda: plan)
+    folder = sample.build_sharp()
+    pairs, files = catalog.load_pairs(folder), read_files(folder)
+    assert len(pairs) == 6 and sorted(set(pairs.split)) == ["test", "train", "val"]
+    assert sorted(set(pairs.ratio.round(6))) == [100, 300] and set(pairs.iso) == {160, 800, 12800}
+    for scene in plan:
+        mosaic = raw.read_mosaic(pairs.long[pairs.scene == scene.number].iloc[0])
+        linear = camera.render(mosaic.counts / 65535, mosaic.white_balance, mosaic.ccm)
+        photograph = np.asarray(sample.load_photograph(scene.photograph))
+        assert linear.shape == photograph.shape
+        shown = camera.quantize(linear).astype(float)
+        assert np.abs(shown - photograph).mean() < 0.5  # colours outside of the camera's gamut are clipped
+    pairs.short[0].unlink()
+    sample.build_sharp()
+    assert read_files(folder) == files
 
 
 def start_build(data, seed):
@@ -235,36 +265,29 @@ sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
 
 
-def find_seed(folder, plans):
-    """The one plan whose files a folder holds, all of them and no other."""
-    marks = {file: dng.read_mark(folder / file)[1] for file in read_files(folder)}
-    return [seed for seed, scenes in plans.items() if marks == {f: sign for f, sign in scenes.items()}]
-
-
 def test_killed_builds_and_builds_at_once_never_mix_plans(data, photos, monkeypatch):
     monkeypatch.setattr(sample, "SCENES", {"train": 15, "val": 5, "test": 15})
     monkeypatch.setattr(sample, "FRAMES", {"train": 5, "val": 4, "test": 2})
-    plans = {}
-    for seed in (1, 2):
-        scenes = sample.plan_scenes(photographs.split_photographs(photos, seed), seed)
-        plans[seed] = {f: sample.sign_file(scene, f, seed) for scene in scenes for f in scene.name_files()}
-    killed = start_build(data, 1)
-    while not list(data.glob("shared/*/0*.dng")):
+    killed, folder = start_build(data, 1), data / "shared"
+    while not list(folder.glob("*/0*.dng")):
+        assert killed.poll() is None
         time.sleep(0.01)
     killed.kill()
     killed.wait()
-    assert find_seed(data / "shared", plans) == []
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*.dng")}
+    sample.build_sample(photos, "shared", seed=1)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # it goes on where it was
+    whole = read_files(folder)
+    assert len(kept) < len(whole)
     both = [start_build(data, seed) for seed in (2, 1)]
     assert [process.wait() for process in both] == [0, 0]
-    assert len(find_seed(data / "shared", plans)) == 1
-    assert not list((data / "shared").rglob(".*.dng"))
-
-
-def test_a_complete_data_set_is_only_read(data, photos):
-    folder = sample.build_sample(photos, "mine")
-    (folder / ".building").unlink(missing_ok=True)
-    sample.build_sample(photos, "mine")
-    assert {path.name for path in folder.iterdir()} == {"short", "long"}  # so a read-only one will do
+    found = read_files(folder)
+    assert found == whole or not set(found.values()) & set(whole.values())
+    plan = json.loads((folder / "plan.json").read_text())
+    assert {name: len(content) for name, content in found.items()} == {
+        name: size for scene in plan["scenes"].values() for name, size in scene["files"].items()
+    }
+    assert not list(folder.rglob(".*.dng"))
 
 
 def test_too_few_photographs_and_no_folder_are_refused(tmp_path):

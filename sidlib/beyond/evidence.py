@@ -1,0 +1,77 @@
+"""Which differences between scores are real, and whether a model leaves flat colours flat."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+FLAT_COLOURS = {
+    "grey": (128, 128, 128),
+    "blue": (20, 30, 220),
+    "green": (30, 200, 40),
+    "red": (220, 30, 20),
+    "cyan": (20, 200, 200),
+    "magenta": (200, 20, 200),
+    "yellow": (220, 220, 20),
+}
+
+
+def average_photographs(scores, metric="mae"):
+    """Return a metric of one experiment, the mean over each photograph's scenes: a DataFrame (photograph, seed).
+
+    Scenes that are crops of one photograph are no independent trials, and frames of a scene share one truth.
+
+    Args:
+        scores: rows of study.load_study's second table.
+    """
+    of_scenes = scores.groupby(["photograph", "scene", "seed"], as_index=False)[metric].mean()
+    return of_scenes.pivot_table(metric, "photograph", "seed")
+
+
+def compare_photographs(first, second):
+    """Return the difference of two experiments over the same photographs, with its 95 % bootstrap interval.
+
+    Args:
+        first, second: DataFrames of average_photographs.
+    Returns:
+        dict: difference (mean of first − second over photographs and seeds), low and high (percentile interval over
+        photographs, 9999 resamples; of three photographs it is nearly the range), numbers of photographs and seeds, and
+        verdict: "lower" or "higher" if the interval and all pairs of seeds agree, else "cannot be told".
+    Raises:
+        ValueError: the photographs are not the same.
+    """
+    if set(first.index) != set(second.index):
+        raise ValueError(f"Both need the same photographs. Received: {sorted(first.index)} and {sorted(second.index)}")
+    differences = (first.mean(axis=1) - second.mean(axis=1)[first.index]).to_numpy()
+    low, high = -np.inf, np.inf  # one photograph says nothing about others
+    if len(differences) > 1:
+        low, high = bootstrap((differences,), np.mean, method="percentile", rng=0).confidence_interval
+    of_seeds = np.subtract.outer(first.mean().to_numpy(), second.mean().to_numpy())
+    verdict = "cannot be told"
+    if high < 0 and (of_seeds < 0).all():
+        verdict = "lower"
+    elif low > 0 and (of_seeds > 0).all():
+        verdict = "higher"
+    counts = {"photographs": len(differences), "seeds": f"{first.shape[1]}, {second.shape[1]}"}
+    return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
+
+
+def measure_flat(model, size_px=(96, 64), noise=6, seed=0):
+    """Return score_flat of what a model makes of FLAT_COLOURS with noise (σ, of 255): a DataFrame by colour.
+
+    16 pixels of border are left out; size_px is width, height.
+    """
+    rows = {}
+    for name, colour in FLAT_COLOURS.items():
+        noisy = np.random.default_rng(seed).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
+        rows[name] = score_flat(np.asarray(model(noisy.astype(np.float32)))[0, 16:-16, 16:-16], colour)
+    return pd.DataFrame(rows).T
+
+
+def score_flat(output, colour):
+    """Return the errors of a picture (height, width, 3) that should show one colour, each of the worst channel: a dict.
+
+    Keys: grid, the range of the means of the four positions of 2 × 2 pixels (a checkerboard artefact); off, the error
+    of the mean.
+    """
+    positions = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
+    return {"grid": np.ptp(positions, axis=0).max(), "off": np.abs(output.mean(axis=(0, 1)) - colour).max()}

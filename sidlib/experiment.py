@@ -1,0 +1,107 @@
+"""Experiments: everything that is varied in a training, and nothing else."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from sidlib.backend import keras
+from sidlib.dataset import count_batches, make_dataset
+from sidlib.losses import LOSSES
+from sidlib.models import build_model, draw_weights
+
+TITLES = {"cnn": "CNN", "dense_cnn": "dense CNN", "unet": "U-Net", "relu": "ReLU", "leaky_relu": "leaky ReLU"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The settings of any training; the defaults are the course's.
+
+    A child adds what training.train asks for: name, loss_function, build_model, count_updates and make_dataset.
+
+    Attributes:
+        epochs: at most so many.
+        batch_size: pairs per update.
+        learning_rate: of Adam.
+        patience: epochs without a lower `monitor` after which the training stops.
+        monitor: "loss" (of training) or "val_loss".
+        seed: of every random draw.
+    """
+
+    epochs: int = 20
+    batch_size: int = 10
+    learning_rate: float = 0.001
+    patience: int = 5
+    monitor: str = "loss"
+    seed: int = 0
+
+    def __post_init__(self):
+        self.check_option("monitor", ("loss", "val_loss"))
+
+    def check_option(self, name, options):
+        """Raise a ValueError if a setting is none of the options."""
+        if getattr(self, name) not in options:
+            raise ValueError(f"{name} must be one of {', '.join(options)}. Received: {getattr(self, name)!r}")
+
+    def build_optimizer(self, updates):
+        """Return the optimizer for a training of so many updates, if no early stopping ends it."""
+        return keras.optimizers.Adam(self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Experiment(Training):
+    """One setting of the course: a model, its activation (see models), a loss (see losses), and flips of the pairs."""
+
+    model: str
+    activation: str
+    loss: str
+    augment: bool
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_option("loss", LOSSES)
+
+    @property
+    def name(self):
+        """What is varied, then what differs from the defaults: "unet-relu-mae-flips-epochs50"."""
+        parts = [self.model, self.activation, self.loss, "flips" if self.augment else "noflips"]
+        parts += [value if isinstance(value, str) else f"{name}{value:g}" for name, value in self._changes()]
+        return "-".join(parts)
+
+    @property
+    def title(self):
+        """The name for people: "U-Net, leaky ReLU, MAE, no flips, 50 epochs"."""
+        words = [TITLES[self.model], TITLES[self.activation], self.loss.upper()]
+        words.append("flips" if self.augment else "no flips")
+        for name, value in self._changes():
+            words.append(f"{value} epochs" if name == "epochs" else f"{name.replace('_', ' ')} {value}")
+        return ", ".join(words)
+
+    def _changes(self):
+        settings = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(Training)]
+        return [(name, value) for name, value in settings if value != getattr(Training, name)]
+
+    @property
+    def loss_function(self):
+        return LOSSES[self.loss]
+
+    def build_model(self):
+        """Return the untrained model, with first weights drawn from the seed."""
+        return draw_weights(build_model(self.model, self.activation), self.seed)
+
+    def count_updates(self, pairs):
+        """Return the number of updates per epoch on training pairs."""
+        return count_batches(pairs, self.batch_size)
+
+    def make_dataset(self, pairs, epochs):
+        """Return the pipeline of training pairs over a range of epochs."""
+        return make_dataset(pairs, self.batch_size, self.augment, shuffle=True, seed=self.seed, epochs=epochs)
+
+
+COURSE_EXPERIMENTS = (
+    Experiment("cnn", "relu", "mae", augment=True),
+    Experiment("cnn", "leaky_relu", "mae", augment=True),
+    Experiment("dense_cnn", "leaky_relu", "mae", augment=True),
+    Experiment("dense_cnn", "leaky_relu", "mse", augment=True),
+    Experiment("unet", "leaky_relu", "mse", augment=True),
+    Experiment("unet", "leaky_relu", "mse", augment=False),
+)
+LONG_EXPERIMENT = Experiment("unet", "leaky_relu", "mae", augment=False, epochs=50)

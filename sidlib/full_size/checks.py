@@ -1,0 +1,140 @@
+"""What a network for full size must do with any picture: keep brightness, colours and black, for any camera."""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sidlib import camera
+from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
+from sidlib.evaluation import score_picture
+from sidlib.full_size.noise import ROUNDING_DN, Noise, estimate_noise, find_noise
+from sidlib.full_size.restore import restore_mosaic
+from sidlib.raw import Mosaic, reduce_mosaic
+from sidlib.sample.photographs import load_photograph
+
+LEVELS_E = (0.3, 1, 3, 10, 30, 100, 300)
+INNER = np.s_[32:-32, 32:-32]  # beside the border there is less to see
+
+
+class Camera(NamedTuple):
+    """A simulated camera under a light; xyz_to_camera × 10⁴ is its entry in LibRaw's table."""
+
+    xyz_to_camera: tuple
+    gain_dn: float = 2.0
+    read_e: float = 2.5
+    black: int = 512
+    white: int = 16383
+    pattern: str = "RGGB"
+    white_balance: tuple = (2.0, 1.0, 1.6)
+
+    def describe(self, counts=None):
+        """Return the Mosaic of counts (H, W) of this camera."""
+        ccm = camera.compute_ccm(np.reshape(self.xyz_to_camera, (3, 3)))
+        black, gains = np.full(4, float(self.black)), np.array(self.white_balance)
+        return Mosaic(counts, self.pattern, black, float(self.white), gains, ccm, 0)
+
+    def find_gain(self, white_e):
+        """Return the gain that shows white_e electrons of green as white."""
+        return (self.white - self.black) / (white_e * self.gain_dn)
+
+
+SONY = Camera(tuple(camera.XYZ_TO_CAMERA.ravel()))
+CAMERAS = {  # the training saw the first only
+    "Sony α7S II": SONY,
+    "Nikon D850": Camera(
+        (10405, -3755, -1270, -5461, 13787, 1793, -1040, 2015, 6785), 5.3, 3.1, 400, 15520, "RGGB", (1.7, 1.0, 1.9)
+    ),
+    "Panasonic S1": Camera(
+        (9744, -3905, -779, -4899, 12807, 2324, -798, 1630, 5827), 0.9, 4.2, 128, 4095, "GBRG", (2.3, 1.0, 1.4)
+    ),
+}
+
+
+def photograph(linear, by, white_e, rng):
+    """Return the Mosaic and the true Noise of a picture (H, W, 3) in linear sRGB, taken by a Camera.
+
+    Args:
+        white_e: electrons of a green pixel that is to be shown as white.
+    """
+    known, read_dn = by.describe(), by.gain_dn * by.read_e
+    electrons = white_e * camera.mosaic(camera.unprocess(linear, known.white_balance, known.ccm), by.pattern)
+    counts = np.rint(by.black + camera.add_noise(electrons, by.gain_dn, read_dn, rng)).clip(0, by.white)
+    noise = Noise(by.gain_dn, np.hypot(read_dn, ROUNDING_DN), 0.0, "calibration")
+    return by.describe(counts.astype(np.uint16)), noise
+
+
+def restore_photograph(network, linear, by, white_e, seed=0, estimated=False):
+    """Return a network's restoration of photograph, as bright as the picture: float (H, W, 3), sRGB in 0…255.
+
+    Args:
+        estimated: estimate the noise from the mosaic instead of knowing it.
+    """
+    mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(seed))
+    if estimated:
+        noise = Noise(*estimate_noise(mosaic), 0.0, "estimate")
+    return restore_mosaic((mosaic, noise, None), network).render(np.log2(by.find_gain(white_e))) / 257
+
+
+def measure_levels(network, side_px=1024):
+    """Return the relative error of the mean light of flat grey: a Series by electrons per green pixel."""
+    errors, grey = {}, np.full((side_px, side_px, 3), 0.18)
+    for electrons in LEVELS_E:
+        picture = restore_photograph(network, grey, SONY, electrons / 0.18)
+        errors[electrons] = camera.decode_srgb(picture[INNER] / 255).mean() / 0.18 - 1
+    return pd.Series(errors, name="difference").rename_axis("electrons")
+
+
+def measure_flat(network, white_e=40, side_px=256):
+    """Return the errors of FLAT_COLOURS in levels of 255, each of the worst colour channel: a DataFrame by colour.
+
+    Columns: grid and off, see evidence.score_flat; noise, the standard deviation that is left.
+    """
+    return _tabulate_flat(lambda linear: restore_photograph(network, linear, SONY, white_e)[INNER], side_px)
+
+
+def measure_means(white_e=40, square_px=64, side_px=1024):
+    """Return off and noise of measure_flat for the control: means of the counts of square_px × square_px pixels."""
+
+    def average(linear):
+        mosaic, _ = photograph(linear, SONY, white_e, np.random.default_rng(0))
+        means = reduce_mosaic(mosaic, square_px)
+        return 255 * camera.encode_srgb(camera.render(means, mosaic.white_balance, mosaic.ccm, SONY.find_gain(white_e)))
+
+    return _tabulate_flat(average, side_px).drop(columns="grid")
+
+
+def _tabulate_flat(show, side_px):
+    """The table of measure_flat for a function from a flat picture in linear sRGB to its restoration in 0…255."""
+    rows, gains = {}, np.array(SONY.white_balance)
+    for name, colour in FLAT_COLOURS.items():
+        linear = np.broadcast_to(camera.decode_srgb(np.array(colour) / 255), (side_px, side_px, 3))
+        seen = camera.render(camera.unprocess(linear[0, 0], gains), gains, camera.CCM)  # within the sensor's colours
+        output = show(linear)
+        rows[name] = score_flat(output, 255 * camera.encode_srgb(seen)) | {"noise": output.std(axis=(0, 1)).max()}
+    return pd.DataFrame(rows).T
+
+
+def measure_black(network, iso=12800, ratio=300, side_px=512, seeds=range(4)):
+    """Return the mean level of 255 of frames without light of the calibrated camera, amplified by a ratio."""
+    levels = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        mosaic = SONY.describe(camera.expose(np.zeros((side_px, side_px)), ratio, iso, rng))
+        restoration = restore_mosaic((mosaic, find_noise(mosaic, camera.MODEL, iso), None), network)
+        levels.append(restoration.render(np.log2(ratio)).mean() / 257)
+    return np.mean(levels)
+
+
+def compare_cameras(network, photographs=("china", "flower", "astronaut"), whites_e=(30, 300)):
+    """Return the mean PSNR of photographs by CAMERAS with known_db and estimated_db noise: a DataFrame by camera."""
+    rows = []
+    for (name, by), photo, white_e in product(CAMERAS.items(), photographs, whites_e):
+        picture, psnr_db = np.asarray(load_photograph(photo)) / 255, {}
+        for noise in ("known_db", "estimated_db"):
+            options = {"by": by, "white_e": white_e, "estimated": noise == "estimated_db"}
+            output = restore_photograph(network, camera.decode_srgb(picture), **options)
+            psnr_db[noise] = score_picture(output, 255 * picture)["psnr_db"]
+        rows.append({"camera": name} | psnr_db)
+    return pd.DataFrame(rows).groupby("camera", sort=False).mean()

@@ -1,0 +1,138 @@
+"""The network for full size, trained further on pairs of a data set; the truth is LibRaw's picture of the long one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import safetensors
+
+from sidlib import camera, paths, preprocess, workers
+from sidlib.backend import keras
+from sidlib.beyond.experiments import build_cosine_adam, log_mse_loss
+from sidlib.catalog import pick_splits
+from sidlib.experiment import Training
+from sidlib.full_size.evaluate import develop_truth
+from sidlib.full_size.experiment import train_network
+from sidlib.full_size.network import build_trainer, join_rendering
+from sidlib.full_size.restore import find_network, read_capture
+from sidlib.full_size.stream import PATCH_PX, batch_patches
+
+VERSION = 1  # raise it when the same captures give other truths or patches
+# LibRaw's options: the sRGB curve, not turned, and the sensor's white level, whatever the brightest pixel
+SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
+PATCHES = 4  # per file that is opened
+VALIDATION = 24  # files
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(Training):
+    """A training that starts from find_network, on patches of pairs, see stream_pairs; updates are per epoch."""
+
+    name: str = "full-size-tuned"
+    updates: int = 250
+    batch_size: int = 8
+    learning_rate: float = 0.0002
+    patience: int = 20
+    monitor: str = "val_loss"
+
+    @property
+    def loss_function(self):
+        return log_mse_loss
+
+    def build_model(self):
+        return build_trainer(keras.saving.load_model(find_network(), compile=False))
+
+    def build_optimizer(self, updates):
+        return build_cosine_adam(self.learning_rate, updates)
+
+    def count_updates(self, pairs):
+        return self.updates
+
+    def make_dataset(self, pairs, epochs):
+        files = self.updates * self.batch_size // PATCHES
+        return stream_pairs(pairs, range(epochs.start * files, epochs.stop * files), self)
+
+
+FINE_TUNING = FineTuning()
+
+
+def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
+    """Train the network for full size further on the pairs of split train, or load or resume it, see training.train.
+
+    LibRaw's development of each long exposure is kept in the data set's folder, 72 MB each at 12 megapixels.
+
+    Args:
+        pairs: DataFrame of catalog.load_pairs, with the splits train and val, of captures with a Bayer pattern.
+        folder: results folder, whose <experiment>.keras becomes the network.
+    Returns:
+        the network with the lowest validation loss, for restore.restore_capture, and the history.
+    """
+    pick_splits(pairs, "train", "val")  # raises before all are developed
+    base = paths.fingerprint(find_network().read_bytes())
+    training, validation = pick_splits(develop_truths(pairs), "train", "val")
+    used = pd.concat([training, validation]).itertuples()
+    captures = [(paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio) for pair in used]
+    key = {"captures": paths.fingerprint(len(training), captures, VERSION), "network": base}
+
+    def make_validation(model):
+        return stream_pairs(validation, range(VALIDATION), experiment).cache()
+
+    return train_network(experiment, folder, key, training, make_validation, on_epoch)
+
+
+def develop_truths(pairs):
+    """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
+    folder = paths.derived_folder(pairs.long.iloc[0].parent.parent) / "full"
+    truths = {long: folder / f"{long.stem}.safetensors" for long in pairs.long.unique()}
+    missing = [(long, file) for long, file in truths.items() if not preprocess.is_current(file, _make_key(long))]
+    for _ in workers.share(_develop, missing, "Developing", "picture"):
+        pass
+    return pairs.assign(truth=pairs.long.map(truths))
+
+
+def _make_key(long):
+    return paths.fingerprint(paths.file_state(long), SRGB, VERSION)
+
+
+def _develop(files):
+    long, file = files
+    key = _make_key(long)  # before it is read: a later change shows
+    preprocess.save_arrays(file, {"truth": develop_truth(long, **SRGB)}, key)
+
+
+def stream_pairs(pairs, numbers, experiment):
+    """Return the pipeline of PATCHES patches of a random pair per number: ((packed, rendering), truth), in batches."""
+    rows = list(pairs.itertuples())
+
+    def make_patches(number):
+        rng = np.random.default_rng((experiment.seed, number))
+        return read_pair(rows[rng.integers(len(rows))], rng)
+
+    return batch_patches(make_patches, PATCHES, numbers, experiment.batch_size)
+
+
+def read_pair(pair, rng):
+    """Return PATCHES random patches of a pair: packed, rendering and truth, see stream.expose.
+
+    Raises:
+        ValueError: its pictures are smaller than a patch, or of two sizes.
+    """
+    mosaic, noise, _ = read_capture(pair.short)
+    counts, inner = camera.align(mosaic.counts, mosaic.pattern)
+    black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
+    truth = safetensors.safe_open(pair.truth, "numpy").get_slice("truth")  # only the patches are read
+    if min(truth.get_shape()[:2]) < PATCH_PX + 1:
+        raise ValueError(f"{pair.short}: smaller than a patch of {PATCH_PX} pixels")
+    if tuple(truth.get_shape()[:2]) != mosaic.counts.shape:
+        raise ValueError(f"{pair.short}: not of the size of its long exposure")
+    to_white = mosaic.white_balance * noise.gain_dn * pair.ratio / (mosaic.white - mosaic.black.mean())
+    rendering = join_rendering(noise.read_dn / noise.gain_dn, to_white, mosaic.ccm)
+    seen, shown = [], []
+    for _ in range(PATCHES):
+        first = [rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in inner]
+        rows, columns = (slice(start, start + PATCH_PX) for start in first)
+        packed = camera.pack(counts[rows, columns]) - black
+        seen.append(camera.stabilise(packed, noise.gain_dn, noise.read_dn))
+        rows, columns = (slice(start, start + PATCH_PX) for start in np.subtract(first, [part.start for part in inner]))
+        shown.append(truth[rows, columns] / np.float32(257))
+    return np.stack(seen), np.tile(rendering, (PATCHES, 1)), np.stack(shown)

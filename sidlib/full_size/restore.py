@@ -1,0 +1,155 @@
+"""A dark RAW file to a picture at full size, of any brightness."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from sidlib import camera, paths
+from sidlib.backend import keras
+from sidlib.brightness import estimate_ratio
+from sidlib.full_size.network import MULTIPLE_PX, find_margin
+from sidlib.full_size.noise import Noise, find_noise
+from sidlib.full_size.save import CaptureInfo
+from sidlib.full_size.tiles import STRIP_PX, map_ahead, match_means, remove_checkerboard, run_tiles
+from sidlib.raw import Mosaic, Signal, interpret_raw, reduce_mosaic, turn
+from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
+
+LEAK_PX = 4  # of a masked border, beside the picture, may see light
+NOT_BAYER = {"W": "it is monochrome", "RGB": "its pixels have all three colours"}
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A network's picture of a capture, which can be rendered at any brightness.
+
+    Attributes:
+        stable: float16 (H, W, 3), stabilised camera RGB, not turned yet. mosaic: of the capture, without its counts.
+        stops: estimated brightness. gains: (3,), factors of R, G, B, see tiles.match_means.
+    """
+
+    stable: np.ndarray
+    mosaic: Mosaic
+    noise: Noise
+    stops: float
+    info: CaptureInfo | None
+    gains: np.ndarray
+
+    @property
+    def upright(self):
+        """The stabilised picture, upright."""
+        return turn(self.stable, self.mosaic.flip)
+
+    @property
+    def shape(self):
+        """Height, width and 3 of the upright picture."""
+        return self.upright.shape
+
+    def render(self, stops=None, part=np.s_[:, :]):
+        """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
+
+        Args:
+            stops: brightness relative to the capture, a factor of 2 each; None for the estimated one.
+            part: slices (rows, columns) of the picture.
+        """
+        picture = np.empty(self.upright[part].shape, np.uint16)
+        for top, strip in self.render_strips(stops, part):
+            picture[top : top + len(strip)] = strip
+        return picture
+
+    def render_strips(self, stops=None, part=np.s_[:, :]):
+        """Yield (number of the first row, rows) of the picture of render, from top to bottom."""
+        gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
+        stable, span = self.upright[part], np.float32(mosaic.white - mosaic.black.mean())
+
+        def render_strip(top):
+            light = camera.destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn)
+            linear = camera.render(light * (self.gains / span), mosaic.white_balance, mosaic.ccm, gain)
+            return top, camera.quantize(linear, bits=16)
+
+        yield from map_ahead(render_strip, range(0, len(stable), STRIP_PX))
+
+    def halve(self):
+        """Return the Restoration at half its width and height, upright: means of 2 × 2 pixels in linear light."""
+        upright, levels = self.upright, (self.noise.gain_dn, self.noise.read_dn)
+        height, width = (-(-side // 2) for side in self.shape[:2])
+        half = np.empty((height, width, 3), np.float16)
+        for top in range(0, len(upright), STRIP_PX):
+            light = camera.destabilise(upright[top : top + STRIP_PX], *levels)
+            light = np.pad(light, [(0, len(light) % 2), (0, self.shape[1] % 2), (0, 0)], "edge")
+            light = (light[::2, ::2] + light[::2, 1::2] + light[1::2, ::2] + light[1::2, 1::2]) / 4
+            half[top // 2 :][: len(light)] = camera.stabilise(light, *levels)
+        return replace(self, stable=half, mosaic=replace(self.mosaic, flip=0))
+
+
+def restore(path, stops=None):
+    """Return the picture of a dark RAW file at full size: uint16 (height, width, 3), sRGB, upright.
+
+    Args:
+        path: RAW file of a camera with a Bayer pattern. stops: see Restoration.render.
+    Raises:
+        RawError: the file cannot be read, or has no Bayer pattern. FileNotFoundError: there is no network.
+    Example:
+        >>> picture = restore("night.ARW", stops=5)
+    """
+    return restore_capture(path).render(stops)
+
+
+def restore_capture(path, network=None, on_tile=None):
+    """Return the Restoration of a RAW file by a network of NETWORKS, None for load_network; on_tile: see run_tiles."""
+    network = network or load_network()
+    return restore_mosaic(read_capture(path), network, on_tile)
+
+
+def restore_mosaic(capture, network, on_tile=None):
+    """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info of simulated ones is None."""
+    mosaic, noise, info = capture
+    span, margin = mosaic.white - mosaic.black.mean(), find_margin(network)
+    reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
+    stops = float(np.log2(estimate_ratio(Signal(reduced, mosaic.white_balance, mosaic.ccm))))
+    counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
+    black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
+    capture, mosaic = None, replace(mosaic, counts=None)  # 122 MB at 61 megapixels, if nobody else holds them
+    stable, whole = run_tiles(network, counts, black, noise, on_tile), np.s_[margin:-margin, margin:-margin]
+    remove_checkerboard(stable[whole])
+    gains = match_means(stable[whole], counts[whole], black, noise)
+    return Restoration(stable[inner], mosaic, noise, stops, info, gains)
+
+
+def read_capture(path):
+    """Return the raw.Mosaic, Noise and CaptureInfo of a RAW file; RawError if it cannot be read or is not Bayer."""
+    with open_raw(path) as (raw, pages):
+        mosaic = interpret_raw(path, raw, pages)
+        if mosaic.pattern not in camera.ORDERS:
+            reason = NOT_BAYER.get(mosaic.pattern, "it has another pattern")
+            raise RawError(f"{path}: full size needs a Bayer pattern, and {reason}")
+        mosaic = replace(mosaic, counts=mosaic.counts.copy())
+        top, left = (max(0, side - LEAK_PX) for side in (raw.sizes.top_margin, raw.sizes.left_margin))
+        masked = np.concatenate([raw.raw_image[:top].ravel(), raw.raw_image[:, :left].ravel()])
+        exposure = None
+        with suppress(ValueError, OverflowError):  # an impossible date
+            exposure = raw.other
+    info = CaptureInfo(path, *read_camera(pages), exposure, paths.fingerprint(mosaic.counts.tobytes()))
+    pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
+    profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
+    iso = exposure.iso_speed if exposure else 0
+    return mosaic, find_noise(mosaic, f"{info.make} {info.model}".strip(), iso, profile, masked), info
+
+
+@cache
+def load_network():
+    """Return the network of find_network."""
+    return keras.saving.load_model(find_network(), compile=False)
+
+
+def find_network(name="full-size"):
+    """Return the file of the network that `make full-size` trained here, or else that of the repository.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    for folder in (paths.RESULTS / "sample", paths.REFERENCE):
+        if (folder / f"{name}.keras").is_file():
+            return folder / f"{name}.keras"
+    raise FileNotFoundError("No network for full size is there: make full-size trains it, in hours")

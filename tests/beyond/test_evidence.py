@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidlib import paths
+from sidlib.beyond import evidence, study
+
+
+@pytest.mark.parametrize("size_px", [(96, 64), (127, 85)])
+def test_the_committed_model_leaves_flat_colours_flat(size_px):
+    found = evidence.measure_flat(study.load_best(paths.REFERENCE), size_px)
+    assert set(found.index) == set(evidence.FLAT_COLOURS)
+    assert found.grid.max() < 2 and found.off.max() < 5
+
+
+def test_a_checkerboard_and_a_wrong_colour_are_measured():
+    def paint(pictures):
+        painted = np.array(pictures)
+        painted[:, ::2, ::2] += 12  # at one of four positions: 3 in the mean
+        return painted
+
+    found = evidence.measure_flat(paint, noise=0)
+    np.testing.assert_allclose(found.grid, 12)
+    np.testing.assert_allclose(found.off, 3)
+
+
+def test_frames_and_then_scenes_of_a_photograph_are_averaged_first():
+    rows = [("a", "1", 1.0), ("a", "1", 3.0), ("a", "2", 5.0), ("a", "2", 7.0), ("b", "3", 9.0)]
+    scores = pd.DataFrame(rows, columns=["photograph", "scene", "mae"]).assign(seed=0)
+    assert evidence.average_photographs(scores)[0].to_dict() == {"a": 4, "b": 9}
+    assert evidence.average_photographs(scores.assign(seed=[0, 1, 0, 1, 0])).columns.tolist() == [0, 1]
+
+
+def test_a_difference_is_told_only_where_photographs_and_seeds_agree():
+    photographs = [f"{number:02d}" for number in range(8)]
+    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 8)}, photographs)
+    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 8)}, photographs)
+    noise -= noise.mean()
+    assert evidence.compare_photographs(base - 2 + noise, base)["verdict"] == "lower"
+    assert evidence.compare_photographs(base + 2 + noise, base)["verdict"] == "higher"
+    assert evidence.compare_photographs(base + noise, base)["verdict"] == "cannot be told"
+    seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"]) + noise[0].to_numpy()[:, None]
+    assert evidence.compare_photographs(seeds_apart, base)["verdict"] == "cannot be told"
+    assert evidence.compare_photographs((base - 2)[:1], base[:1])["verdict"] == "cannot be told"  # one photograph
+    found = evidence.compare_photographs((base - 2 + noise)[::-1], base)  # paired by photograph, not by position
+    assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
+    with pytest.raises(ValueError, match="'06', '07'"):
+        evidence.compare_photographs(base, base[:-1])

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from sidlib.camera import decode_srgb
+from sidlib.evaluation import score_picture
+from sidlib.full_size import checks, network, noise, restore
+from sidlib.sample import load_photograph
+
+DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The network that comes along."""
+    return restore.load_network()
+
+
+@pytest.mark.parametrize("name", checks.CAMERAS)
+def test_a_camera_photographs_what_demosaicing_shows_again(name):
+    picture = np.asarray(load_photograph("flower").resize((320, 214)), float)
+    output = checks.restore_photograph(DEMOSAIC, decode_srgb(picture / 255), checks.CAMERAS[name], 5000)
+    assert output.shape == picture.shape
+    assert np.abs(output.mean((0, 1)) - picture.mean((0, 1))).max() < 3
+
+
+def test_noise_is_estimated_of_cameras_that_training_did_not_see():
+    rng = np.random.default_rng(0)
+    linear = decode_srgb(np.asarray(load_photograph("flower")) / 255)
+    for by in checks.CAMERAS.values():
+        mosaic, known = checks.photograph(linear, by, 300, rng)
+        np.testing.assert_allclose(noise.estimate_noise(mosaic), known[:2], rtol=0.15)
+
+
+def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
+    levels = checks.measure_levels(trained)
+    assert levels.abs().max() < 0.02 and levels.loc[30:].abs().max() < 0.01, levels
+
+
+def test_flat_colours_stay_flat_and_their_colour(trained):
+    flat, noisy = checks.measure_flat(trained), checks.measure_flat(DEMOSAIC, side_px=128)
+    assert flat.grid.max() <= 1 and flat.off.max() <= 7, flat
+    assert noisy.noise.min() > 10 and (noisy.noise > flat.noise).all()
+
+
+def test_the_control_of_flat_colours_knows_more_with_more_pixels():
+    few, many = checks.measure_means(side_px=512), checks.measure_means(square_px=128, side_px=512)
+    assert list(many) == ["off", "noise"] and list(many.index) == list(checks.FLAT_COLOURS)
+    assert (many.noise < few.noise).all() and many.off.max() < 5
+
+
+def test_black_stays_dark(trained):
+    levels = [checks.measure_black(trained, iso) for iso in (400, 3200, 12800)]
+    assert max(levels[:2]) < 2 and levels[2] < 3, levels
+    noisy = checks.measure_black(DEMOSAIC, iso=3200)  # its means are matched, too
+    assert noisy > 30 and levels[1] < noisy / 25, (levels, noisy)
+
+
+def test_little_is_lost_with_estimated_noise(trained):
+    table = checks.compare_cameras(trained, ["flower"], [30])
+    assert list(table.index) == list(checks.CAMERAS)
+    assert (table.known_db - table.estimated_db < 0.5).all(), table
+
+
+def test_it_is_better_than_no_network(trained):
+    picture = np.asarray(load_photograph("astronaut"), float)
+    scores = [
+        score_picture(checks.restore_photograph(model, decode_srgb(picture / 255), checks.SONY, 30), picture)
+        for model in (trained, DEMOSAIC)
+    ]
+    assert scores[0]["psnr_db"] > scores[1]["psnr_db"] + 6

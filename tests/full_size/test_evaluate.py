@@ -1,0 +1,120 @@
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidlib.evaluation import METRICS
+from sidlib.full_size import evaluate, network
+
+
+@pytest.fixture(scope="module")
+def pairs(photograph_scenes):
+    """A val and a test scene of the sharp data set: two pairs each."""
+    return photograph_scenes("10010", "20002")
+
+
+@pytest.fixture
+def methods(monkeypatch):
+    """Two methods, and a list of the names that are called; the network is untrained: it demosaics."""
+    demosaic, calls = network.build_residual_unet((4, 8)), []
+
+    def call(name, restore):
+        return lambda *pair: calls.append(name) or restore(*pair)
+
+    methods = {
+        "amplified": (call("amplified", evaluate.develop_amplified), ""),
+        "full size": (call("full size", partial(evaluate.restore_with, network=demosaic)), "1"),
+    }
+    monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
+    return methods, calls
+
+
+def test_the_curve_is_that_of_libraw(pairs):
+    path = pairs.long.iloc[0]
+    srgb = evaluate.develop_truth(path, gamma=(2.4, 12.92))
+    off = evaluate.change_curve(srgb) / 257 - evaluate.develop_truth(path) / 257
+    assert np.abs(off).max() < 0.5
+
+
+def test_all_methods_show_the_same_picture_in_its_place(pairs, methods):
+    pair = pairs[pairs.split == "test"].iloc[-1]
+    truth = evaluate.develop_truth(pair.long).astype(float)
+    for restore, _ in methods[0].values():
+        picture = restore(pair.short, pair.ratio).astype(float)
+        assert picture.shape == truth.shape
+        block = [np.add.reduceat(np.add.reduceat(p, range(0, 500, 20)), range(0, 500, 20), 1) for p in (picture, truth)]
+        assert np.corrcoef(*(each.ravel() for each in block))[0, 1] > 0.9
+
+
+def test_denoising_lowers_the_error_and_keeps_odd_sizes(pairs):
+    denoise = partial(evaluate.develop_amplified, denoiser="non-local means")
+    for pair in pairs[pairs.split == "test"].itertuples():
+        scores = evaluate.score_pair(pair, {"plain": evaluate.develop_amplified, "denoised": denoise})
+        plain, denoised = scores.fitted_db
+        assert denoised > plain + 1
+        assert (scores.fitted_db >= scores.psnr_db).all() and (scores.ratio == pair.ratio).all()
+
+
+def test_colours_are_fitted_one_by_one():
+    truth = np.random.default_rng(0).uniform(50, 200, (20, 30, 3))
+    assert evaluate.score_fitted((truth - [10, 20, 30]) / [2, 1, 0.8], truth) > 200
+    assert evaluate.score_fitted((truth[..., ::-1] - 10) / 2, truth) < 20
+
+
+def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, methods, tmp_path):
+    methods, calls = methods
+    whole = evaluate.score_methods(pairs, tmp_path)
+    assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2 and whole[METRICS].notna().all(axis=None)
+    table = pd.read_csv(tmp_path / "full_size.csv", dtype=str)
+    table.iloc[:3].to_csv(tmp_path / "full_size.csv", index=False)  # an interruption
+    pd.testing.assert_frame_equal(evaluate.score_methods(pairs, tmp_path), whole)
+    assert len(calls) == 5
+    methods["full size"] = methods["full size"][0], "2"
+    turned = evaluate.score_methods(pairs[::-1], tmp_path)  # a method's rows are in the order of the pairs
+    assert turned.ratio.tolist() == whole.ratio.tolist()[::-1] and calls[5:] == ["full size"] * 2
+    twice = pd.concat([pairs, pairs], ignore_index=True)
+    assert len(evaluate.score_methods(twice, tmp_path)) == 8 and len(evaluate.load_scores(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("changed", ["long", "ratio", "version"])
+def test_a_row_is_made_anew_for_another_long_exposure_ratio_or_code(pairs, methods, tmp_path, monkeypatch, changed):
+    methods[0].pop("full size")
+    evaluate.score_methods(pairs, tmp_path)
+    if changed == "version":
+        monkeypatch.setattr(evaluate, "VERSION", 99)
+    else:
+        (tmp_path / "long.dng").write_bytes(pairs.long.iloc[0].read_bytes() + b"x")
+        pairs = pairs.assign(**{changed: {"long": tmp_path / "long.dng", "ratio": 200.0}[changed]})
+    assert len(evaluate.score_methods(pairs, tmp_path)) == 2 and len(methods[1]) == 4
+    assert len(evaluate.load_scores(tmp_path)) == 2
+
+
+def test_the_table_of_the_repository_has_each_method_on_each_capture(tmp_path):
+    table = evaluate.load_scores(tmp_path)
+    methods = ["amplified", "amplified, FBDD", "stabilised, non-local means", "RawTherapee"]
+    assert table.method.value_counts().to_dict() == dict.fromkeys([*methods, "the paper's U-Net", "full size"], 24)
+
+
+def test_rawtherapee_gets_its_profile(pairs, monkeypatch):
+    short = pairs.short.iloc[0]
+
+    def run(command, **options):
+        profile = command[command.index("-p") + 1].read_text()
+        assert "Compensation=6.644" in profile and "CMethod=AUT" in profile and command[-1] == short
+        evaluate.tifffile.imwrite(command[command.index("-o") + 1], np.full((4, 6, 3), 65535, np.uint16))
+
+    monkeypatch.setattr(evaluate.subprocess, "run", run)
+    assert (evaluate.develop_by_rawtherapee(short, 100) == 65535).all()
+
+
+def test_strengths_are_chosen_on_val(pairs, monkeypatch):
+    seen = []
+
+    def score(pair, tried):
+        seen.append(pair.split)
+        return pd.DataFrame({"method": list(tried), "fitted_db": [-abs(strength - 1.6) for strength in tried]})
+
+    monkeypatch.setattr(evaluate, "score_pair", score)
+    restore, version = evaluate.list_methods(pairs[pairs.split == "val"])["stabilised, non-local means"]
+    assert restore.keywords["strength"] == 1.6 and version == "1.6" and set(seen) == {"val"}

@@ -1,0 +1,129 @@
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from sidlib import camera, catalog, paths, sample
+from sidlib.backend import keras
+from sidlib.full_size import finetune, network
+from sidlib.sample import dng
+
+TINY = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
+SHORT = replace(TINY, epochs=1, updates=1)
+
+
+@pytest.fixture(scope="module")
+def pairs(photograph_scenes):
+    """A train and a val scene of the sharp data set: two pairs each."""
+    return photograph_scenes("00005", "20001")
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    file = tmp_path / "full-size.keras"
+    network.build_residual_unet((4, 8)).save(file)
+    monkeypatch.setattr(finetune, "find_network", lambda: file)
+    return file
+
+
+def load_truth(file):
+    return safetensors.numpy.load_file(file)["truth"]
+
+
+def test_patches_and_truths_lie_over_each_other_at_the_brightness_of_the_ratio(pairs):
+    pair = next(finetune.develop_truths(pairs[pairs.split == "train"]).itertuples())
+    packed, rendering, truth = finetune.read_pair(pair, np.random.default_rng(0))
+    assert packed.shape == (finetune.PATCHES, 64, 64, 4) and truth.shape == (finetune.PATCHES, 128, 128, 3)
+    trainer = network.build_trainer(network.build_residual_unet((4, 8)))  # untrained, it demosaics
+    shown = np.asarray(trainer([packed, rendering])).clip(0, 255)
+    assert np.abs(shown.mean((1, 2)) - truth.mean((1, 2)))[:, :2].max() < 6  # blue is dark, and its noise cut off at 0
+    for output, expected in zip(shown, truth, strict=True):
+        assert np.corrcoef(output.ravel(), expected.ravel())[0, 1] > 0.8
+
+
+def test_truths_are_libraws_are_developed_once_and_again_when_the_long_exposure_changes(pairs, tmp_path):
+    pairs = catalog.load_pairs(shutil.copytree(pairs.long[0].parent.parent, tmp_path / "copy"))
+    known = finetune.develop_truths(pairs)
+    first, last = known.iloc[0], known.iloc[-1]
+    linear = finetune.develop_truth(first.long, gamma=(1, 1)) / 65535
+    assert np.abs(camera.encode_srgb(linear) - load_truth(first.truth) / 65535).max() < 0.005
+    times = [file.stat().st_mtime_ns for file in known.truth]
+    assert [file.stat().st_mtime_ns for file in finetune.develop_truths(pairs).truth] == times
+    before = first.long.stat()
+    first.long.write_bytes(last.long.read_bytes())
+    os.utime(first.long, ns=(0, before.st_mtime_ns - 10**17))  # older than it was
+    finetune.develop_truths(pairs)
+    np.testing.assert_array_equal(load_truth(first.truth), load_truth(last.truth))
+
+
+def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
+    scene, pictures = sample.plan_sharp()[0], []
+    counts = np.random.default_rng(0).integers(600, 13500, (64, 96), np.uint16)  # of 16383
+    for name in ("dull", "bright"):
+        dng.write_dng(tmp_path / f"{name}.dng", counts, 10.0, scene)
+        pictures.append(finetune.develop_truth(tmp_path / f"{name}.dng", **finetune.SRGB)[16:])
+        counts[2, 2] = camera.WHITE
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(pairs, trained, tmp_path):
+    whole, history = finetune.tune(pairs, tmp_path / "whole", TINY)
+    assert len(history) == 2 and (tmp_path / "whole" / "full-size-tuned.keras").is_file()
+
+    def cut(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune.tune(pairs, tmp_path / "cut", TINY, on_epoch=cut)
+    again, resumed = finetune.tune(pairs, tmp_path / "cut", TINY)
+    np.testing.assert_array_equal(resumed.val_loss, history.val_loss)
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    first = keras.saving.load_model(trained, compile=False)
+    moved = [np.abs(a - b).max() for a, b in zip(first.get_weights(), whole.get_weights(), strict=True)]
+    assert 0 < max(moved) < 0.01
+
+
+def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
+    pairs, trained, tmp_path, monkeypatch
+):
+    finetune.tune(pairs, tmp_path, SHORT)
+    monkeypatch.setattr(finetune, "read_capture", None)
+    monkeypatch.setattr(finetune, "develop_truth", None)
+    others = pairs.copy()
+    others.loc[0, "short"] = shutil.copy2(pairs.short[0], tmp_path / pairs.short[0].name)
+    read, captures = type(trained).read_bytes, {*others.short, *others.long}
+    monkeypatch.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
+    finetune.tune(others, tmp_path, SHORT)  # the same captures elsewhere
+    with pytest.raises(ValueError, match="captures"):
+        finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
+    others.short[0].write_bytes(b"another")
+    with pytest.raises(ValueError, match="captures"):
+        finetune.tune(others, tmp_path, SHORT)
+    network.build_residual_unet((4, 8)).save(trained)
+    with pytest.raises(ValueError, match="network"):
+        finetune.tune(pairs, tmp_path, SHORT)
+
+
+def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "develop_truths", None)
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match="splits train and val are needed.*Received"):
+            finetune.tune(pairs[pairs.split == split], tmp_path)
+    for folder in ("RESULTS", "REFERENCE"):
+        monkeypatch.setattr(paths, folder, tmp_path)
+    with pytest.raises(FileNotFoundError, match="make full-size"):
+        finetune.tune(pairs, tmp_path)
+
+
+def test_pictures_that_are_too_small_or_of_two_sizes_are_named(pairs, tmp_path, monkeypatch):
+    pair = next(finetune.develop_truths(pairs).itertuples())
+    safetensors.numpy.save_file({"truth": np.zeros((999, 999, 3), np.uint16)}, tmp_path / "larger")
+    with pytest.raises(ValueError, match=f"{pair.short.name}: not of the size of its long exposure"):
+        finetune.read_pair(pair._replace(truth=tmp_path / "larger"), np.random.default_rng(0))
+    monkeypatch.setattr(finetune, "PATCH_PX", 1000)
+    with pytest.raises(ValueError, match=f"{pair.short.name}: smaller than a patch"):
+        finetune.read_pair(pair, np.random.default_rng(0))

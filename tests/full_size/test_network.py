@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from sidlib import camera
+from sidlib.backend import keras
+from sidlib.full_size import network
+
+
+def interpolate(mosaic):
+    return keras.ops.depth_to_space(network.Demosaic()(camera.pack(mosaic)[None]), 2).numpy()[0]
+
+
+def lay(picture):
+    rows, columns = np.indices(picture.shape[:2])
+    return np.take_along_axis(picture, (rows % 2 + columns % 2)[..., None], axis=2)[..., 0].astype(np.float32)
+
+
+def test_the_demosaic_keeps_what_was_measured_and_is_exact_for_slopes():
+    y, x = np.indices((16, 20))
+    slopes = np.stack([3 * x + y, 50 - x, 2 * y - x + 7], axis=-1)
+    found = interpolate(lay(slopes))
+    np.testing.assert_allclose(found[2:-2, 2:-2], slopes[2:-2, 2:-2], atol=1e-4)
+    noise = np.random.default_rng(0).normal(size=(16, 20)).astype(np.float32)
+    np.testing.assert_allclose(lay(interpolate(noise)), noise, atol=1e-6)
+    even = interpolate(lay(np.tile([1.0, 2.0, 3.0], (8, 8, 1))))
+    np.testing.assert_allclose(even, np.tile([1.0, 2.0, 3.0], (8, 8, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "cost", "weights"), [("residual_unet", 10_380, 550_220), ("paper_unet", 46_208, 7_760_268)]
+)
+def test_each_network_costs_what_it_says_and_keeps_the_size(name, cost, weights):
+    model = network.NETWORKS[name]()
+    assert model.count_params() == weights
+    assert model.predict_on_batch(np.zeros((1, 16, 32, 4), np.float32)).shape == (1, 32, 64, 3)
+    layers = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
+    total = 0 if name == "paper_unet" else 9 * 4 * 12 / 4  # the demosaic
+    for layer, output in zip(model.layers[1:], layers(np.zeros((1, 16, 16, 4), np.float32)), strict=True):
+        if hasattr(layer, "kernel"):
+            places = output.shape[1] * output.shape[2]
+            places /= 4 if isinstance(layer, keras.layers.Conv2DTranspose) else 1
+            total += places / 32**2 * np.prod(layer.kernel.shape)
+    assert total == pytest.approx(cost)
+
+
+def test_the_residual_network_begins_as_the_demosaic_and_does_not_shift():
+    model, mosaic = network.build_residual_unet(), np.random.default_rng(0).normal(9, 1, (64, 96)).astype(np.float32)
+    first = model.predict_on_batch(camera.pack(mosaic)[None])[0]
+    np.testing.assert_allclose(first, interpolate(mosaic), atol=1e-4)
+    weights = model.get_layer("square_conv")
+    weights.set_weights([np.random.default_rng(0).normal(0, 0.1, weights.kernel.shape), np.zeros(12)])
+    whole = model.predict_on_batch(camera.pack(np.tile(mosaic, (4, 4)))[None])[0]
+    later = model.predict_on_batch(camera.pack(np.roll(np.tile(mosaic, (4, 4)), (16, 16), (0, 1)))[None])[0]
+    inner = (slice(96, 160), slice(168, 216))
+    np.testing.assert_allclose(np.roll(whole, (16, 16), (0, 1))[inner], later[inner], atol=0.05 * np.ptp(whole))
+
+
+def test_rendering_is_that_of_a_raw_file_where_nothing_is_clipped_and_has_a_gradient_elsewhere():
+    rng = np.random.default_rng(0)
+    gain, read, white = 2.0, 3.0, 400.0
+    camera_rgb = rng.uniform(0.01, 0.3, (2, 6, 8, 3)).astype(np.float32)
+    balance = np.array([2.0, 1.0, 1.5])
+    seen = camera.stabilise(camera_rgb * white, gain, read)
+    rendering = network.join_rendering(read / gain, balance * gain / white, camera.CCM)
+    found = network.Render()(seen, np.tile(rendering, (2, 1))).numpy()
+    linear = camera.render(camera_rgb, balance, camera.CCM)
+    inside = (linear > 0) & (linear < 1)
+    assert inside.mean() > 0.7
+    np.testing.assert_allclose(found[inside], 255 * camera.encode_srgb(linear)[inside], atol=0.01)
+    rendering = network.join_rendering(1.5, np.ones(3) / 100, np.eye(3))[None]
+    for value in (-3.0, 0.0, 40.0):
+        pixels = [keras.ops.full((1, 1, 1, 3), value + step) for step in (0, 0.01)]
+        dark, bright = (network.Render()(each, rendering).numpy() for each in pixels)
+        assert (bright > dark).all() and np.isfinite(bright).all()
+
+
+def test_a_trainer_is_saved_with_its_network(tmp_path):
+    trainer = network.build_trainer(network.build_residual_unet((4, 8)))
+    trainer.save(tmp_path / "a.keras")
+    loaded = network.take_network(keras.saving.load_model(tmp_path / "a.keras"))
+    packed = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32)
+    expected = network.take_network(trainer).predict_on_batch(packed)
+    np.testing.assert_array_equal(loaded.predict_on_batch(packed), expected)

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sidlib import camera
+from sidlib.full_size import noise
+from sidlib.raw import Mosaic
+from sidlib.sample import expose_mosaic
+from sidlib.sample.drawn import draw_scene
+from sidlib.sample.photographs import load_photograph
+
+SIZE_PX = (480, 320)
+BARE = np.full(4, 512.0), 16383.0, np.ones(3), np.eye(3), 0
+
+
+def ramp():
+    light = np.linspace(0.02, 0.9, SIZE_PX[0], dtype=np.float32)[None, :, None]
+    return Image.fromarray(camera.quantize(np.broadcast_to(light, (SIZE_PX[1], SIZE_PX[0], 3))))
+
+
+CONTENT = {
+    "ramp": ramp,
+    "drawn": lambda: Image.fromarray(camera.quantize(draw_scene(2, SIZE_PX))),
+    "drawn, textured": lambda: Image.fromarray(camera.quantize(draw_scene(1, SIZE_PX))),
+    "photograph": lambda: load_photograph("china"),
+    "photograph, textured": lambda: load_photograph("astronaut").resize((400, 400), Image.Resampling.BICUBIC),
+}
+
+
+def capture(content, iso, mean_e, seed=0):
+    """A Mosaic of so many electrons a pixel on average, and the true gain and read noise."""
+    picture, known = CONTENT[content](), camera.load_noise_table().loc[iso]
+    signal = expose_mosaic(picture, None, (2.0, 1.0, 1.6), picture.size)
+    signal *= mean_e * known.gain_dn_per_e / signal.mean()
+    counts = camera.expose(signal, 1, iso, np.random.default_rng(seed))
+    return Mosaic(counts, "RGGB", *BARE), known.gain_dn_per_e, np.hypot(known.read_sigma_dn, noise.ROUNDING_DN), known
+
+
+@pytest.mark.parametrize("content", CONTENT)
+@pytest.mark.parametrize("iso", [160, 1600, 2000, 12800])
+@pytest.mark.parametrize("mean_e", [1, 10, 100])
+def test_the_mosaic_tells_how_strong_its_noise_is_whatever_it_shows(content, iso, mean_e):
+    mosaic, gain, read, known = capture(content, iso, mean_e)
+    found_gain, found_read = noise.estimate_noise(mosaic, known.black_error_dn)
+    # What counts is the noise where the picture is: the deviation at its mean, and in its shadows.
+    for signal in np.array([0.1, 1]) * mean_e * gain:
+        deviation = np.sqrt((found_gain * signal + found_read**2) / (gain * signal + read**2))
+        assert deviation == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("content", ["ramp", "drawn", "photograph"])
+def test_gain_and_read_noise_are_told_apart_where_there_is_light_and_shadow(content):
+    found = []
+    for iso in (1600, 2000, 6400, 12800):
+        mosaic, gain, read, known = capture(content, iso, 10)
+        found.append(np.array(noise.estimate_noise(mosaic, known.black_error_dn)) / (gain, read))
+    np.testing.assert_allclose(np.mean(found, axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(found, 1, atol=0.15)
+
+
+def test_a_black_frame_and_a_tiny_one_have_the_noise_that_they_have():
+    for size, tolerance in (((400, 600), 0.03), ((40, 60), 0.3)):
+        rng = np.random.default_rng(0)
+        mosaic = Mosaic(camera.expose(np.zeros(size), 1, 12800, rng), "RGGB", *BARE)
+        gain, read = noise.estimate_noise(mosaic)
+        assert read == pytest.approx(camera.load_noise_table().read_sigma_dn[12800], rel=tolerance)
+        assert 0 < gain < 2 * read
+    assert noise.estimate_noise(Mosaic(np.full((400, 600), 512, np.uint16), "RGGB", *BARE))[1] > 0
+
+
+def test_saturated_blocks_and_such_as_are_cut_off_at_zero_tell_nothing():
+    mosaic, gain, read, _ = capture("ramp", 12800, 30)
+    mosaic.counts[:150, :240] = 16383
+    assert noise.estimate_noise(mosaic)[0] == pytest.approx(gain, rel=0.1)
+    mosaic.counts[150:, :120] = np.random.default_rng(0).integers(0, 2, (170, 120)) * 700
+    assert noise.estimate_noise(mosaic)[0] == pytest.approx(gain, rel=0.1)
+
+
+@pytest.mark.parametrize("clipped", [15892, 16383])
+def test_a_lamp_that_clips_below_the_stated_white_changes_nothing(clipped):
+    mosaic, gain, read, _ = capture("photograph", 12800, 10)
+    mosaic.counts[40:100, 60:130] = clipped
+    assert noise.estimate_noise(mosaic) == pytest.approx((gain, read), rel=0.15)
+
+
+def test_an_even_bright_picture_has_the_noise_that_it_has():
+    counts = np.rint(np.random.default_rng(0).normal(8000, 60, (200, 300))).astype(np.uint16)
+    gain, read = noise.estimate_noise(Mosaic(counts, "RGGB", *BARE))
+    assert np.sqrt(gain * (8000 - 512) + read**2) == pytest.approx(60, rel=0.1)
+
+
+def test_noise_of_which_the_lower_half_was_cut_off_is_told():
+    rng = np.random.default_rng(0)
+    for read in (3, 30):
+        counts = np.rint(rng.normal(0, read, (200, 300))).clip(0).astype(np.uint16)
+        mosaic = Mosaic(counts, "RGGB", np.zeros(4), 16383.0, np.ones(3), np.eye(3), 0)
+        assert noise.estimate_noise(mosaic)[1] == pytest.approx(read, rel=0.1)
+
+
+def test_the_calibration_is_for_the_counts_that_it_was_made_of():
+    mosaic, *_ = capture("ramp", 12800, 30)
+    wide = replace(mosaic, counts=4 * mosaic.counts, black=4 * mosaic.black, white=65535.0)
+    assert noise.find_noise(wide, "Sony ILCE-7SM2", 12800).source == "estimate"
+
+
+def test_the_best_source_is_taken_and_said():
+    mosaic, gain, read, known = capture("ramp", 12800, 30)
+    calibrated = noise.find_noise(mosaic, "Sony ILCE-7SM2", 12800, profile=(1e-4, 1e-6))
+    assert calibrated == pytest.approx((gain, read, known.black_error_dn, 0)[:3] + (calibrated.source,))
+    assert calibrated.source == "calibration"
+    span = 16383 - 512
+    profile = (gain / span * 0.5, (read / span) ** 2, gain / span * 1.5, (read / span) ** 2)
+    stated = noise.find_noise(mosaic, "Sony ILCE-7SM2", 123, profile=profile)
+    assert stated.source == "NoiseProfile" and stated[:2] == pytest.approx((gain, read))
+    for broken in (None, (), (0.0, 0.0), (np.nan, 1.0), (1e-4,), (-1e-4, 1e-6), (1e-4, -1e-6)):
+        estimated = noise.find_noise(mosaic, "another", 12800, profile=broken)
+        assert estimated.source == "estimate" and estimated.gain_dn == pytest.approx(gain, rel=0.1)
+
+
+def test_masked_pixels_tell_the_error_of_black_unless_they_are_not_dark():
+    mosaic, rng = capture("ramp", 12800, 1)[0], np.random.default_rng(0)
+    masked = np.rint(rng.normal(512 + 5, 14, 20_000))
+    found = noise.find_noise(mosaic, masked=masked)
+    assert found.black_dn == pytest.approx(5, abs=0.5) and found.black_doubt_dn < 0.1 * found.read_dn
+    lit = np.concatenate([masked, np.full(400, 2000.0)])  # of some, light leaks in
+    assert noise.find_noise(mosaic, masked=lit).black_dn == pytest.approx(5, abs=0.5)
+    for wrong in (None, masked[:100], np.zeros(20_000), masked + 100, 10 * masked, np.full(20_000, 513)):
+        assert noise.find_noise(mosaic, masked=wrong).black_dn == 0

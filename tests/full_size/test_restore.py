@@ -1,0 +1,160 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage.measure import block_reduce
+
+from sidlib import camera, paths, raw
+from sidlib.backend import keras
+from sidlib.full_size import network, restore, tiles
+from sidlib.rawfile import RawError
+from sidlib.sample import load_photograph
+from tests.test_cameras import WHITE_BALANCE, XTRANS, lay, write_raw
+
+DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A lit scene in camera RGB, before white balance: float (200, 300, 3)."""
+    pixels = np.asarray(load_photograph("coffee").resize((300, 200)), np.float32) / 255
+    return camera.unprocess(camera.decode_srgb(0.3 + 0.4 * pixels), WHITE_BALANCE)
+
+
+@pytest.fixture(scope="module")
+def pair(photograph_scenes):
+    return photograph_scenes("00009").iloc[0]  # a train photograph at ISO 160
+
+
+def assert_looks_developed(picture, path, stops=0):
+    """In linear light and reduced as raw.develop reduces, within what noise-free demosaicing may differ."""
+    expected = np.clip(raw.develop_linear(path, 10, 2**stops), 0, 1)
+    rows, columns = (side // 10 for side in picture.shape[:2])
+    linear = camera.decode_srgb(picture[: rows * 10, : columns * 10] / 65535)
+    found = block_reduce(linear, (10, 10, 1), np.mean)
+    inner = (slice(1, rows - 1), slice(1, columns - 1))
+    assert np.abs(found - expected[:rows, :columns])[inner].max() < 0.03
+    np.testing.assert_allclose(found[inner].mean((0, 1)), expected[inner].mean((0, 1)), rtol=0.01)
+
+
+@pytest.mark.parametrize("pattern", camera.ORDERS)
+@pytest.mark.parametrize("size", [(200, 300), (191, 297)])
+def test_each_order_and_size_comes_out_whole_in_its_colours(pattern, size, scene, tmp_path):
+    black = [500, 520, 540, 560]
+    counts = lay(scene[: size[0], : size[1]], pattern, black)
+    path = write_raw(tmp_path / "a.dng", counts, pattern, black)
+    picture = restore.restore_capture(path, DEMOSAIC).render(0)
+    assert picture.shape == (*size, 3) and picture.dtype == np.uint16
+    assert_looks_developed(picture, path)
+
+
+@pytest.mark.parametrize(("black", "white"), [(0, 1023), (64, 4095), (2048, 65535)])
+def test_each_bit_depth_a_masked_border_and_another_brightness(black, white, scene, tmp_path):
+    counts = np.pad(lay(scene, "RGGB", black, white), ((8, 0), (6, 0)), constant_values=black)
+    area = ("ActiveArea", "I", 4, (8, 6, *counts.shape))
+    path = write_raw(tmp_path / "a.dng", counts, black=black, white=white, tags=[area])
+    restoration = restore.restore_capture(path, DEMOSAIC)
+    for stops in (0, -1.5):
+        assert_looks_developed(restoration.render(stops), path, stops)
+
+
+def test_each_orientation_is_turned_upright(scene, tmp_path):
+    for orientation in (1, 3, 5, 6, 8):
+        path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), tags=[("Orientation", "H", 1, orientation)])
+        restoration = restore.restore_capture(path, DEMOSAIC)
+        picture = restoration.render(0)
+        assert picture.shape == restoration.shape == ((300, 200, 3) if orientation > 4 else (200, 300, 3))
+        assert_looks_developed(picture, path)
+
+
+def test_a_part_is_that_of_the_whole_and_half_its_size_is_its_mean_in_linear_light(scene, tmp_path):
+    turned = ("Orientation", "H", 1, 6)
+    path = write_raw(tmp_path / "a.dng", lay(scene[:199, :297] / 8, "RGGB"), tags=[turned])
+    restoration = restore.restore_capture(path, DEMOSAIC)
+    whole, half = restoration.render(2), restoration.halve().render(2)
+    assert whole.shape == (297, 199, 3) and half.shape == (149, 100, 3)
+    part = np.s_[100:290, 7:8]
+    np.testing.assert_allclose(restoration.render(2, part), whole[part], atol=1)  # of 65535: BLAS rounds by shape
+    linear = camera.decode_srgb(np.pad(whole, [(0, 1), (0, 1), (0, 0)], "edge") / 65535)
+    np.testing.assert_allclose(camera.decode_srgb(half / 65535), block_reduce(linear, (2, 2, 1), np.mean), atol=2e-3)
+
+
+def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    model, told = network.build_residual_unet((4, 4, 4, 4)), []
+    model.get_layer("square_conv").set_weights([np.random.default_rng(0).normal(0, 0.3, (3, 3, 4, 12)), np.zeros(12)])
+    path = write_raw(tmp_path / "a.dng", lay(scene / 20, "GRBG"))
+    whole = restore.restore_capture(path, model).stable.astype(float)
+    monkeypatch.setattr(tiles, "TILE_PX", 160)
+    tiled = restore.restore_capture(path, model, lambda *done: told.append(done)).stable.astype(float)
+    assert np.abs(whole - restore.restore_capture(path, DEMOSAIC).stable).max() > 1
+    assert np.abs(tiled - whole).max() < 0.02
+    assert told == [(done, 4) for done in range(5)]
+
+
+def test_the_default_brightness_is_that_of_the_long_exposure(pair):
+    """Within a stop: it is an estimate, and the long exposures of the train photographs spread by one stop."""
+    restoration = restore.restore_capture(pair.short, DEMOSAIC)
+    bright = [np.percentile(camera.decode_srgb(restoration.render(stops) / 65535), 99) for stops in (None, 0)]
+    long = np.percentile(raw.develop_linear(pair.long), 99)
+    assert abs(np.log2(bright[0] / long)) < 1 < restoration.stops
+    assert bright[1] < bright[0] / 30
+
+
+def test_a_capture_that_is_darker_is_made_brighter_by_as_much(scene, tmp_path):
+    shorts = [write_raw(tmp_path / f"{darker}.dng", lay(scene / darker, "RGGB")) for darker in (10, 40)]
+    first, second = (restore.restore_capture(path, DEMOSAIC).stops for path in shorts)
+    assert second - first == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"), [(XTRANS, "another pattern"), ("W", "monochrome"), ("RGB", "its pixels have all three")]
+)
+def test_what_has_no_bayer_pattern_is_said_to_be_unsupported(pattern, reason, scene, tmp_path):
+    path = write_raw(tmp_path / "a.dng", lay(np.tile(scene, (3, 2, 1)), pattern), pattern)
+    with pytest.raises(RawError, match=f"a.dng: full size needs a Bayer pattern, and .*{reason}") as error:
+        restore.restore_capture(path, DEMOSAIC)
+    assert "sensor" not in str(error.value)  # a linear DNG says nothing of its sensor
+
+
+def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(pair, scene, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = camera.expose(15871.0 * lay(scene, "RGGB", 0, 1000) / 1000, 100, 2000, rng)
+    profile = [2e-4, 3e-7]
+    for tags, source in (([], "estimate"), ([("NoiseProfile", "d", 2, profile)], "NoiseProfile")):
+        noise = restore.read_capture(write_raw(tmp_path / "a.dng", counts, tags=tags))[1]
+        assert noise.source == source
+    assert noise.gain_dn == pytest.approx(2e-4 * 15871)
+    _, noise, info = restore.read_capture(pair.short)
+    assert noise.source == "calibration" and info.model == camera.MODEL_TAG and info.exposure.iso_speed == 160
+
+
+def test_a_masked_border_beside_the_picture_may_see_light(scene, tmp_path):
+    rng = np.random.default_rng(0)
+    counts = np.pad(lay(scene, "RGGB"), ((8, 0), (8, 0)), constant_values=516)
+    counts[4:8], counts[:, 4:8] = 900, 900
+    counts = np.rint(rng.normal(counts, 6)).astype(np.uint16)
+    path = write_raw(tmp_path / "a.dng", counts, tags=[("ActiveArea", "I", 4, (8, 8, *counts.shape))])
+    assert restore.read_capture(path)[1].black_dn == pytest.approx(4, abs=0.5)
+
+
+def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(paths, "REFERENCE", tmp_path / "reference")
+    restore.load_network.cache_clear()
+    with pytest.raises(FileNotFoundError, match="make full-size"):
+        restore.load_network()
+    for folder, filters in (("reference", (4, 8)), ("sample", (4, 4))):
+        file = tmp_path / folder / "full-size.keras"
+        file.parent.mkdir()
+        network.build_residual_unet(filters).save(file)
+        restore.load_network.cache_clear()
+        assert restore.load_network().get_layer("decoder1_narrow").input.shape[-1] == filters[1]
+    restore.load_network.cache_clear()
+
+
+def test_it_loads_neither_the_panel_nor_figures_nor_metrics():  # Keras itself loads Matplotlib
+    script = "import sys, sidlib.full_size.__main__; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"sidlib.human_check", "sidlib.plots", "sidlib.beyond", "ipywidgets", "skimage"} & set(loaded)

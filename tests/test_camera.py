@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+from scipy.stats import tukeylambda
+
+from sidlib import camera, raw
+
+SHAPE = (400, 500)
+SPAN = camera.WHITE - camera.BLACK
+
+
+def expose(signal, ratio, iso, shape=SHAPE):
+    return camera.expose(np.full(shape, float(signal)), ratio, iso, np.random.default_rng(0)).astype(float)
+
+
+def make_signal(camera_rgb=0.0, name=camera.MODEL, ccm=camera.CCM):
+    return raw.Signal(np.full((2, 3, 3), camera_rgb, np.float32), np.ones(3), ccm, name)
+
+
+@pytest.mark.parametrize("iso", [100, 1600, 2000, 25600])
+@pytest.mark.parametrize("ratio", [1, 100])
+def test_mean_and_variance_are_those_of_the_calibration(iso, ratio):
+    signal, noise = 4000, camera.load_noise_table().loc[iso]
+    counts = expose(signal, ratio, iso)
+    mean = camera.BLACK + signal / ratio + noise.black_error_dn
+    variance = noise.gain_dn_per_e * signal / ratio + noise.read_sigma_dn**2 + noise.row_sigma_dn**2 + 1 / 12
+    assert counts.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / counts.size) + 3 * noise.row_sigma_dn / 20)
+    assert counts.var() == pytest.approx(variance, rel=0.05)
+
+
+def test_rows_share_the_row_noise_and_columns_do_not():
+    noise = camera.load_noise_table().loc[6400]
+    counts = expose(0, 1, 6400)
+    per_pixel = noise.read_sigma_dn**2
+    assert counts.mean(axis=1).var() == pytest.approx(noise.row_sigma_dn**2 + per_pixel / SHAPE[1], rel=0.25)
+    assert counts.mean(axis=0).var() == pytest.approx(per_pixel / SHAPE[0], rel=0.25)
+
+
+def test_counts_stop_at_saturation_and_noise_below_black_is_kept():
+    assert expose(10**6, 1, 100).max() == camera.WHITE
+    dark = expose(0, 1, 25600)
+    assert 0 <= dark.min() < camera.BLACK - 50
+
+
+@pytest.mark.parametrize("tail", [None, -0.09, 1e-6, 0.15])
+def test_noise_has_the_standard_deviations_that_were_asked_for(tail):
+    counts = camera.add_noise(np.zeros(SHAPE), 2.0, 3.0, np.random.default_rng(0), tail)
+    assert counts.mean() == pytest.approx(0, abs=0.05) and counts.std() == pytest.approx(3, rel=0.02)
+    counts = camera.add_noise(np.full(SHAPE, 50.0), 2.0, 3.0, np.random.default_rng(0), tail, row_dn=4.0)
+    assert counts.mean() == pytest.approx(100, abs=1)
+    assert counts.mean(axis=1).std() == pytest.approx(4, rel=0.15)
+    assert (counts - counts.mean(axis=1, keepdims=True)).var() == pytest.approx(2 * 100 + 9, rel=0.02)
+
+
+def test_the_read_noise_follows_scipys_tukey_lambda():
+    for shape in [*camera.load_noise_table().tukey_lambda, -0.1]:
+        std = tukeylambda.std(shape)
+        assert camera.tukey_std(shape) == pytest.approx(std, rel=1e-9)
+        counts = camera.add_noise(np.zeros((1, 1000)), 1.0, std, np.random.default_rng(0), shape)
+        uniform = np.random.default_rng(0).random((1, 1000))  # the same draws: no light takes none
+        np.testing.assert_allclose(counts, tukeylambda.ppf(uniform, shape), rtol=1e-6, atol=1e-9)
+    assert camera.tukey_std(0.0) == pytest.approx(tukeylambda.std(0), rel=1e-3)
+
+
+def test_the_matrix_is_that_of_the_camera_and_grey_stays_grey():
+    expected = [[1.97123, -0.67892, -0.29231], [-0.29105, 1.74840, -0.45735], [0.02051, -0.53804, 1.51752]]
+    np.testing.assert_allclose(camera.CCM, expected, atol=1e-4)
+    np.testing.assert_allclose(camera.CCM.sum(axis=1), 1)
+
+
+def test_an_iso_without_calibration_and_a_ratio_of_zero_are_refused():
+    uncalibrated = r"iso must be one of \[50, 64, .*\]. Received: 123"
+    rng = np.random.default_rng(0)
+    for simulate in (
+        lambda: expose(1, 1, 123),
+        lambda: camera.expose_reduced(np.ones((2, 2, 3)), 1, 123, rng),
+        lambda: camera.reduced_noise(123),
+    ):
+        with pytest.raises(ValueError, match=uncalibrated):
+            simulate()
+    with pytest.raises(ValueError, match="Received: 0"):
+        expose(1, 0, 100)
+
+
+def reduce(counts):
+    mosaic = raw.Mosaic(counts, "RGGB", np.full(4, 512.0), float(camera.WHITE), np.ones(3), np.eye(3), 0)
+    return raw.reduce_mosaic(mosaic, 10)[1:-1, 1:-1]
+
+
+@pytest.mark.parametrize(("iso", "ratio"), [(160, 300), (1600, 100), (12800, 250)])
+def test_the_noise_of_reduced_pictures_is_that_of_reduced_captures(iso, ratio):
+    rng, captures, drawn = np.random.default_rng(0), [], []
+    for _ in range(12):
+        captures.append(reduce(camera.expose(np.full((400, 600), 3000.0), ratio, iso, rng)) * SPAN)
+        drawn.append(camera.expose_reduced(np.full((40, 60, 3), 3000 / SPAN), ratio, iso, rng)[1:-1, 1:-1] * SPAN)
+    captures, drawn = np.array(captures), np.array(drawn)
+    error = 4 * captures.std() / np.sqrt(len(captures) * 38)  # rows are the independent draws of the row noise
+    np.testing.assert_allclose(drawn.mean((0, 1, 2)), captures.mean((0, 1, 2)), atol=error)
+    np.testing.assert_allclose(drawn.std((0, 1, 2)), captures.std((0, 1, 2)), rtol=0.05)
+    np.testing.assert_allclose(drawn.mean(2).std((0, 1)), captures.mean(2).std((0, 1)), rtol=0.15)  # along rows
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.2])
+def test_the_stated_noise_of_each_colour_is_that_of_reduced_captures_and_of_reduced_pictures(signal):
+    table = camera.load_noise_table()
+    iso, ratio, rng = (table.row_sigma_dn / table.read_sigma_dn).idxmax(), 100, np.random.default_rng(0)
+    gain, variance = camera.reduced_noise(iso)
+    expected = gain * signal / ratio + variance
+    captures = reduce(camera.expose(np.full((8000, 300), signal * SPAN), ratio, iso, rng))
+    drawn = camera.expose_reduced(np.full((2000, 30, 3), signal), ratio, iso, rng)
+    np.testing.assert_allclose(captures.var(axis=(0, 1)), expected, rtol=0.04)
+    np.testing.assert_allclose(drawn.var(axis=(0, 1)), expected, rtol=0.04)
+
+
+def test_the_known_black_level_error_is_taken_off_the_calibrated_camera_alone():
+    dark = camera.load_noise_table().black_error_dn[160] / SPAN
+    for known in (make_signal(dark), make_signal(dark, "SONY ILCE-7SM2"), make_signal(dark, "")):
+        np.testing.assert_allclose(camera.correct_black(known, 160), 0, atol=1e-9)
+        np.testing.assert_array_equal(camera.correct_black(known, 161), known.camera_rgb)
+    for other in (make_signal(dark, "Canon EOS R5"), make_signal(dark, "", np.eye(3))):
+        np.testing.assert_array_equal(camera.correct_black(other, 160), other.camera_rgb)
+
+
+def test_a_calibration_is_found_for_the_camera_and_the_isos_of_the_table_alone():
+    for known in (make_signal(), make_signal(name=""), "sony ilce-7sm2"):
+        assert camera.find_calibration(known, 1600).equals(camera.load_noise_table().loc[1600])
+        assert camera.find_calibration(known, 1600.0).name == 1600
+        assert camera.find_calibration(known, 0) is None
+    for unknown in (make_signal(name="SONY ILCE-7S"), make_signal(name="", ccm=np.eye(3)), "", "ILCE-7SM2"):
+        assert camera.find_calibration(unknown, 1600) is None
+
+
+def test_rendering_undoes_unprocessing_in_double_precision():
+    linear = np.random.default_rng(0).uniform(0.3, 0.6, (4, 6, 3)).astype(np.float32)
+    gains = (2.1, 1.0, 1.7)
+    camera_rgb = camera.unprocess(linear, gains)
+    assert camera_rgb.dtype == np.float64  # with less, the same seed gives other files
+    np.testing.assert_allclose(camera.render(camera_rgb, np.array(gains), camera.CCM), linear, atol=1e-6)
+
+
+def test_white_balance_and_clip_come_in_their_order():
+    camera_rgb = np.array([[[0.25, 0.5, 0.5], [0.9, 0.9, 0.9]]], np.float32)
+    linear = camera.render(camera_rgb, np.array([2.0, 1.0, 1.5]), np.eye(3))
+    np.testing.assert_allclose(linear, [[[0.5, 0.5, 0.75], [1, 0.9, 1]]], rtol=1e-6)
+
+
+def test_saturated_highlights_stay_neutral_when_they_are_darkened():
+    highlight = camera.render(np.ones((1, 1, 3)), np.array([2.0, 1.0, 1.5]), np.eye(3), gain=0.5)
+    np.testing.assert_allclose(highlight, 0.5)
+
+
+def test_the_srgb_curve_has_its_known_values_and_an_inverse():
+    encoded = camera.encode_srgb(np.array([-1, 0, 0.001, 0.5, 1, 2]))
+    np.testing.assert_allclose(encoded, [0, 0, 0.01292, 0.735357, 1, 1], atol=1e-6)
+    values = np.linspace(0, 1, 256)
+    np.testing.assert_allclose(camera.encode_srgb(camera.decode_srgb(values)), values, atol=1e-6)
+
+
+@pytest.mark.parametrize("pattern", camera.ORDERS)
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (1 + 6, 4)])
+def test_each_order_and_size_becomes_rggb_and_is_found_again(pattern, size):
+    picture = np.broadcast_to([ord(colour) for colour in "RGB"], (*size, 3))
+    letters = camera.mosaic(picture, pattern)
+    aligned, inner = camera.align(letters, pattern, margin=4, multiple=16)
+    assert aligned.shape[0] % 16 == aligned.shape[1] % 16 == 0
+    np.testing.assert_array_equal(aligned[inner], letters)
+    assert min(*(each.start for each in inner), *(np.array(aligned.shape) - [each.stop for each in inner])) >= 4
+    packed = camera.pack(aligned)
+    for plane, colour in zip(np.moveaxis(packed, -1, 0), "RGGB", strict=True):
+        assert (plane == ord(colour)).all()
+    np.testing.assert_array_equal(camera.unpack(packed), aligned)
+    assert camera.align_levels([ord(letter) for letter in pattern], pattern).tolist() == [ord(c) for c in "RGGB"]
+
+
+def test_what_cannot_be_aligned_is_refused():
+    for wrong in (("RGBG", 0, 2), ("RGGB", 3, 2), ("RGGB", 0, 3)):
+        with pytest.raises(ValueError, match="even sizes"):
+            camera.align(np.zeros((4, 4)), *wrong)
+
+
+@pytest.mark.parametrize(("gain", "read"), [(0.1, 0.5), (2.0, 3.0), (24.0, 26.0)])
+def test_stabilised_noise_has_a_deviation_of_one_from_black_to_bright_and_is_not_cut_off(gain, read):
+    for electrons in (0, 1, 10, 1000):
+        counts = camera.add_noise(np.full((1, 100_000), electrons), gain, read, np.random.default_rng(0))
+        stable = camera.stabilise(counts, gain, read)
+        assert stable.dtype == np.float32
+        assert stable.std() == pytest.approx(1, abs=0.12)
+        assert electrons or stable.min() < -3
+
+
+def test_stabilising_is_smooth_rising_and_inverted_exactly():
+    counts = np.linspace(-40, 4000, 100_001)
+    stable = camera.stabilise(counts, 2.0, 3.0)
+    assert (np.diff(stable) > 0).all() and stable[np.abs(counts).argmin()] == pytest.approx(0, abs=0.02)
+    slopes = np.diff(stable) / np.diff(counts)
+    assert np.abs(np.diff(slopes)).max() < 0.01
+    np.testing.assert_allclose(camera.destabilise(stable, 2.0, 3.0), counts, rtol=1e-4, atol=1e-4)
