@@ -115,7 +115,7 @@ class ScoreTable:
 
     def _read(self):
         try:
-            table = pd.read_csv(self.file, dtype={"key": str, "scene": str}, float_precision="round_trip")
+            table = pd.read_csv(self.file, dtype={"key": str, "scene": str})
             return table if "key" in table else pd.DataFrame(columns=["key"])
         except FileNotFoundError:
             return pd.DataFrame(columns=["key"])

@@ -208,7 +208,7 @@ def develop_linear(path, scale=10, gain=1.0):
 
 
 def turn(picture, flip):
-    """Return a picture (height, width, 3) in the orientation of LibRaw's flip, whose bits dcraw's flip_index defines."""
+    """Return a picture (H, W, 3) in the orientation of LibRaw's flip, whose bits dcraw's flip_index defines."""
     picture = picture[::-1] if flip & 2 else picture
     picture = picture[:, ::-1] if flip & 1 else picture
     return picture.swapaxes(0, 1) if flip & 4 else picture

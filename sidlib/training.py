@@ -168,7 +168,7 @@ def load_run(experiment, folder):
 
 def read_history(run):
     """Return the history in a run's folder, to the last bit as it was written."""
-    return read_file(partial(pd.read_csv, float_precision="round_trip"), run / "history.csv")
+    return read_file(pd.read_csv, run / "history.csv")
 
 
 def read_file(read, file):

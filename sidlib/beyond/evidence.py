@@ -16,28 +16,20 @@ FLAT_COLOURS = {
 
 
 def average_photographs(scores, metric="mae"):
-    """Return a metric of one experiment, the mean over each photograph's scenes: a DataFrame (photograph, seed).
+    """Return the means of a metric, first over frames, then over scenes: a DataFrame (photograph, seed).
 
-    Scenes that are crops of one photograph are no independent trials, and frames of a scene share one truth.
-
-    Args:
-        scores: rows of study.load_study's second table.
+    Crops of a photograph are no independent trials. `scores` are one experiment's rows of load_study's second table.
     """
     of_scenes = scores.groupby(["photograph", "scene", "seed"], as_index=False)[metric].mean()
     return of_scenes.pivot_table(metric, "photograph", "seed")
 
 
 def compare_photographs(first, second):
-    """Return the difference of two experiments over the same photographs, with its 95 % bootstrap interval.
+    """Return how two DataFrames of average_photographs differ, as a dict.
 
-    Args:
-        first, second: DataFrames of average_photographs.
-    Returns:
-        dict: difference (mean of first − second over photographs and seeds), low and high (percentile interval over
-        photographs, 9999 resamples; of three photographs it is nearly the range), numbers of photographs and seeds, and
-        verdict: "lower" or "higher" if the interval and all pairs of seeds agree, else "cannot be told".
-    Raises:
-        ValueError: the photographs are not the same.
+    It has the mean difference, first − second; low and high of its 95 % bootstrap interval over the photographs; the
+    numbers of photographs and seeds; and the verdict: "lower" or "higher" if the interval and all pairs of seeds agree,
+    else "cannot be told". A ValueError says that the photographs are not the same.
     """
     if set(first.index) != set(second.index):
         raise ValueError(f"Both need the same photographs. Received: {sorted(first.index)} and {sorted(second.index)}")
@@ -55,23 +47,22 @@ def compare_photographs(first, second):
     return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
 
 
-def measure_flat(model, size_px=(96, 64), noise=6, seed=0):
-    """Return score_flat of what a model makes of FLAT_COLOURS with noise (σ, of 255): a DataFrame by colour.
+def measure_flat(model, size_px=(96, 64), noise=6):
+    """Return score_flat of a model's outputs for FLAT_COLOURS with noise (σ, of 255): a DataFrame by colour.
 
     16 pixels of border are left out; size_px is width, height.
     """
     rows = {}
     for name, colour in FLAT_COLOURS.items():
-        noisy = np.random.default_rng(seed).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
+        noisy = np.random.default_rng(0).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
         rows[name] = score_flat(np.asarray(model(noisy.astype(np.float32)))[0, 16:-16, 16:-16], colour)
     return pd.DataFrame(rows).T
 
 
 def score_flat(output, colour):
-    """Return the errors of a picture (height, width, 3) that should show one colour, each of the worst channel: a dict.
+    """Return the errors of a picture (height, width, 3) that should show one colour, in its worst channel: a dict.
 
-    Keys: grid, the range of the means of the four positions of 2 × 2 pixels (a checkerboard artefact); off, the error
-    of the mean.
+    grid: the range of the means at the four positions of 2 × 2 pixels (a checkerboard artefact). off: the mean's error.
     """
     positions = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
     return {"grid": np.ptp(positions, axis=0).max(), "off": np.abs(output.mean(axis=(0, 1)) - colour).max()}

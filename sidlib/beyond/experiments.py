@@ -8,7 +8,6 @@ from sidlib.beyond.models import build_model
 from sidlib.beyond.stream import make_stream
 from sidlib.dataset import count_batches, make_dataset
 from sidlib.experiment import Training
-from sidlib.losses import LOSSES as COURSE_LOSSES
 from sidlib.models import draw_weights
 
 ops = keras.ops
@@ -23,38 +22,33 @@ def log_mse_loss(truth, output):
     return 10 / math.log(10) * ops.log(ops.mean(ops.square(truth - output), axis=(1, 2, 3)) + 1)
 
 
-LOSSES = COURSE_LOSSES | {"log_mse": log_mse_loss}
-
-
 def build_cosine_adam(learning_rate, updates):
     """Return Adam whose learning rate falls to 0 along half a cosine; gradients are clipped to a norm of 1."""
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, updates), clipnorm=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputExperiment(Training):
-    """The training of the course's CNN, with leaky ReLU and MAE, on another input.
-
-    Attributes:
-        label: its name, with the seed added if that is not 0.
-        source, residual: see models.build_model. augment: flip the pairs at random.
-    """
+class Labelled(Training):
+    """A training named by its label, with the seed added if that is not 0."""
 
     label: str
-    source: str
-    residual: bool = False
-    augment: bool = True
 
     @property
     def name(self):
-        return _join_name(self)
+        return f"{self.label}-seed{self.seed}" if self.seed else self.label
 
-    @property
-    def loss_function(self):
-        return "mae"
+
+@dataclass(frozen=True, kw_only=True)
+class InputExperiment(Labelled):
+    """The training of the course's CNN, with leaky ReLU and MAE, on another input; see models.build_model."""
+
+    source: str
+    residual: bool = False
+    augment: bool = True  # flip the pairs at random
+    loss_function = "mae"
 
     def build_model(self):
-        return draw_weights(build_model("cnn", "leaky_relu", self.source, residual=self.residual), self.seed)
+        return draw_weights(build_model("cnn", self.source, residual=self.residual), self.seed)
 
     def count_updates(self, pairs):
         return count_batches(pairs, self.batch_size)
@@ -64,43 +58,29 @@ class InputExperiment(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamExperiment(Training):
-    """A training on endless pairs, see stream.make_stream, with build_cosine_adam; the defaults are the best model's.
+class StreamExperiment(Labelled):
+    """A training of models.build_model on stream.make_stream's endless pairs; the defaults are the best model's."""
 
-    Attributes:
-        label: its name, with the seed added if that is not 0.
-        model, source, unit, linear, residual: see models.build_model.
-        loss: one of LOSSES.
-        updates: per epoch, each on new pictures.
-        drawn: share of drawn scenes. jitter: vary brightness and colours.
-    """
-
-    label: str
     model: str = "rcan"
     source: str = "signed"
     unit: bool = True
     linear: bool = True
     residual: bool = True
-    loss: str = "log_mse"
-    updates: int = 250
-    drawn: float = 0.6
-    jitter: bool = True
+    loss: str = "log_mse"  # or one of Keras by its name
+    updates: int = 250  # per epoch, each on new pictures
+    drawn: float = 0.6  # share of drawn scenes
+    jitter: bool = True  # vary brightness and colours
     epochs: int = 80
     batch_size: int = 4
     learning_rate: float = 0.002
     patience: int = 80
 
     @property
-    def name(self):
-        return _join_name(self)
-
-    @property
     def loss_function(self):
-        return LOSSES[self.loss]
+        return log_mse_loss if self.loss == "log_mse" else self.loss
 
     def build_model(self):
-        model = build_model(self.model, "leaky_relu", self.source, self.unit, self.linear, self.residual)
-        return draw_weights(model, self.seed)
+        return draw_weights(build_model(self.model, self.source, self.unit, self.linear, self.residual), self.seed)
 
     def build_optimizer(self, updates):
         return build_cosine_adam(self.learning_rate, updates)
@@ -110,7 +90,3 @@ class StreamExperiment(Training):
 
     def make_dataset(self, pairs, epochs):
         return make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))
-
-
-def _join_name(experiment):
-    return f"{experiment.label}-seed{experiment.seed}" if experiment.seed else experiment.label

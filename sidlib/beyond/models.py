@@ -1,4 +1,4 @@
-"""Models beyond the course's: RCAN, and any body around another input, in 0…1 inside, or as a correction of it."""
+"""Models beyond the course's: RCAN, and any network on another input, with values in 0…1, or as a correction."""
 
 from sidlib.backend import keras
 from sidlib.models import MODELS as COURSE_MODELS
@@ -7,12 +7,11 @@ from sidlib.models import ClipPixels, convolve
 layers, ops = keras.layers, keras.ops
 
 
-def build_model(name, activation, source, unit=False, linear=False, residual=False):
-    """Return an untrained model.
+def build_model(name, source, unit=False, linear=False, residual=False):
+    """Return an untrained model with leaky ReLU.
 
     Args:
-        name: one of MODELS. activation: one of the course's.
-        source: what the model sees of a short exposure, one of sources.SOURCES.
+        name: one of MODELS. source: one of sources.SOURCES.
         unit: compute on values in 0…1 inside.
         linear: clip at use only; in training, a clipped pixel would have no gradient.
         residual: the network's output is a correction that is added to the input.
@@ -20,7 +19,7 @@ def build_model(name, activation, source, unit=False, linear=False, residual=Fal
     x = picture = keras.Input((None, None, 3), name=source)
     if unit:
         x = layers.Rescaling(1 / 255, name="to_unit")(x)
-    x = MODELS[name](x, activation)
+    x = MODELS[name](x, "leaky_relu")
     if unit:
         x = layers.Rescaling(255.0, name="from_unit")(x)
     if residual:
@@ -29,17 +28,14 @@ def build_model(name, activation, source, unit=False, linear=False, residual=Fal
     return keras.Model(picture, clip(x), name=name)
 
 
-def build_rcan(x, activation, filters=48, blocks=6, scale=2):
-    """Return the output of a residual channel attention network that works at 1 / scale of the size.
-
-    It has one group of residual blocks, and a strided convolution in front. The pixel shuffle starts without
-    checkerboard artefacts (ICNR), and a last convolution at full size sees across its squares.
+def build_rcan(x, activation, filters=48, blocks=6):
+    """Return the output of a residual channel attention network (RCAN) that works at half the size.
 
     Source: Zhang et al., Image Super-Resolution Using Very Deep Residual Channel Attention Networks (ECCV 2018).
     """
-    picture, kernel_px = x, 2 * scale - 1
-    x = layers.ZeroPadding2D(((0, kernel_px - 1), (0, kernel_px - 1)), name="head_pad")(x)  # "same" shifts odd sizes
-    x = layers.Conv2D(filters, kernel_px, scale, name="head_conv")(x)  # (batch, H / 2, W / 2, 48), rounded up
+    picture = x
+    x = layers.ZeroPadding2D(((0, 2), (0, 2)), name="head_pad")(x)  # "same" shifts odd sizes
+    x = layers.Conv2D(filters, 3, strides=2, name="head_conv")(x)  # (batch, H / 2, W / 2, 48), rounded up
     for block in range(1, blocks + 1):
         features = convolve(filters, activation, f"block{block}_conv1")(x)
         features = convolve(filters, None, f"block{block}_conv2")(features)
@@ -48,17 +44,14 @@ def build_rcan(x, activation, filters=48, blocks=6, scale=2):
         weights = layers.Conv2D(filters, 1, activation="sigmoid", name=f"block{block}_weights")(weights)
         features = layers.Multiply(name=f"block{block}_weigh")([features, weights])
         x = layers.Add(name=f"block{block}_add")([x, features])
-    x = layers.Conv2D(4 * scale**2, 3, padding="same", kernel_initializer=ICNR(scale), name="square_conv")(x)
-    x = CropLike(name="crop")(ops.depth_to_space(x, scale), picture)  # (batch, H, W, 4)
-    return convolve(3, None, "output_conv")(x)
+    x = layers.Conv2D(16, 3, padding="same", kernel_initializer=ICNR(2), name="square_conv")(x)
+    x = CropLike(name="crop")(ops.depth_to_space(x, 2), picture)  # (batch, H, W, 4)
+    return convolve(3, None, "output_conv")(x)  # sees across the squares of the pixel shuffle
 
 
 @keras.saving.register_keras_serializable("sidlib")
 class ICNR(keras.initializers.GlorotUniform):
-    """Draws equal kernels for the scale × scale pixels of a square: no checkerboard artefact after a pixel shuffle.
-
-    Source: Aitken et al., Checkerboard artifact free sub-pixel convolution (2017).
-    """
+    """Equal kernels for a square's pixels (Aitken et al., Checkerboard artifact free sub-pixel convolution, 2017)."""
 
     def __init__(self, scale, **options):
         super().__init__(**options)
@@ -82,13 +75,10 @@ class ClipAtUse(ClipPixels):
 
 @keras.saving.register_keras_serializable("sidlib")
 class CropLike(layers.Layer):
-    """Crops feature maps (batch, h, w, channels) at the lower and right edges to the height and width of a picture."""
+    """Crops features (batch, h, w, channels) at the lower and right edges to the height and width of a picture."""
 
     def call(self, features, picture):
         return features[:, : ops.shape(picture)[1], : ops.shape(picture)[2]]
-
-    def compute_output_shape(self, features_shape, picture_shape):
-        return (features_shape[0], *picture_shape[1:3], features_shape[3])
 
 
 MODELS = COURSE_MODELS | {"rcan": build_rcan}

@@ -10,17 +10,14 @@ import pandas as pd
 from sidlib import catalog, evaluation, paths, preprocess, sample, training, workers
 from sidlib.backend import keras
 from sidlib.beyond import baselines
-from sidlib.beyond.baselines import find_baselines, score_baselines, score_named
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import fingerprint_pairs
-from sidlib.evaluation import METRICS, ScoreTable, score_experiment
+from sidlib.evaluation import METRICS, ScoreTable
 from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
-from sidlib.training import train, train_all
 
 SEEDS = (0, 1, 2)
-FULL_BUDGET = tuple(  # 3840 updates on the sample; the deck's 20 epochs of 1865 pairs were 3740
-    replace(experiment, epochs=30, patience=30) for experiment in COURSE_EXPERIMENTS
-)
+# 3840 updates on the sample; the deck's 20 epochs of 1865 pairs were 3740.
+FULL_BUDGET = tuple(replace(experiment, epochs=30, patience=30) for experiment in COURSE_EXPERIMENTS)
 ABLATION = {  # each step adds one change to the step before
     "dark, 8 bit": COURSE_EXPERIMENTS[1],
     "dark, 16 bit": InputExperiment(label="cnn-dark16", source="dark16"),
@@ -47,31 +44,23 @@ ARMS = {  # each differs in one thing from SHORT
 
 def list_experiments():
     """Return all experiments of the study: those that are compared with each of SEEDS, the others with seed 0."""
-    compared = dict.fromkeys([BEST, *COURSE_EXPERIMENTS, *ABLATION.values()])
+    compared = [BEST, *COURSE_EXPERIMENTS, *ABLATION.values()]
     seeded = [replace(experiment, seed=seed) for seed in SEEDS for experiment in compared]
     return list(dict.fromkeys([*seeded, *FULL_BUDGET, *ARMS.values(), LONG_EXPERIMENT]))
 
 
-def run_study(pairs, folder, experiments=None):
-    """Train and score all experiments and baselines: hours on two cores, fewer on a cluster, see workers.
+def run_study(pairs, folder, experiments):
+    """Train and score experiments and all baselines, and return the means of load_study; call it again to go on.
 
-    Interrupt it and call it again to go on. study_scores.csv in the folder has a row per test picture. At the end come
-    their means as study.csv, and the trained BEST as best.keras, which says that the study is whole.
-
-    Args:
-        pairs: DataFrame of preprocess.develop_pairs. folder: results folder of the data set.
-        experiments: None for all of list_experiments.
-    Returns:
-        the means, see load_study.
+    The results folder gets study_scores.csv, a row per test picture; at the end their means as study.csv, and the
+    trained BEST as best.keras, which says that the study is whole.
     """
-    folder, seen = folder.absolute(), _fingerprint_splits(pairs)  # a worker stands elsewhere
-    items = [*find_baselines(pairs), *(list_experiments() if experiments is None else experiments)]
-    keys = {item: _make_key(seen, item) for item in items}
-    table = ScoreTable(folder / "study_scores.csv")
+    folder, items = folder.absolute(), [*baselines.find_baselines(pairs), *experiments]  # a worker stands elsewhere
+    keys, table = _make_keys(pairs, items), ScoreTable(folder / "study_scores.csv")
     table.prune(list(keys.values()))
     if missing := [item for item in items if table.rows(keys[item]).empty]:
         (folder / "best.keras").unlink(missing_ok=True)
-    train_all([item for item in missing if not isinstance(item, str)], pairs, folder)
+    training.train_all([item for item in missing if not isinstance(item, str)], pairs, folder)
     score = partial(score_item, pairs=pairs, folder=folder)
     for item, rows in workers.share(score, missing, "Scoring", "experiment", alone=True):
         table.add(keys[item], rows)
@@ -85,69 +74,57 @@ def run_study(pairs, folder, experiments=None):
     return means
 
 
-def _fingerprint_splits(pairs):
-    return paths.fingerprint(fingerprint_pairs(pairs), pairs.split.tolist())
-
-
-def _make_key(seen, item):
-    version = baselines.VERSION if isinstance(item, str) else training.VERSION
-    return paths.fingerprint(seen, item, version, evaluation.VERSION)
+def _make_keys(pairs, items):
+    """Return {item: key of its scores} for names of baselines and for experiments."""
+    seen = paths.fingerprint(fingerprint_pairs(pairs), pairs.split.tolist())
+    versions = {item: (baselines if isinstance(item, str) else training).VERSION for item in items}
+    return {item: paths.fingerprint(seen, item, version, evaluation.VERSION) for item, version in versions.items()}
 
 
 def score_item(item, pairs, folder):
     """Return the rows of study_scores.csv for the name of a baseline, or for an experiment."""
     if isinstance(item, str):
-        val_scores, scores = score_named(item, pairs)
+        val_scores, scores = baselines.score_named(item, pairs)
         epochs, val_mae = np.nan, val_scores.mae.mean()
     else:
-        history, scores = train_and_score(item, pairs, folder)
+        _, history = training.train(item, pairs, folder)
+        scores = evaluation.score_experiment(item, pairs, folder)
         epochs, val_mae = len(history), history.val_mae[history.val_loss.idxmin()]
     known = {"experiment": name_of(item), "seed": getattr(item, "seed", 0), "dataset": pairs.dataset.iloc[0]}
     return scores.assign(**known, photograph=pairs.photograph, epochs=epochs, val_mae=val_mae).round(4)
-
-
-def train_and_score(experiment, pairs, folder):
-    """Return the history of an experiment's training and its test scores; finished work is not done again."""
-    _, history = train(experiment, pairs, folder)
-    return history, score_experiment(experiment, pairs, folder)
 
 
 def leave_one_out(pairs, folder):
     """Train SHORT once per photograph of the embedded sample, on all others, and score it and the baselines on it.
 
     The drawn scenes of val alone choose the epoch of the weights. On a cluster, each photograph is a task.
-
-    Returns:
-        DataFrame, a row per photograph and method: the number of `pairs` and the means of METRICS over them. The folder
-        gets it as leave_one_out.csv.
+    leave_one_out.csv has a row per photograph and method: the number of pairs and the means of METRICS over them.
     """
     score = partial(score_left_out, pairs=pairs, folder=folder.absolute())
     photographs = sorted({*pairs.photograph} - {"drawn"})
     rows = dict(workers.share(score, photographs, "Leaving one out", "photograph", alone=True))
-    table = pd.concat([rows[photograph] for photograph in photographs])
     with paths.write_atomically(folder / "leave_one_out.csv") as path:
-        table.to_csv(path, index=False)
-    return table
+        pd.concat([rows[photograph] for photograph in photographs]).to_csv(path, index=False)
 
 
 def score_left_out(photograph, pairs, folder):
-    """Return the rows of leave_one_out for one photograph; a table in the training's folder keeps them."""
+    """Return the rows of leave_one_out.csv for one photograph; a table in the training's folder keeps them."""
     split = pairs.split.where(pairs.photograph == "drawn", "train").mask(pairs.photograph == photograph, "test")
     fold, experiment = pairs.assign(split=split), replace(SHORT, label=f"without-{photograph}")
     table = ScoreTable(folder / experiment.name / "left_out.csv")
-    key = paths.fingerprint(_make_key(_fingerprint_splits(fold), experiment), baselines.VERSION)
+    key = paths.fingerprint(_make_keys(fold, [experiment])[experiment], baselines.VERSION)
     if table.rows(key).empty:
-        scores = {name: test for name, (_, test) in score_baselines(fold).items()}
-        scores["short"] = train_and_score(experiment, fold, folder)[1]
+        scores = {name: baselines.score_named(name, fold)[1] for name in baselines.find_baselines(fold)}
+        training.train(experiment, fold, folder)
+        scores["short"] = evaluation.score_experiment(experiment, fold, folder)
         rows = evaluation.average_scores(scores).rename_axis("method").reset_index().round(4)
         table.add(key, rows.assign(photograph=photograph, pairs=sum(split == "test")))
-        table.prune([key])
     return table.rows(key)[["photograph", "method", "pairs", *METRICS]]
 
 
-def name_of(experiment):
-    """Return the name of an experiment whatever its seed; that of a baseline is the name itself."""
-    return experiment if isinstance(experiment, str) else replace(experiment, seed=0).name
+def name_of(item):
+    """Return the name of an experiment whatever its seed, or of a baseline, which is the name itself."""
+    return item if isinstance(item, str) else replace(item, seed=0).name
 
 
 def find_study(folder):
@@ -157,13 +134,12 @@ def find_study(folder):
 
 
 def load_study(folder):
-    """Return the tables of a study: the means of each training and baseline, and the scores of each test picture.
+    """Return the means of each training and baseline, and the scores of each test picture.
 
     Columns of both: experiment, seed, dataset, epochs (NA for a baseline), val_mae (of the weights that were kept) and
     evaluation.METRICS; the second also has scene, frame, ratio, iso and photograph.
     """
-    scores = pd.read_csv(folder / "study_scores.csv", dtype={"scene": str, "epochs": "Float64"}).drop(columns="key")
-    scores = scores.astype({"epochs": "Int64"})
+    scores = pd.read_csv(folder / "study_scores.csv", dtype={"scene": str, "epochs": "Int64"}).drop(columns="key")
     known = ["experiment", "seed", "dataset", "epochs", "val_mae"]
     return scores.groupby(known, sort=False, dropna=False)[METRICS].mean().round(4).reset_index(), scores
 
@@ -180,22 +156,17 @@ def load_left_out(folder):
 
 
 def pick(table, named):
-    """Return the rows of a table of load_study for {label: experiment with any seed, or name of a baseline}.
-
-    They are in the order of the labels, which become the column `label`.
-    """
-    rows = [table[table.experiment == name_of(experiment)].assign(label=label) for label, experiment in named.items()]
-    return pd.concat(rows)
+    """Return a load_study table's rows for {label: experiment of any seed, or baseline's name}, with a column label."""
+    return pd.concat([table[table.experiment == name_of(item)].assign(label=label) for label, item in named.items()])
 
 
 def main():
     """Run the study of the data set that SID_DATASET names; of the sample, leave_one_out as well."""
     folder = paths.dataset_folder(os.environ.get("SID_DATASET") or "sample")
-    is_sample = folder == paths.DATA / "sample"
-    if is_sample:
+    if is_sample := folder == paths.DATA / "sample":
         sample.build_sample()
     pairs, results = preprocess.develop_pairs(catalog.load_pairs(folder)), paths.results_folder(folder)
-    run_study(pairs, results)
+    run_study(pairs, results, list_experiments())
     if is_sample:
         leave_one_out(pairs, results)
 

@@ -9,7 +9,7 @@ from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.experiment import COURSE_EXPERIMENTS, Training
 
 INPUT = InputExperiment(label="input", source="corrected16")
-STREAM = StreamExperiment(label="stream", epochs=3, batch_size=2, updates=2)
+STREAM = StreamExperiment(label="stream", epochs=2, batch_size=2, updates=2)
 
 
 def read(experiment, pairs):
@@ -17,14 +17,12 @@ def read(experiment, pairs):
 
 
 def describe(experiment, _):
-    """The layers without the numbers that Keras gives to objects."""
-    return [[layer.name, layer.output.shape] for layer in experiment.build_model().layers]
+    return [[type(layer), layer.name, layer.output.shape] for layer in experiment.build_model().layers]
 
 
 def name_seeds(experiment, _):
-    names = [replace(experiment, seed=seed).name for seed in (0, 2)]
-    assert names == [experiment.label, f"{experiment.label}-seed2"]
-    return names
+    assert replace(experiment, seed=2).name == f"{experiment.label}-seed2"
+    return experiment.name
 
 
 OBSERVED = {  # another value of each setting, and where it shows; those of Training: see test_experiment
@@ -38,7 +36,7 @@ OBSERVED = {  # another value of each setting, and where it shows; those of Trai
         "model": ("cnn", describe),
         "source": ("amplified16", read),
         "unit": (False, describe),
-        "linear": (False, lambda experiment, _: type(experiment.build_model().layers[-1])),
+        "linear": (False, describe),
         "residual": (False, describe),
         "loss": ("mae", lambda experiment, _: experiment.loss_function),
         "updates": (1, lambda experiment, pairs: (experiment.count_updates(pairs), len(read(experiment, pairs)))),
@@ -49,24 +47,24 @@ OBSERVED = {  # another value of each setting, and where it shows; those of Trai
 }
 
 
-@pytest.mark.parametrize(("experiment", "field"), [(each, field) for each in OBSERVED for field in OBSERVED[each]])
-def test_every_setting_is_obeyed(experiment, field, tiny_pairs):
+@pytest.mark.parametrize("experiment", OBSERVED)
+def test_every_setting_is_obeyed(experiment, tiny_pairs):
     own = {each.name for each in dataclasses.fields(experiment)} - {each.name for each in dataclasses.fields(Training)}
     assert own == OBSERVED[experiment].keys()
-    value, observe = OBSERVED[experiment][field]
-    train = tiny_pairs[tiny_pairs.split == "train"]
-    assert observe(experiment, train) == observe(experiment, train)
-    assert observe(replace(experiment, **{field: value}), train) != observe(experiment, train)
+    train, before = tiny_pairs[tiny_pairs.split == "train"], {}
+    for field, (value, observe) in OBSERVED[experiment].items():
+        if observe not in before:
+            before[observe] = observe(experiment, train)
+            assert observe(experiment, train) == before[observe]
+        assert observe(replace(experiment, **{field: value}), train) != before[observe], field
 
 
 def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
     train, course = tiny_pairs[tiny_pairs.split == "train"], COURSE_EXPERIMENTS[1]
     experiment = InputExperiment(label="course", source="dark8")
     assert experiment.loss_function == course.loss_function and read(experiment, train) == read(course, train)
-    for weights, expected in zip(
-        experiment.build_model().get_weights(), course.build_model().get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(weights, expected)
+    weights, expected = experiment.build_model().get_weights(), course.build_model().get_weights()
+    assert [kernel.tolist() for kernel in weights] == [kernel.tolist() for kernel in expected]
 
 
 def test_a_training_on_endless_pairs_is_resumed_to_the_same_weights(tiny_pairs, tmp_path):
@@ -74,8 +72,7 @@ def test_a_training_on_endless_pairs_is_resumed_to_the_same_weights(tiny_pairs, 
     whole, expected = training.train(experiment, tiny_pairs, tmp_path / "whole")
 
     def interrupt(history):
-        if len(history) == 2:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         training.train(experiment, tiny_pairs, tmp_path / "resumed", on_epoch=interrupt)

@@ -1,4 +1,3 @@
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 from unittest import mock
@@ -8,11 +7,9 @@ import pandas as pd
 import pytest
 
 from sidlib import brightness, evaluation, paths, preprocess, sample, training
-from sidlib.backend import keras
-from sidlib.beyond import evidence, study
+from sidlib.beyond import baselines, evidence, study
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.experiment import COURSE_EXPERIMENTS, Experiment
-from sidlib.models import source_of
 
 FEW = ["input as it is", "amplified"]
 FIRST = Experiment("cnn", "relu", "mae", augment=False, epochs=1, batch_size=6)
@@ -28,9 +25,10 @@ def test_the_full_budget_is_the_decks_number_of_updates():
         assert replace(experiment, epochs=20, patience=5) == course
 
 
-def test_what_is_compared_has_three_seeds():
+def test_experiments_have_names_of_their_own_and_what_is_compared_has_three_seeds():
     listed = study.list_experiments()
-    assert len(listed) == len(set(listed))
+    names = {experiment.name for experiment in listed}
+    assert len(listed) == len(names) and max(map(len, names)) <= 50 and "best" in names
     for experiment in (*COURSE_EXPERIMENTS, study.BEST, *study.ABLATION.values()):
         assert {e.seed for e in listed if replace(e, seed=0) == experiment} >= {0, 1, 2}
 
@@ -48,21 +46,22 @@ def test_each_step_of_the_ablation_and_each_arm_changes_one_thing():
         assert count_changes(arm, study.SHORT) == 1
 
 
-def test_experiments_have_names_of_their_own():
-    names = [experiment.name for experiment in study.list_experiments()]
-    assert len(names) == len(set(names)) and max(map(len, names)) <= 50 and "best" in names
-
-
 @pytest.fixture
 def few_baselines(monkeypatch):
-    monkeypatch.setattr(study, "find_baselines", lambda pairs: FEW)
+    """Two baselines; the fixture lists the names of those that are scored."""
+    scored, score = [], baselines.score_named
+    monkeypatch.setattr(baselines, "find_baselines", lambda pairs: FEW)
+    monkeypatch.setattr(baselines, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
+    return scored
 
 
 @pytest.fixture(scope="module")
 def run(tiny_pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     experiments = [FIRST, replace(FIRST, seed=1), replace(FIRST, loss="mse")]
-    return folder, experiments, study.run_study(tiny_pairs, folder, experiments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "STRENGTHS", (1.0,))
+        return folder, experiments, study.run_study(tiny_pairs, folder, experiments)
 
 
 def test_a_study_has_a_row_per_experiment_and_seed(run):
@@ -78,61 +77,43 @@ def test_a_study_has_a_row_per_experiment_and_seed(run):
     assert trained.val_mae.iloc[0] == pytest.approx(history.val_mae.iloc[0], abs=1e-4)
     assert "stabilised, non-local means" in set(read.experiment) - set(trained.experiment)
     assert len(scores) == 4 * len(read) and set(scores.photograph) == {"china", "flower"}
+    picked = study.pick(read, {"squares": experiments[2], "absolutes": experiments[1]})  # whatever the seed
+    assert picked.label.tolist() == ["squares", "absolutes", "absolutes"] and picked.seed.tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("missing", [[], ["input as it is"]])
-def test_a_study_goes_on_where_it_stood(missing, run, tiny_pairs, tmp_path, monkeypatch):
+def test_a_study_goes_on_where_it_stood(run, tiny_pairs, tmp_path, few_baselines, monkeypatch):
     folder, experiments, table = run
     rows = pd.read_csv(folder / "study_scores.csv", dtype={"scene": str})
-    rows[~rows.experiment.isin(missing)].to_csv(tmp_path / "study_scores.csv", index=False)
-    scored, score = [], study.score_named
-    monkeypatch.setattr(study, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
-    monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
-    again = study.run_study(tiny_pairs, tmp_path, experiments)
-    assert scored == missing
-    order = ["experiment", "seed"]
-    pd.testing.assert_frame_equal(*(each.sort_values(order, ignore_index=True) for each in (again, table)))
+    rows[rows.experiment != "amplified"].to_csv(tmp_path / "study_scores.csv", index=False)
+    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("it was trained again"))
+    again = study.run_study(tiny_pairs, tmp_path, experiments).sort_values(["experiment", "seed"], ignore_index=True)
+    assert few_baselines == ["amplified"]
+    expected = table[table.experiment.isin(FEW) | table.epochs.notna()]
+    pd.testing.assert_frame_equal(again, expected.sort_values(["experiment", "seed"], ignore_index=True))
 
 
-def change_signal(pairs, folder):
-    signal = preprocess.load_signal(pairs.short_signal[0])
-    arrays = signal._replace(camera_rgb=signal.camera_rgb * 2)._asdict()
-    preprocess.save_arrays(folder / "other", {name: arrays[name] for name in signal._fields[:3]}, "", camera="")
-    return pairs.assign(short_signal=pairs.short_signal.where(pairs.index > 0, folder / "other"))
-
-
-CHANGES = {
+CHANGES = {  # see test_dataset for fingerprint_pairs
     "pairs": lambda pairs, _: pairs[pairs.frame == 0],
-    "ratio": lambda pairs, _: pairs.assign(ratio=pairs.ratio / 10),
-    "iso": lambda pairs, _: pairs.assign(iso=pairs.iso * 2),
     "split": lambda pairs, _: pairs.assign(split=pairs.split.replace({"train": "val", "val": "train"})),
-    "signal": change_signal,
+    "baselines": lambda pairs, patch: patch.setattr(baselines, "VERSION", 99) or pairs,
+    "evaluation": lambda pairs, patch: patch.setattr(evaluation, "VERSION", 99) or pairs,
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_rows_of_other_captures_are_made_anew(change, run, tiny_pairs, tmp_path, few_baselines):
-    shutil.copy(run[0] / "study_scores.csv", tmp_path)
-    changed = CHANGES[change](tiny_pairs, tmp_path)
-    found, fresh = (study.run_study(changed, folder, []) for folder in (tmp_path, tmp_path / "fresh"))
-    pd.testing.assert_frame_equal(found, fresh)
+def test_rows_of_other_captures_or_code_are_made_anew(change, tiny_pairs, tmp_path, few_baselines, monkeypatch):
+    study.run_study(tiny_pairs, tmp_path, [])
+    changed = CHANGES[change](tiny_pairs, monkeypatch)
+    for _ in range(2):  # the second time they are kept
+        study.run_study(changed, tmp_path, [])
+    assert few_baselines == FEW * 2
     _, scores = study.load_study(tmp_path)
     assert scores.experiment.unique().tolist() == FEW and len(scores) == 2 * (changed.split == "test").sum()
 
 
-@pytest.mark.parametrize(("name", "made_anew"), [("baselines", 2), ("training", 0), ("evaluation", 2)])
-def test_rows_of_other_code_are_made_anew(name, made_anew, tiny_pairs, tmp_path, few_baselines, monkeypatch):
-    study.run_study(tiny_pairs, tmp_path, [])
-    scored, score = [], study.score_named
-    monkeypatch.setattr(study, "score_named", lambda name, pairs: scored.append(name) or score(name, pairs))
-    monkeypatch.setattr(getattr(study, name), "VERSION", 99)
-    study.run_study(tiny_pairs, tmp_path, [])
-    assert len(scored) == made_anew
-
-
-def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs, tmp_path, monkeypatch):
+def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs, tmp_path, few_baselines, monkeypatch):
     shown = tiny_pairs.scene.map({"00001": "cat", "00002": "drawn", "20001": "drawn", "10001": "dog", "10002": "dog"})
-    pairs, folds = tiny_pairs.assign(photograph=shown), {}
+    pairs, folds, interrupted, really_train = tiny_pairs.assign(photograph=shown), {}, [], training.train
     monkeypatch.setattr(study, "SHORT", replace(BEST, label="short"))
 
     def train(experiment, fold, folder):
@@ -140,30 +121,19 @@ def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs,
         if "without-dog" in folds and not interrupted:
             interrupted.append(True)
             raise KeyboardInterrupt
-        return training.train(experiment, fold, folder)
+        return really_train(experiment, fold, folder)
 
-    interrupted = []
-    monkeypatch.setattr(study, "train", train)
+    monkeypatch.setattr(training, "train", train)
     with pytest.raises(KeyboardInterrupt):
         study.leave_one_out(pairs, tmp_path)
     assert not (tmp_path / "leave_one_out.csv").exists() and folds.pop("without-cat") is not None
-    table = study.leave_one_out(pairs, tmp_path)
+    study.leave_one_out(pairs, tmp_path)
+    table = study.load_left_out(tmp_path)
     [(label, fold)] = folds.items()
     assert label == "without-dog" and set(fold.split[shown == "dog"]) == {"test"}
     assert "test" not in set(fold.split[shown != "dog"]) and set(shown[fold.split == "val"]) == {"drawn"}
-    assert table.groupby("photograph").method.nunique().tolist() == [table.method.nunique()] * 2
+    assert table.photograph.tolist() == ["cat"] * 3 + ["dog"] * 3 and table.method.tolist() == [*FEW, "short"] * 2
     assert table[table.method == "short"].pairs.tolist() == [3, 4]
-    pd.testing.assert_frame_equal(study.load_left_out(tmp_path), table.reset_index(drop=True))
-
-
-def test_the_best_model_is_kept_without_its_optimizer(tiny_pairs, tmp_path, monkeypatch, few_baselines):
-    monkeypatch.setattr(study, "BEST", BEST)
-    study.run_study(tiny_pairs, tmp_path, [BEST])
-    kept = keras.saving.load_model(tmp_path / "best.keras")
-    trained, _ = training.train(BEST, tiny_pairs, tmp_path)
-    for weights, expected in zip(kept.get_weights(), trained.get_weights(), strict=True):
-        np.testing.assert_array_equal(weights, expected)
-    assert source_of(kept) == "signed" and getattr(kept, "optimizer", None) is None
 
 
 def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch, few_baselines):
@@ -171,8 +141,12 @@ def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, t
     assert study.find_study(tmp_path) == paths.REFERENCE
     study.run_study(tiny_pairs, tmp_path, [FIRST])
     assert study.find_study(tmp_path) == tmp_path
+    kept, (trained, _) = study.load_best(tmp_path), training.load_run(FIRST, tmp_path)
+    for weights, expected in zip(kept.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+    assert getattr(kept, "optimizer", None) is None  # a third of the bytes
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(study, "score_named", mock.Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(baselines, "score_named", mock.Mock(side_effect=KeyboardInterrupt))
         study.run_study(tiny_pairs.assign(ratio=100.0), tmp_path, [])
     assert study.find_study(tmp_path) == paths.REFERENCE
 
@@ -184,16 +158,9 @@ def test_the_committed_study_is_of_the_experiments_that_are_listed():
     found = list(zip(trained.experiment, trained.seed, strict=True))
     assert sorted(found) == sorted(listed)
     learned_nothing = set(runs.experiment[runs.epochs.isna()])
-    assert learned_nothing == study.baselines.list_baselines(1).keys()
+    assert learned_nothing == baselines.list_baselines(1).keys()
     assert {"short"} | learned_nothing == set(study.load_left_out(paths.REFERENCE).method)
     pd.testing.assert_frame_equal(pd.read_csv(paths.REFERENCE / "study.csv"), runs, check_dtype=False)
-
-
-def test_rows_are_picked_by_experiment_whatever_the_seed_and_labelled(run):
-    _, experiments, runs = run
-    picked = study.pick(runs, {"squares": experiments[2], "absolutes": experiments[1]})
-    assert picked.label.tolist() == ["squares", "absolutes", "absolutes"]
-    assert picked.seed.tolist() == [0, 0, 1]
 
 
 def test_another_camera_without_iso_goes_through_the_study_and_06(own_pairs, tmp_path, monkeypatch):
@@ -214,7 +181,7 @@ def test_another_camera_without_iso_goes_through_the_study_and_06(own_pairs, tmp
 def test_make_study_is_of_the_data_set_that_is_named(own_pairs, monkeypatch):
     ran, folder = [], own_pairs.short[0].parent.parent
     monkeypatch.setenv("SID_DATASET", str(folder))
-    monkeypatch.setattr(study, "run_study", lambda pairs, results: ran.append((len(pairs), results)))
+    monkeypatch.setattr(study, "run_study", lambda pairs, results, _: ran.append((len(pairs), results)))
     monkeypatch.setattr(study, "leave_one_out", lambda *_: pytest.fail("for the sample alone"))
     study.main()
     assert ran == [(3, paths.RESULTS / "own")]
