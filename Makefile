@@ -31,7 +31,7 @@ test: .venv/ready-test  ## the helpers, the notebooks in fast mode, and the pane
 test-quick: .venv/ready-test  ## the helpers alone, in two minutes
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not notebooks and not browser"
 
-lab: .venv/ready-lab  ## JupyterLab
+lab: .venv/ready  ## JupyterLab
 	$(PY) -m jupyterlab notebooks --ServerApp.$(UPLOADS)
 
 panel: .venv/ready-panel  ## the human-check panel alone, as a web page for this machine's browser

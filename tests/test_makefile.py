@@ -127,7 +127,7 @@ EXTRAS = {
     "run": ("-m sidlib.report", None),
     "test": ("-m pytest -n 2", "test"),
     "test-quick": ("-m pytest -n 2", "test"),
-    "lab": ("-m jupyterlab notebooks", "lab"),
+    "lab": ("-m jupyterlab notebooks", None),
     "panel": ("-m voila notebooks/panel.ipynb", "panel"),
     "study": ("-m sidlib.beyond.study", None),
     "full-size": ("-m sidlib.full_size.", None),
