@@ -54,7 +54,7 @@ def make_stream(pairs, experiment, updates):
 def load_scenes(pairs):
     """Return the scenes of pairs: a list of float32 (height, width, 3), linear light in 0…1.
 
-    Crops of bundled photographs alone give the whole photographs; drawn scenes do not count. Others are long exposures.
+    If all that is not drawn is crops of bundled photographs, these are the whole photographs, else the long exposures.
     """
     shown = set(pairs.photograph) - {"drawn"}
     if shown and shown <= PHOTOGRAPHS.keys():
@@ -80,7 +80,7 @@ def crop_drawn(pool, rng, size_px=SIZE_PX):
 
 
 def crop_scene(scenes, rng, size_px=SIZE_PX, reduced=(1, np.inf)):
-    """Return a random crop of a scene, reduced by a factor in a range, as far as it is large enough, to size_px."""
+    """Return a random crop of a scene, reduced to size_px by a factor in a range, as far as its size allows."""
     scene = scenes[rng.integers(len(scenes))]
     limit = np.log(min(scene.shape[1] / size_px[0], scene.shape[0] / size_px[1]))
     width, height = np.exp(rng.uniform(*np.minimum(np.log(reduced), limit))) * np.array(size_px)

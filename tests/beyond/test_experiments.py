@@ -13,7 +13,9 @@ STREAM = StreamExperiment(label="stream", epochs=2, batch_size=2, updates=2)
 
 
 def read(experiment, pairs):
-    return [[np.asarray(part).tolist() for part in batch] for batch in experiment.make_dataset(pairs, range(1))]
+    batches = [[np.asarray(part).tolist() for part in batch] for batch in experiment.make_dataset(pairs, range(1))]
+    assert len(batches) == experiment.count_updates(pairs)
+    return batches
 
 
 def describe(experiment, _):
@@ -25,24 +27,21 @@ def name_seeds(experiment, _):
     return experiment.name
 
 
-OBSERVED = {  # another value of each setting, and where it shows; those of Training: see test_experiment
+def get_loss(experiment, _):
+    return experiment.loss_function
+
+
+OBSERVED = {  # where another value of each setting shows; those of Training: see test_experiment
     INPUT: {
-        "source": ("amplified16", read),
-        "residual": (True, describe),
-        "augment": (False, read),
-        "label": ("other", name_seeds),
+        read: {"source": "amplified16", "augment": False},
+        describe: {"residual": True},
+        name_seeds: {"label": "other"},
     },
     STREAM: {
-        "model": ("cnn", describe),
-        "source": ("amplified16", read),
-        "unit": (False, describe),
-        "linear": (False, describe),
-        "residual": (False, describe),
-        "loss": ("mae", lambda experiment, _: experiment.loss_function),
-        "updates": (1, lambda experiment, pairs: (experiment.count_updates(pairs), len(read(experiment, pairs)))),
-        "drawn": (0.0, read),
-        "jitter": (False, read),
-        "label": ("other", name_seeds),
+        read: {"source": "amplified16", "updates": 1, "drawn": 0.0, "jitter": False},
+        describe: {"model": "cnn", "unit": False, "linear": False, "residual": False},
+        get_loss: {"loss": "mae"},
+        name_seeds: {"label": "other"},
     },
 }
 
@@ -50,13 +49,13 @@ OBSERVED = {  # another value of each setting, and where it shows; those of Trai
 @pytest.mark.parametrize("experiment", OBSERVED)
 def test_every_setting_is_obeyed(experiment, tiny_pairs):
     own = {each.name for each in dataclasses.fields(experiment)} - {each.name for each in dataclasses.fields(Training)}
-    assert own == OBSERVED[experiment].keys()
-    train, before = tiny_pairs[tiny_pairs.split == "train"], {}
-    for field, (value, observe) in OBSERVED[experiment].items():
-        if observe not in before:
-            before[observe] = observe(experiment, train)
-            assert observe(experiment, train) == before[observe]
-        assert observe(replace(experiment, **{field: value}), train) != before[observe], field
+    assert own == {field for changes in OBSERVED[experiment].values() for field in changes}
+    train = tiny_pairs[tiny_pairs.split == "train"]
+    for observe, changes in OBSERVED[experiment].items():
+        before = observe(experiment, train)
+        assert observe(experiment, train) == before
+        for field, value in changes.items():
+            assert observe(replace(experiment, **{field: value}), train) != before, field
 
 
 def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
