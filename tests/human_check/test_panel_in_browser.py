@@ -60,6 +60,7 @@ def serve(target, log, *options, cwd=paths.ROOT, **environment):
         finally:
             server.terminate()
             server.wait(30)
+            print(log.read_text()[-3000:])  # which pytest shows of a test that failed
 
 
 def is_error(message):
