@@ -49,7 +49,7 @@ def find_port():
 @contextmanager
 def serve(target, log, *options, cwd=paths.ROOT, **environment):
     """Run the server of a make target, with more options, until the block ends."""
-    run = ["make", "-n", "-o", f".venv/ready-{target}", target]
+    run = ["make", "--no-print-directory", "-n", "-o", f".venv/ready-{target}", target]
     *_, command = subprocess.run(run, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     command = " ".join(["exec env", command.replace(".venv/bin/python", sys.executable), *options])
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT), "SID_DATASET": "sample"} | environment
