@@ -96,6 +96,18 @@ def test_the_table_of_the_repository_has_each_method_on_each_capture(tmp_path):
     assert table.method.value_counts().to_dict() == dict.fromkeys([*methods, "the paper's U-Net", "full size"], 24)
 
 
+def test_rawtherapee_gets_its_profile(pairs, monkeypatch):
+    short = pairs.short.iloc[0]
+
+    def run(command, **options):
+        profile = command[command.index("-p") + 1].read_text()
+        assert "Compensation=6.644" in profile and "CMethod=AUT" in profile and command[-1] == short
+        evaluate.tifffile.imwrite(command[command.index("-o") + 1], np.full((4, 6, 3), 65535, np.uint16))
+
+    monkeypatch.setattr(evaluate.subprocess, "run", run)
+    assert (evaluate.develop_by_rawtherapee(short, 100) == 65535).all()
+
+
 def test_strengths_are_chosen_on_val(pairs, monkeypatch):
     seen = []
 
