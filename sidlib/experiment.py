@@ -15,7 +15,7 @@ TITLES = {"cnn": "CNN", "dense_cnn": "dense CNN", "unet": "U-Net", "relu": "ReLU
 class Training:
     """The settings of any training; the defaults are the course's.
 
-    A child adds what training.train asks for: name, loss_function, build_model, count_updates and make_dataset.
+    A child adds what training.train asks for: name, loss_function, build_model and make_dataset.
 
     Attributes:
         epochs: at most so many.
@@ -44,6 +44,10 @@ class Training:
     def build_optimizer(self, updates):
         """Return the optimizer for a training of so many updates, if no early stopping ends it."""
         return keras.optimizers.Adam(self.learning_rate)
+
+    def count_updates(self, pairs):
+        """Return the number of updates per epoch on training pairs."""
+        return count_batches(pairs, self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,6 @@ class Experiment(Training):
     def build_model(self):
         """Return the untrained model, with first weights drawn from the seed."""
         return draw_weights(build_model(self.model, self.activation), self.seed)
-
-    def count_updates(self, pairs):
-        """Return the number of updates per epoch on training pairs."""
-        return count_batches(pairs, self.batch_size)
 
     def make_dataset(self, pairs, epochs):
         """Return the pipeline of training pairs over a range of epochs."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sidlib.backend import keras
 from sidlib.beyond.models import build_model
 from sidlib.beyond.stream import make_stream
-from sidlib.dataset import count_batches, make_dataset
+from sidlib.dataset import make_dataset
 from sidlib.experiment import Training
 from sidlib.models import draw_weights
 
@@ -20,11 +20,6 @@ def log_mse_loss(truth, output):
     So a picture with little noise counts as much as one with much, which has nearly all of a batch's MAE.
     """
     return 10 / math.log(10) * ops.log(ops.mean(ops.square(truth - output), axis=(1, 2, 3)) + 1)
-
-
-def build_cosine_adam(learning_rate, updates):
-    """Return Adam whose learning rate falls to 0 along half a cosine; gradients are clipped to a norm of 1."""
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, updates), clipnorm=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +45,26 @@ class InputExperiment(Labelled):
     def build_model(self):
         return draw_weights(build_model("cnn", self.source, residual=self.residual), self.seed)
 
-    def count_updates(self, pairs):
-        return count_batches(pairs, self.batch_size)
-
     def make_dataset(self, pairs, epochs):
         return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamExperiment(Labelled):
+class StreamTraining(Training):
+    """A training on an endless stream, whose learning rate falls to 0 along half a cosine."""
+
+    updates: int = 250  # per epoch, each on new pictures
+
+    def build_optimizer(self, updates):
+        rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, updates)
+        return keras.optimizers.Adam(rate, clipnorm=1.0)  # longer gradients are clipped
+
+    def count_updates(self, pairs):
+        return self.updates
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamExperiment(Labelled, StreamTraining):
     """A training of models.build_model on stream.make_stream's endless pairs; the defaults are the best model's."""
 
     model: str = "rcan"
@@ -67,7 +73,6 @@ class StreamExperiment(Labelled):
     linear: bool = True
     residual: bool = True
     loss: str = "log_mse"  # or one of Keras by its name
-    updates: int = 250  # per epoch, each on new pictures
     drawn: float = 0.6  # share of drawn scenes
     jitter: bool = True  # vary brightness and colours
     epochs: int = 80
@@ -81,12 +86,6 @@ class StreamExperiment(Labelled):
 
     def build_model(self):
         return draw_weights(build_model(self.model, self.source, self.unit, self.linear, self.residual), self.seed)
-
-    def build_optimizer(self, updates):
-        return build_cosine_adam(self.learning_rate, updates)
-
-    def count_updates(self, pairs):
-        return self.updates
 
     def make_dataset(self, pairs, epochs):
         return make_stream(pairs, self, range(epochs.start * self.updates, epochs.stop * self.updates))

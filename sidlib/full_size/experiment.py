@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 from sidlib import paths
 from sidlib.backend import keras
-from sidlib.beyond.experiments import build_cosine_adam, log_mse_loss
-from sidlib.experiment import Training
+from sidlib.beyond.experiments import StreamTraining, log_mse_loss
 from sidlib.full_size.network import NETWORKS, build_trainer, take_network
 from sidlib.full_size.stream import make_stream
 from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph
@@ -30,17 +29,16 @@ def coarse_log_mse_loss(truth, output):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FullSize(Training):
+class FullSize(StreamTraining):
     """A training on patches of stream.make_stream, with coarse_log_mse_loss of the rendered picture.
 
     Attributes:
         name: of its folder and of the network's file. network: one of NETWORKS.
-        updates: per epoch. drawn: the share of drawn scenes.
+        drawn: the share of drawn scenes.
     """
 
     name: str
     network: str
-    updates: int = 250
     drawn: float = 0.7
     batch_size: int = 8
     monitor: str = "val_loss"
@@ -52,12 +50,6 @@ class FullSize(Training):
     def build_model(self):
         keras.utils.set_random_seed(self.seed)
         return build_trainer(NETWORKS[self.network]())
-
-    def build_optimizer(self, updates):
-        return build_cosine_adam(self.learning_rate, updates)
-
-    def count_updates(self, pairs):
-        return self.updates
 
     def make_dataset(self, pairs, epochs):
         patches = self.updates * self.batch_size

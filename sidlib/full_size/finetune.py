@@ -8,9 +8,8 @@ import safetensors
 
 from sidlib import camera, paths, preprocess, workers
 from sidlib.backend import keras
-from sidlib.beyond.experiments import build_cosine_adam, log_mse_loss
+from sidlib.beyond.experiments import StreamTraining, log_mse_loss
 from sidlib.catalog import pick_splits
-from sidlib.experiment import Training
 from sidlib.full_size.evaluate import develop_truth
 from sidlib.full_size.experiment import train_network
 from sidlib.full_size.network import build_trainer, join_rendering
@@ -25,11 +24,10 @@ VALIDATION = 24  # files
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning(Training):
-    """A training that starts from find_network, on patches of pairs, see stream_pairs; updates are per epoch."""
+class FineTuning(StreamTraining):
+    """A training that starts from find_network, on patches of pairs, see stream_pairs."""
 
     name: str = "full-size-tuned"
-    updates: int = 250
     batch_size: int = 8
     learning_rate: float = 0.0002
     patience: int = 20
@@ -41,12 +39,6 @@ class FineTuning(Training):
 
     def build_model(self):
         return build_trainer(keras.saving.load_model(find_network(), compile=False))
-
-    def build_optimizer(self, updates):
-        return build_cosine_adam(self.learning_rate, updates)
-
-    def count_updates(self, pairs):
-        return self.updates
 
     def make_dataset(self, pairs, epochs):
         files = self.updates * self.batch_size // PATCHES
