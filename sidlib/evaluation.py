@@ -35,9 +35,14 @@ def predict(model, pairs):
         model: a Keras model, or a function from a batch of pictures to a batch; see models.source_of for its input.
         pairs: DataFrame of preprocess.develop_pairs.
     """
-    run = model.predict_on_batch if isinstance(model, keras.Model) else model
     for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)).as_numpy_iterator():
-        yield short[0], np.asarray(run(short), np.float32)[0], truth[0]
+        yield short[0], run_batch(model, short)[0], truth[0]
+
+
+def run_batch(model, pictures):
+    """Return the outputs of a Keras model, or of a function, for a batch of pictures: a float32 array."""
+    run = model.predict_on_batch if isinstance(model, keras.Model) else model
+    return np.asarray(run(pictures), np.float32)
 
 
 def score_picture(output, truth):
@@ -100,10 +105,14 @@ class ScoreTable:
     def __init__(self, file):
         self.file = file
 
-    def rows(self, key):
-        """Return the rows that are kept under a key, without it: a DataFrame, empty if there are none."""
-        table = self._read()
-        return table[table.key == key].drop(columns="key").reset_index(drop=True)
+    def keys(self):
+        """Return the keys that have rows, a set."""
+        return set(self._read().key)
+
+    def rows(self, *keys):
+        """Return the rows that are kept under keys, in their order, without the keys: a DataFrame, which may be empty."""
+        table = self._read().set_index("key")
+        return table.loc[[key for key in keys if key in table.index]].reset_index(drop=True)
 
     def add(self, key, rows):
         """Write rows under a key, in place of those that it had."""

@@ -58,7 +58,8 @@ def run_study(pairs, folder, experiments):
     folder, items = folder.absolute(), [*baselines.find_baselines(pairs), *experiments]  # a worker stands elsewhere
     keys, table = _make_keys(pairs, items), ScoreTable(folder / "study_scores.csv")
     table.prune(list(keys.values()))
-    if missing := [item for item in items if table.rows(keys[item]).empty]:
+    kept = table.keys()
+    if missing := [item for item in items if keys[item] not in kept]:
         (folder / "best.keras").unlink(missing_ok=True)
     training.train_all([item for item in missing if not isinstance(item, str)], pairs, folder)
     score = partial(score_item, pairs=pairs, folder=folder)

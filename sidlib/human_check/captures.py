@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from sidlib import paths
-from sidlib.backend import keras, tf
+from sidlib.backend import tf
 from sidlib.brightness import estimate_ratio
 from sidlib.dataset import read_picture
-from sidlib.evaluation import score_picture
+from sidlib.evaluation import run_batch, score_picture
 from sidlib.models import source_of
 from sidlib.preprocess import MIN_SIZE_PX, load_signal
 from sidlib.raw import Signal, read_exposure, read_signal
@@ -106,8 +106,7 @@ def make_picture(models, capture, name):
 def run_model(model, capture):
     """Return the output of a model for a Capture: float32 (height, width, 3)."""
     seen = SOURCES[source_of(model)](capture.signal, capture.ratio, capture.iso)
-    run = model.predict_on_batch if isinstance(model, keras.Model) else model
-    return np.asarray(run(seen[None]), np.float32)[0]
+    return run_batch(model, seen[None])[0]
 
 
 def describe_scores(output, truth):
