@@ -110,7 +110,7 @@ class ScoreTable:
         return set(self._read().key)
 
     def rows(self, *keys):
-        """Return the rows that are kept under keys, in their order, without the keys: a DataFrame, which may be empty."""
+        """Return the rows kept under keys, in their order and without the keys: a DataFrame, which may be empty."""
         table = self._read().set_index("key")
         return table.loc[[key for key in keys if key in table.index]].reset_index(drop=True)
 
