@@ -1,7 +1,6 @@
-from functools import cache
-
 import numpy as np
 import pytest
+from skimage.measure import block_reduce
 
 from sidlib import brightness, camera, raw, sample
 
@@ -10,23 +9,32 @@ def make_signal(level):
     return raw.Signal(np.full((20, 30, 3), level, np.float32), np.ones(3), np.eye(3))
 
 
-load_photograph = cache(sample.load_photograph)
-
-
-def expose_long(scene):
-    """The Signal of a scene's long exposure."""
-    photograph = load_photograph(scene.photograph)
-    signal = sample.expose_mosaic(photograph, scene.box, scene.white_balance, scene.size_px)
-    counts, gains = camera.expose(signal, 1, scene.iso, np.random.default_rng(0)), np.array(scene.white_balance)
-    mosaic = raw.Mosaic(counts, camera.PATTERN, np.full(4, 512.0), float(camera.WHITE), gains, camera.CCM, 0)
-    return raw.Signal(raw.reduce_mosaic(mosaic, 10), gains, camera.CCM)
-
-
 def test_the_usual_brightness_is_that_of_the_samples_train_photographs():
-    scenes = [scene for scene in sample.plan_scenes(sample.PHOTOGRAPHS) if scene.number[0] == "0" and scene.box]
-    levels = [brightness.find_bright(expose_long(scene)) for scene in scenes]
-    assert len(levels) == 128
-    assert np.exp(np.mean(np.log(levels))) == pytest.approx(brightness.BRIGHT, rel=0.01)
+    levels = []
+    for name in (name for name, split in sample.PHOTOGRAPHS.items() if split == "train"):
+        camera_rgb = camera.unprocess(sample.decode_linear(sample.load_photograph(name)), np.array([2.0, 1, 1.6]))
+        height, width = (side // 10 * 10 for side in camera_rgb.shape[:2])
+        reduced = block_reduce(camera_rgb[:height, :width], (10, 10, 1), np.mean).astype(np.float32)
+        levels.append(brightness.find_bright(raw.Signal(reduced, np.array([2.0, 1, 1.6]), camera.CCM)))
+    assert np.median(levels) == pytest.approx(brightness.BRIGHT, rel=0.02)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02])
+def test_lamps_and_hot_pixels_hardly_move_the_estimate(share):
+    level = np.random.default_rng(0).uniform(0.001, 0.01, (80, 120, 1)).astype(np.float32) * np.ones(3, np.float32)
+    lit = level.copy()
+    lit[np.random.default_rng(1).random(lit.shape[:2]) < share / 4] = 1
+    lit[10:12, 20 : 20 + int(share * 2400)] = 1
+    plain, moved = (brightness.estimate_ratio(raw.Signal(each, np.ones(3), np.eye(3))) for each in (level, lit))
+    assert abs(np.log2(moved / plain)) < 0.4
+
+
+def test_a_frame_of_noise_alone_is_dark_and_one_with_light_is_not():
+    noise = np.random.default_rng(0).normal(0, 0.0007, (40, 60, 3)).astype(np.float32)
+    read = 0.005  # of single pixels: those of a tenth are means
+    assert brightness.is_dark(raw.Signal(noise, np.ones(3), np.eye(3)), read, 0.001)
+    lit = noise + np.linspace(0, 0.02, 60, dtype=np.float32)[:, None]
+    assert not brightness.is_dark(raw.Signal(lit, np.ones(3), np.eye(3)), read, 0.001)
 
 
 def test_the_estimate_makes_a_capture_as_bright_as_long_exposures_usually_are():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sidlib.full_size.restore import load_network, read_capture, restore_mosaic
+from sidlib.full_size.capture import read_capture
+from sidlib.full_size.restore import load_network, restore_mosaic
 from sidlib.full_size.save import check_output, name_pictures, save_pictures
 from sidlib.rawfile import RawError
 
@@ -40,6 +41,8 @@ def main(arguments=None):
     except (RawError, OSError) as error:
         sys.exit(str(error))
     print(f"Noise, by {noise.source}: {noise.gain_dn:.3g} counts per electron, {noise.read_dn:.3g} counts in the dark")
+    for remark in restoration.remarks:
+        print(remark)
     print(f"{restoration.stops:+.1f} stops, estimated: --stops sets others" if stops is None else f"{stops:+.1f} stops")
     print("Saved {} and {}".format(*name_pictures(path)))
 

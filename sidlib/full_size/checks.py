@@ -9,7 +9,7 @@ import pandas as pd
 from sidlib import camera
 from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
-from sidlib.full_size.noise import ROUNDING_DN, Noise, estimate_noise, find_noise
+from sidlib.full_size.noise import ROUNDING_DN, Noise, find_noise
 from sidlib.full_size.restore import restore_mosaic
 from sidlib.raw import Mosaic, reduce_mosaic
 from sidlib.sample.photographs import load_photograph
@@ -73,7 +73,7 @@ def restore_photograph(network, linear, by, white_e, seed=0, estimated=False):
     """
     mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(seed))
     if estimated:
-        noise = Noise(*estimate_noise(mosaic), 0.0, "estimate")
+        noise, _ = find_noise(mosaic)
     return restore_mosaic((mosaic, noise, None), network).render(np.log2(by.find_gain(white_e))) / 257
 
 
@@ -122,7 +122,7 @@ def measure_black(network, iso=12800, ratio=300, side_px=512, seeds=range(4)):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         mosaic = SONY.describe(camera.expose(np.zeros((side_px, side_px)), ratio, iso, rng))
-        restoration = restore_mosaic((mosaic, find_noise(mosaic, camera.MODEL, iso), None), network)
+        restoration = restore_mosaic((mosaic, find_noise(mosaic, camera.MODEL, iso)[0], None), network)
         levels.append(restoration.render(np.log2(ratio)).mean() / 257)
     return np.mean(levels)
 

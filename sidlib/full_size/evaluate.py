@@ -23,7 +23,9 @@ from sidlib.backend import keras
 from sidlib.beyond.baselines import DENOISERS, denoise_signal
 from sidlib.catalog import pick_splits
 from sidlib.evaluation import ScoreTable, score_picture
-from sidlib.full_size.restore import find_network, read_capture, restore_capture
+from sidlib.full_size.capture import read_capture
+from sidlib.full_size.restore import find_network, restore_capture
+from sidlib.raw import interpret_raw
 from sidlib.rawfile import open_raw
 
 VERSION = 1  # raise it when the same captures and methods get other scores
@@ -51,8 +53,10 @@ def develop_amplified(path, ratio, denoiser=None, strength=1.0, **options):
     signal = camera.pack(counts) - black
     if denoiser:
         signal = denoise_signal(signal - noise.black_dn, noise.gain_dn, noise.read_dn**2, denoiser, strength)
-    bright = np.clip(np.rint(signal * ratio + black), 0, mosaic.white).astype(np.uint16)
-    with open_raw(path) as (raw, _):
+    with open_raw(path) as (raw, pages):
+        stated = interpret_raw(path, raw, pages)  # a black that was cut off lies elsewhere in `mosaic`
+        black = camera.align_levels(stated.black, stated.pattern)
+        bright = np.clip(np.rint(signal * ratio + black), 0, stated.white).astype(np.uint16)
         raw.raw_image_visible[:] = camera.unpack(bright)[inner]
         return raw.postprocess(**LIBRAW, **options)
 

@@ -10,10 +10,11 @@ from sidlib import camera, paths, preprocess, workers
 from sidlib.backend import keras
 from sidlib.beyond.experiments import StreamTraining, log_mse_loss
 from sidlib.catalog import pick_splits
+from sidlib.full_size.capture import read_capture
 from sidlib.full_size.evaluate import develop_truth
 from sidlib.full_size.experiment import train_network
-from sidlib.full_size.network import build_trainer, join_rendering
-from sidlib.full_size.restore import find_network, read_capture
+from sidlib.full_size.network import build_trainer, find_cap, join_rendering
+from sidlib.full_size.restore import find_network
 from sidlib.full_size.stream import PATCH_PX, batch_patches
 
 VERSION = 1  # raise it when the same captures give other truths or patches
@@ -119,12 +120,13 @@ def read_pair(pair, rng):
         raise ValueError(f"{pair.short}: not of the size of its long exposure")
     to_white = mosaic.white_balance * noise.gain_dn * pair.ratio / (mosaic.white - mosaic.black.mean())
     rendering = join_rendering(noise.read_dn / noise.gain_dn, to_white, mosaic.ccm)
+    cap = find_cap(noise.gain_dn / to_white, noise.gain_dn, noise.read_dn)
     seen, shown = [], []
     for _ in range(PATCHES):
         first = [rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in inner]
         rows, columns = (slice(start, start + PATCH_PX) for start in first)
         packed = camera.pack(counts[rows, columns]) - black
-        seen.append(camera.stabilise(packed, noise.gain_dn, noise.read_dn))
+        seen.append(np.minimum(camera.stabilise(packed, noise.gain_dn, noise.read_dn), cap))
         rows, columns = (slice(start, start + PATCH_PX) for start in np.subtract(first, [part.start for part in inner]))
         shown.append(truth[rows, columns] / np.float32(257))
     return np.stack(seen), np.tile(rendering, (PATCHES, 1)), np.stack(shown)

@@ -7,6 +7,7 @@ multiples of 8, for the paper's network of 16. Output: camera RGB in the same un
 import numpy as np
 
 from sidlib.backend import keras
+from sidlib.camera import stabilise
 from sidlib.models import leaky_relu
 
 layers, ops = keras.layers, keras.ops
@@ -14,34 +15,53 @@ layers, ops = keras.layers, keras.ops
 MULTIPLE_PX = 32  # height and width of a mosaic are multiples of it, for either network
 MARGINS_PX = {"residual_unet": 96, "paper_unet": 160}  # pixels farther away change an output by < 0.002 of the noise
 FILTERS = (16, 32, 64, 128)
+BRANCHES = {  # residual blocks by level, full size first
+    "a": {"encoder": (0, 1, 1), "middle": 1, "decoder": (3, 1, 1)},
+    "b": {"encoder": (1, 1, 1), "middle": 2, "decoder": (2, 2, 2)},
+}
+THRESHOLDS = (8.0, 1.5, 0.4)  # of SmoothAlike's steps: 4 to 8 times the square by which noise alone differs
+ABOVE_WHITE = 0.1  # what a factor of e above white adds to rendered light
+CAP_WHITES, CAP_NOISES = 1.5, 4.0  # a network sees values up to so many times white, and so much noise above
+FOUND = (0.2, 0.5)  # of the cap: where a network finds less, no lamp is there, and where it finds more, one is
 # Kernels that interpolate the colours of a Bayer mosaic
 BILINEAR = dict.fromkeys("RB", np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4)
 BILINEAR |= {"G": np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4}
 
 
-def build_residual_unet(filters=FILTERS):
-    """Return a U-Net that corrects a bilinear demosaic: 10,380 multiply-accumulates per pixel of the sensor.
+def build_residual_unet(filters=FILTERS, branches=BRANCHES):
+    """Return two U-Nets side by side that correct a bilinear demosaic: 25,644 multiply-accumulates per sensor pixel.
 
-    It has plain 3 × 3 convolutions, the fastest on processors. Two choices avoid checkerboard artefacts: the decoder
-    repeats pixels instead of transposing convolutions, and the last kernel starts at zero: the first output is the
-    demosaic. Source: DRUNet (Zhang et al., IEEE TPAMI 2022), here much thinner.
+    Their 3 × 3 convolutions are their own, their steps between levels and their last convolution see both: at equal
+    speed, they are better than one U-Net that is wider. Two choices avoid checkerboard artefacts: the decoders repeat
+    pixels instead of transposing convolutions, and the last kernel starts at zero: the first output is the demosaic.
+    Source: DRUNet (Zhang et al., IEEE TPAMI 2022), here much thinner, with the grouped convolutions of ResNeXt (Xie et
+    al., CVPR 2017).
     """
-    x = packed = keras.Input((None, None, 4), name="packed")
-    x = _convolve(filters[0], "head_conv")(x)
+    packed = keras.Input((None, None, 4), name="packed")
+    smooth = SmoothAlike(4.0, name="smooth_alike")(packed)
+    seen = layers.Concatenate(name="seen")([packed, smooth])
+    streams = {b: _convolve(filters[0], f"{b}_head_conv")(seen) for b in branches}
     skips = []
     for level, deeper in enumerate(filters[1:], 1):
-        if level > 1:  # blocks at full height and width cost the most: only the decoder has them
-            x = _add_blocks(x, 1, f"encoder{level}")
-        skips.append(x)  # (batch, h, w, 16), then half the size and twice the channels per level
-        x = layers.Conv2D(deeper, 2, 2, name=f"encoder{level}_down")(x)
-    x = _add_blocks(x, 1, "middle")
+        for b, counts in branches.items():
+            streams[b] = _add_blocks(streams[b], counts["encoder"][level - 1], f"{b}_encoder{level}")
+        skips.append(dict(streams))  # (batch, h, w, 16), then half the size and twice the channels per level
+        both = layers.Concatenate(name=f"encoder{level}_both")(list(streams.values()))
+        streams = {b: layers.Conv2D(deeper, 2, 2, name=f"{b}_encoder{level}_down")(both) for b in branches}
+    for b, counts in branches.items():
+        streams[b] = _add_blocks(streams[b], counts["middle"], f"{b}_middle")
     for level, count in reversed(list(enumerate(filters[:-1], 1))):
-        x = layers.Conv2D(count, 1, name=f"decoder{level}_narrow")(x)
-        x = layers.UpSampling2D(name=f"decoder{level}_up")(x)
-        x = layers.Add(name=f"decoder{level}_join")([x, skips[level - 1]])
-        x = _add_blocks(x, 3 if level == 1 else 1, f"decoder{level}")
-    x = _convolve(12, "square_conv", start="zeros")(x)
-    x = layers.Add(name="add_demosaic")([x, Demosaic(name="demosaic")(packed)])
+        both = layers.Concatenate(name=f"decoder{level}_both")(list(streams.values()))
+        for b, counts in branches.items():
+            x = layers.Conv2D(count, 1, name=f"{b}_decoder{level}_narrow")(both)
+            x = layers.UpSampling2D(name=f"{b}_decoder{level}_up")(x)
+            x = layers.Add(name=f"{b}_decoder{level}_join")([x, skips[level - 1][b]])
+            streams[b] = _add_blocks(x, counts["decoder"][level - 1], f"{b}_decoder{level}")
+    both = layers.Concatenate(name="both")(list(streams.values()))
+    last = _convolve(16, "square_conv", start="zeros")(both)
+    share = layers.Multiply(name="share")([last[..., 12:], smooth])
+    clean = layers.Add(name="clean")([packed, share])
+    x = layers.Add(name="add_demosaic")([last[..., :12], Demosaic(name="demosaic")(clean)])
     return keras.Model(packed, ops.depth_to_space(x, 2), name="residual_unet")
 
 
@@ -85,6 +105,52 @@ def _add_blocks(x, count, name):
 
 
 @keras.saving.register_keras_serializable("sidlib")
+class SmoothAlike(layers.Layer):
+    """Edge-avoiding mean of a packed mosaic minus the mosaic: (batch, h, w, 4) to the same.
+
+    Squares count by their likeness in all four colours, in units of the noise, which is 1. The mean never reaches over
+    a visible edge, and right beside one it takes as much noise as elsewhere, where a network of few channels leaves it.
+    Source: the edge-avoiding à-trous wavelet (Dammertz et al., HPG 2010), after Tomasi and Manduchi's bilateral filter.
+    """
+
+    def __init__(self, scale=1.0, **options):
+        super().__init__(**options)
+        self.scale = scale  # of the output: the larger, the faster its use is learned
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale}
+
+    def call(self, packed):
+        smooth = planes = ops.transpose(packed, (0, 3, 1, 2))  # planes of one colour are the fastest here
+        for step, threshold in zip((1, 2, 4), THRESHOLDS, strict=True):
+            smooth = _smooth(smooth, step, threshold)
+        return self.scale * ops.transpose(smooth - planes, (0, 2, 3, 1))
+
+    def compute_output_shape(self, packed_shape):
+        return packed_shape
+
+
+def _smooth(planes, step, threshold):
+    """One step of SmoothAlike over the eight squares at a distance of `step`: (batch, 4, h, w) to the same."""
+    height, width = ops.shape(planes)[2:]
+    edged = ops.pad(planes, ((0, 0), (0, 0), (step, step), (step, step)), mode="symmetric")
+    high, wide = height + 2 * step, width + 2 * step
+    total, weights = 0, 1
+    for down, right in ((0, step), (step, 0), (step, step), (step, -step)):  # each pair of squares is looked at once
+        left = max(0, -right)
+        first = edged[:, :, : high - down, left : wide - max(0, right)]
+        second = edged[:, :, down:, left + right : wide - left]
+        apart = second - first
+        alike = ops.relu(1 - ops.sum(ops.square(apart), axis=1, keepdims=True) / (4 * threshold))
+        moved = alike * apart
+        for sign, row, column in ((1, step, step - left), (-1, step - down, step - left - right)):
+            here = (slice(None), slice(None), slice(row, row + height), slice(column, column + width))
+            total += sign * moved[here]
+            weights += alike[here]
+    return planes + total / weights
+
+
+@keras.saving.register_keras_serializable("sidlib")
 class Demosaic(layers.Layer):
     """Bilinear demosaic of a packed RGGB mosaic: (batch, h, w, 4) to the 12 channels before a pixel shuffle."""
 
@@ -109,8 +175,8 @@ def _build_kernel():
 class Render(layers.Layer):
     """Renders a stabilised picture (batch, H, W, 3) as sRGB in 0…255, so that losses are of the visible picture.
 
-    Nothing is clipped, so that every pixel has a gradient: the sRGB curve goes on above white, and straight below
-    black. The second input, `rendering`, is (batch, 13) float32, see join_rendering.
+    White is cut softly and black not at all, so that every pixel has a gradient while a lamp's strength hardly counts:
+    see render_soft, the same for truths. The second input, `rendering`, is (batch, 13) float32, see join_rendering.
     """
 
     def call(self, stable, rendering):
@@ -118,9 +184,19 @@ class Render(layers.Layer):
         sigma, scale, ccm = rendering[..., :1], rendering[..., 1:4], ops.reshape(rendering[..., 4:], (-1, 1, 3, 3))
         light = ops.maximum(stable, 0)
         electrons = light * (light / 4 + sigma) + ops.minimum(stable, 0) * sigma
-        linear = ops.matmul(electrons * scale, ops.swapaxes(ccm, 2, 3))
-        curved = 1.055 * ops.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-        return 255 * ops.where(linear <= 0.0031308, 12.92 * linear, curved)
+        return render_soft(electrons * scale, ccm)
+
+    def compute_output_shape(self, stable_shape, rendering_shape):
+        return stable_shape
+
+
+def render_soft(balanced, ccm):
+    """Return white-balanced camera RGB, white 1, as sRGB in 0…255 and beyond: a float32 tensor (…, W, 3)."""
+    soft = ops.where(balanced > 1, 1 + ABOVE_WHITE * ops.log(ops.maximum(balanced, 1)), balanced)
+    linear = ops.matmul(soft, ops.swapaxes(ccm, -1, -2))
+    size = ops.abs(linear)
+    curved = 1.055 * ops.maximum(size, 0.0031308) ** (1 / 2.4) - 0.055
+    return 255 * ops.where(size <= 0.0031308, 12.92 * linear, ops.sign(linear) * curved)
 
 
 def join_rendering(sigma_e, scale, ccm):
@@ -142,6 +218,30 @@ def build_trainer(network):
 def take_network(trainer):
     """Return the network of a model of build_trainer."""
     return next(layer for layer in trainer.layers if layer.name in NETWORKS)
+
+
+def find_cap(white_dn, gain_dn, read_dn, whites=CAP_WHITES):
+    """Return the stabilised values (4,) of the CFA positions up to which a network is shown a capture.
+
+    Args:
+        white_dn: (3,), counts above black of R, G, B that are shown as white.
+    """
+    return (stabilise(whites * white_dn, gain_dn, read_dn) + np.float32(CAP_NOISES))[[0, 1, 1, 2]]
+
+
+def predict_capped(network, packed, cap=np.inf):
+    """Return a network's picture of a packed mosaic (h, w, 4) of which it sees no more than a cap: (2h, 2w, 3).
+
+    A lamp's light above the cap would spoil its surroundings. It is added back as a bilinear demosaic where the network
+    itself has found a lamp, so that it reaches no pixel beside.
+    """
+    low = np.minimum(packed, cap)
+    picture = network.predict_on_batch(low[None])[0]
+    over = packed - low
+    if over.any():
+        found = (picture / cap[[0, 1, 3]] - FOUND[0]) / (FOUND[1] - FOUND[0])
+        picture = picture + found.clip(0, 1) * ops.convert_to_numpy(ops.depth_to_space(Demosaic()(over[None]), 2))[0]
+    return picture
 
 
 def find_margin(network):

@@ -5,15 +5,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.optimize import nnls
+from scipy.special import ndtr, ndtri
 
 from sidlib import camera
+from sidlib.full_size.levels import is_cut
 
 ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks whose variance and mean are measured, within one CFA position
 SPREAD = 0.17  # relative standard deviation of the variance of a block that holds nothing but noise
 FEWEST = 16  # blocks that a line is fitted to
 LIT = 0.8  # of the highest count: brighter blocks may be clipped, since the white level is often stated too high
-CUT_VARIANCE = 0.5 - 1 / (2 * np.pi)  # of normal noise with a variance of 1 whose values below 0 were cut off to 0
+EVEN = 0.54  # (mean |d|)² / mean d² is 2 / π of normal noise, less of texture and of blocks that a codec flattened
+QUIET = 0.2  # share of the blocks: so many that are flat and even are noise
+FLAT_DN = 0.4  # blocks that vary less may have been flattened: they are believed where there are no others
+FULL_WELL_E = 4e5  # no pixel holds more electrons, which bounds K from below
+LEAST_READ_E = 0.7  # of today's sensors, and of the network's training
+MOST_BLOCKS = 3000  # of each CFA position, about: more tell no more
+MOST_CUT = 0.8  # share of a block's pixels that may be cut off at black
+REFUSED = 0.67, 2.0  # times the variance that a claim predicts: where the mosaic has less or more, it is refused
 LOWEST, BEGIN = 0.1, 0.8  # share of the blocks to start from, and their variance relative to noise alone
 NEAR = (1 - 2.5 * SPREAD, 1 + 0.5 * SPREAD)  # variances, relative to the line's, of blocks that are fitted: no texture
 NEAR_MEAN = 0.915  # mean of those relative variances for noise alone (χ² with 68 degrees of freedom)
@@ -43,21 +52,31 @@ class Noise(NamedTuple):
 
 
 def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
-    """Return the Noise of a Bayer raw.Mosaic from the best source: calibration, then NoiseProfile, then estimate.
+    """Return the Noise of a Bayer raw.Mosaic, and a list of sentences on a claim that it refutes.
+
+    A calibration or a NoiseProfile is believed if the mosaic's own noise agrees, see REFUSED, or else the estimate is.
 
     Args:
         camera_name: maker and model. masked: counts of the sensor's masked pixels, which saw no light.
         profile: the numbers of the DNG tag NoiseProfile, scale and offset, once or per colour.
     """
+    claim, black_dn = None, measure_black_error(masked, mosaic)
     known = camera.find_calibration(camera_name, iso)
-    levels = [*mosaic.black, mosaic.white]
-    if known is not None and np.allclose(levels, [camera.BLACK] * 4 + [camera.WHITE], rtol=0.02):
-        read_dn = np.hypot(known.read_sigma_dn, ROUNDING_DN)
-        return Noise(float(known.gain_dn_per_e), float(read_dn), float(known.black_error_dn), "calibration")
-    black_dn = measure_black_error(masked, mosaic)
-    if levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
-        return Noise(*levels, black_dn, "NoiseProfile")
-    return Noise(*estimate_noise(mosaic, black_dn), black_dn, "estimate")
+    if known is not None and np.allclose(mosaic.black, camera.BLACK, rtol=0.02):
+        black_dn = float(known.black_error_dn)
+        claim = float(known.gain_dn_per_e), float(np.hypot(known.read_sigma_dn, ROUNDING_DN)), "calibration"
+    elif levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
+        claim = levels[0], max(levels[1], LEAST_READ_E * levels[0]), "NoiseProfile"
+    seen, means = _estimate_noise(mosaic, black_dn)
+    if claim:
+        seen_variance, variance = (k * np.maximum(means, 0) + read**2 for k, read in (seen, claim[:2]))
+        ratios = seen_variance / variance
+        if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
+            return Noise(*claim[:2], black_dn, claim[2]), []
+        off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
+        remark = f"Its {claim[2]} is not believed: the mosaic has {off:.2g} times the variance that it states"
+        return Noise(*seen, black_dn, "estimate"), [remark]
+    return Noise(*seen, black_dn, "estimate"), []
 
 
 def read_profile(profile, span_dn):
@@ -93,20 +112,39 @@ def estimate_noise(mosaic, black_dn=0.0):
     """Return gain and read noise in counts, estimated from variance and mean of small blocks of a Bayer raw.Mosaic.
 
     Blocks of noise alone lie on a line, blocks with texture above it. The fit starts from the least varied blocks and
-    follows those near the line until they no longer change. In too little or too even light to tell a slope, and where
-    the camera cut off noise below black, the read noise is assumed to be USUAL_READ_E electrons. black_dn: see Noise.
+    follows those near the line until they no longer change. In too little or too even light to tell a slope, the read
+    noise is assumed to be USUAL_READ_E electrons. black_dn: see Noise.
     """
-    means, variances, cut, highest = _measure_blocks(mosaic)
-    brightest = min(highest.max(initial=0), mosaic.white)
+    return _estimate_noise(mosaic, black_dn)[0]
+
+
+def _estimate_noise(mosaic, black_dn):
+    """The numbers of estimate_noise, and the 2nd, 50th, 98th percentile of the means above black that they are from."""
+    means, variances, highest, even = _measure_blocks(mosaic)
+    means, top = means - black_dn, mosaic.counts.max(initial=1)
+    brightest = min(top, mosaic.white)
     unclipped = highest < (LIT * brightest if brightest > mosaic.white / 2 else np.inf)
     if unclipped.sum() < FEWEST:  # all are equally bright
-        unclipped = highest < mosaic.white
-    whole, half = unclipped & (cut < 0.01), np.abs(cut - 0.5) < 0.2
-    if whole.sum() < FEWEST and half.any():
-        return _assume_read_noise(0, np.median(variances[half]) / CUT_VARIANCE)
-    means, variances = means[whole] - black_dn, variances[whole]
-    if len(means) < FEWEST:
-        return _assume_read_noise(np.median(means), np.median(variances)) if len(means) else (1.0, 1.0)
+        unclipped = highest < brightest
+    even, rough = unclipped & (even > 0), unclipped & (variances > FLAT_DN**2)
+    kept = even & rough
+    if kept.sum() < FEWEST and even.sum() > QUIET * unclipped.sum():
+        kept = even  # a camera with so little noise
+    elif kept.sum() < 4:  # a codec has flattened nearly all
+        kept = rough if rough.any() else unclipped
+    if not kept.any():
+        return (1.0, 1.0), means[kept]
+    means, variances = means[kept], variances[kept]
+    if len(means) >= FEWEST and even[kept].any():
+        gain, read_dn = _fit_blocks(means, variances)
+    else:
+        gain, read_dn = _assume_read_noise(np.median(means), np.median(variances))
+    gain = max(gain, max(top - mosaic.black.mean(), 1) / FULL_WELL_E)
+    return (float(gain), float(max(read_dn, ROUNDING_DN, LEAST_READ_E * gain))), np.percentile(means, (2, 50, 98))
+
+
+def _fit_blocks(means, variances):
+    """Gain and read noise of the line that blocks of noise alone lie on."""
     kept, line = np.zeros(len(means), bool), None
     for alike in np.array_split(np.argsort(means, kind="stable"), 8):
         kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
@@ -118,10 +156,9 @@ def estimate_noise(mosaic, black_dn=0.0):
         if (near == kept).all() or near.sum() < FEWEST:
             break
         kept = near
-    gain, dark = line
-    if not gain > 2 * error:
+    if not line[0] > 2 * error:
         return _assume_read_noise(np.median(means), np.median(_predict(line, means)))
-    return float(gain), float(max(dark, ROUNDING_DN**2)) ** 0.5
+    return line[0], max(line[1], 0) ** 0.5
 
 
 def _assume_read_noise(mean, variance):
@@ -132,26 +169,43 @@ def _assume_read_noise(mean, variance):
 
 
 def _measure_blocks(mosaic):
-    """Mean above black, variance, share of zeros and highest count of each block of each CFA position: (4, blocks).
+    """Mean above black, variance, highest count of blocks of each CFA position, and 1 if they are even: (4, blocks).
 
     The variance is that of second differences in both directions, which ignore slopes, curvature and row offsets.
-    Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
+    Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996). Even blocks have normal second differences: neither
+    texture nor a codec is in them. Of blocks that are cut off at black, see _restore_moments.
     """
     counts, _ = camera.align(mosaic.counts, "RGGB")  # of even size, positions in the order of mosaic.black
-    blocks = []
-    for position, black in zip(np.moveaxis(camera.pack(counts), -1, 0), mosaic.black, strict=True):
-        values = position.astype(np.float32)
-        differences = np.diff(np.diff(values, 2, axis=0), 2, axis=1) ** 2 / 36
-        differences, values = (_split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
-        cut, highest = (values <= 0).mean(axis=1), values.max(axis=1, initial=0)
-        blocks.append(np.stack([values.mean(axis=1) - black, differences.mean(axis=1), cut, highest]))
+    floor, blocks, tall = counts.min(), [], 2 * BLOCK_PX
+    skip = -(-counts.size // (4 * BLOCK_PX**2 * MOST_BLOCKS))  # one row of blocks of so many is enough
+    for top in range(0, max(len(counts) - tall - 3, 1), tall * skip):
+        strip = camera.pack(counts[top : top + tall + 4])
+        for position, black in zip(np.moveaxis(strip, -1, 0), mosaic.black, strict=True):
+            values = position.astype(np.float32)
+            differences = np.diff(np.diff(values, 2, axis=0), 2, axis=1)
+            differences, values = (_split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
+            squares = np.square(differences).mean(axis=1)
+            even = np.abs(differences).mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
+            cut = (values <= floor).mean(axis=1) * is_cut(floor, black)
+            cut[cut <= 0.01] = 0
+            means, variances = _restore_moments(values.mean(axis=1) - black, squares / 36, cut)
+            blocks.append(np.stack([means, variances, values.max(axis=1, initial=0), even & (cut < MOST_CUT)]))
     return np.concatenate(blocks, axis=1)
+
+
+def _restore_moments(means, variances, cut):
+    """Mean and variance of the normal noise of which a share was cut off at 0, from those of the counts."""
+    level = -ndtri(np.clip(cut, 1e-3, 1 - 1e-3))  # mean, in standard deviations above the cut
+    density, above = np.exp(-(level**2) / 2) / np.sqrt(2 * np.pi), ndtr(level)
+    mean = density + level * above
+    whole = variances / ((1 + level**2) * above + level * density - mean**2)
+    return np.where(cut > 0, level * np.sqrt(whole), means), np.where(cut > 0, whole, variances)
 
 
 def _split_blocks(values):
     """The blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²)."""
     if min(values.shape) < BLOCK_PX:
-        return np.empty((0, BLOCK_PX**2), values.dtype)
+        return values.reshape(1, -1)  # a small picture is one block
     return sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX].reshape(-1, BLOCK_PX**2)
 
 

@@ -1,6 +1,5 @@
 """A dark RAW file to a picture at full size, of any brightness."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -8,16 +7,16 @@ import numpy as np
 
 from sidlib import camera, paths
 from sidlib.backend import keras
-from sidlib.brightness import estimate_ratio
-from sidlib.full_size.network import MULTIPLE_PX, find_margin
-from sidlib.full_size.noise import Noise, find_noise
+from sidlib.brightness import estimate_ratio, is_dark
+from sidlib.full_size.capture import read_capture
+from sidlib.full_size.network import MULTIPLE_PX, find_cap, find_margin
+from sidlib.full_size.noise import Noise
 from sidlib.full_size.save import CaptureInfo
 from sidlib.full_size.tiles import STRIP_PX, map_ahead, match_means, remove_checkerboard, run_tiles
-from sidlib.raw import Mosaic, Signal, interpret_raw, reduce_mosaic, turn
-from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
+from sidlib.full_size.trust import Trust, measure_trust, remark_trust
+from sidlib.raw import Mosaic, Signal, reduce_mosaic, turn
 
-LEAK_PX = 4  # of a masked border, beside the picture, may see light
-NOT_BAYER = {"W": "it is monochrome", "RGB": "its pixels have all three colours"}
+MOST_BRIGHTER = 2**14  # factor of the estimated brightness: where it is darker, one electron is white
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +26,7 @@ class Restoration:
     Attributes:
         stable: float16 (H, W, 3), stabilised camera RGB, not turned yet. mosaic: of the capture, without its counts.
         stops: estimated brightness. gains: (3,), factors of R, G, B, see tiles.match_means.
+        trust: see trust.measure_trust.
     """
 
     stable: np.ndarray
@@ -35,6 +35,7 @@ class Restoration:
     stops: float
     info: CaptureInfo | None
     gains: np.ndarray
+    trust: Trust | None
 
     @property
     def upright(self):
@@ -45,6 +46,12 @@ class Restoration:
     def shape(self):
         """Height, width and 3 of the upright picture."""
         return self.upright.shape
+
+    @property
+    def remarks(self):
+        """A list of sentences on what was found in the capture, and on what was taken that does not look like noise."""
+        found = list(self.info.remarks) if self.info else []
+        return found + (remark_trust(self.trust) if self.trust else [])
 
     def render(self, stops=None, part=np.s_[:, :]):
         """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
@@ -105,36 +112,27 @@ def restore_capture(path, network=None, on_tile=None):
 def restore_mosaic(capture, network, on_tile=None):
     """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info of simulated ones is None."""
     mosaic, noise, info = capture
-    span, margin = mosaic.white - mosaic.black.mean(), find_margin(network)
-    reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
-    stops = float(np.log2(estimate_ratio(Signal(reduced, mosaic.white_balance, mosaic.ccm))))
+    stops, margin = find_stops(mosaic, noise), find_margin(network)
     counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
     black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     capture, mosaic = None, replace(mosaic, counts=None)  # 122 MB at 61 megapixels, if nobody else holds them
-    stable, whole = run_tiles(network, counts, black, noise, on_tile), np.s_[margin:-margin, margin:-margin]
+    white_dn = (mosaic.white - mosaic.black.mean()) / (2**stops * mosaic.white_balance)
+    cap = find_cap(white_dn, noise.gain_dn, noise.read_dn)
+    stable, whole = run_tiles(network, counts, black, noise, cap, on_tile), np.s_[margin:-margin, margin:-margin]
     remove_checkerboard(stable[whole])
     gains = match_means(stable[whole], counts[whole], black, noise)
-    return Restoration(stable[inner], mosaic, noise, stops, info, gains)
+    trust = measure_trust(stable[whole], counts[whole], black, noise)
+    return Restoration(stable[inner], mosaic, noise, stops, info, gains, trust)
 
 
-def read_capture(path):
-    """Return the raw.Mosaic, Noise and CaptureInfo of a RAW file; RawError if it cannot be read or is not Bayer."""
-    with open_raw(path) as (raw, pages):
-        mosaic = interpret_raw(path, raw, pages)
-        if mosaic.pattern not in camera.ORDERS:
-            reason = NOT_BAYER.get(mosaic.pattern, "it has another pattern")
-            raise RawError(f"{path}: full size needs a Bayer pattern, and {reason}")
-        mosaic = replace(mosaic, counts=mosaic.counts.copy())
-        top, left = (max(0, side - LEAK_PX) for side in (raw.sizes.top_margin, raw.sizes.left_margin))
-        masked = np.concatenate([raw.raw_image[:top].ravel(), raw.raw_image[:, :left].ravel()])
-        exposure = None
-        with suppress(ValueError, OverflowError):  # an impossible date
-            exposure = raw.other
-    info = CaptureInfo(path, *read_camera(pages), exposure, paths.fingerprint(mosaic.counts.tobytes()))
-    pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
-    profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
-    iso = exposure.iso_speed if exposure else 0
-    return mosaic, find_noise(mosaic, f"{info.make} {info.model}".strip(), iso, profile, masked), info
+def find_stops(mosaic, noise):
+    """Return by how many stops a capture has to become brighter, see brightness.estimate_ratio; 0 without light."""
+    span = mosaic.white - mosaic.black.mean()
+    reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
+    signal = Signal(reduced, mosaic.white_balance, mosaic.ccm)
+    if is_dark(signal, noise.read_dn / span, noise.black_doubt_dn / span):
+        return 0.0
+    return float(np.log2(estimate_ratio(signal, MOST_BRIGHTER)))
 
 
 @cache

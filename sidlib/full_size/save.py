@@ -19,7 +19,8 @@ SOFTWARE, EXIF_IFD = 305, 34665
 class CaptureInfo:
     """A capture's RAW file, camera ("" if the file does not say), and exposure as rawpy's Other, None if unreadable.
 
-    The fingerprint is that of its counts, since two cards may have captures of one name.
+    The fingerprint is that of its counts, since two cards may have captures of one name. The remarks are sentences on
+    what was found in it, see capture.examine.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class CaptureInfo:
     model: str = ""
     exposure: tuple | None = None
     fingerprint: str = ""
+    remarks: tuple = ()
 
     @property
     def name(self):

@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 
 from sidlib.camera import destabilise, mosaic, pack, stabilise
-from sidlib.full_size.network import MULTIPLE_PX, find_margin
+from sidlib.full_size.network import MULTIPLE_PX, find_margin, predict_capped
 
 TILE_PX = 1184  # largest side of a tile without margins, a multiple of MULTIPLE_PX
 OUTLIER = 8  # times the noise: farther below black, or away from the picture, are dead and hot pixels
@@ -17,7 +17,7 @@ STRIP_PX = 32  # rows that a thread works on at a time
 THREADS = min(4, joblib.cpu_count())
 
 
-def run_tiles(network, counts, black, noise, on_tile=None):
+def run_tiles(network, counts, black, noise, cap=np.inf, on_tile=None):
     """Return the output of a network for a mosaic with margins: float16 (H, W, 3), stabilised camera RGB.
 
     Tiles are of one size and overlap by the margin that the network sees, so that no seam shows. The result's own
@@ -25,6 +25,7 @@ def run_tiles(network, counts, black, noise, on_tile=None):
 
     Args:
         counts: (H, W), see camera.align, with the margin of find_margin. black: (4,), the levels of its CFA positions.
+        cap: see network.predict_capped.
         on_tile: function that is called with the numbers of tiles done and of all tiles, first and after each tile.
     """
     stable, margin = np.empty((*counts.shape, 3), np.float16), find_margin(network)
@@ -35,7 +36,7 @@ def run_tiles(network, counts, black, noise, on_tile=None):
         tell(done, len(tiles))
         window = counts[top.start : top.stop + 2 * margin, left.start : left.stop + 2 * margin]
         packed = np.maximum(stabilise(pack(window) - black, noise.gain_dn, noise.read_dn), -OUTLIER)
-        stable[margin:, margin:][top, left] = network.predict_on_batch(packed[None])[0, margin:-margin, margin:-margin]
+        stable[margin:, margin:][top, left] = predict_capped(network, packed, cap)[margin:-margin, margin:-margin]
     tell(len(tiles), len(tiles))
     return stable
 

@@ -47,18 +47,16 @@ def test_a_finished_training_draws_no_scenes(tmp_path, monkeypatch):
 
 def test_it_learns(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "VALIDATION", 16)
-    _, history = experiment.train_full_size(
-        tmp_path, replace(TINY, updates=40, drawn=0.0, batch_size=4, learning_rate=0.004)
-    )
+    _, history = experiment.train_full_size(tmp_path, replace(TINY, updates=40, batch_size=4, learning_rate=0.004))
     assert history.val_loss.iloc[1] < history.val_loss.iloc[0]  # the same patches, where those of training differ
 
 
 def test_every_setting_changes_the_training():
     first = next(iter(TINY.make_dataset(None, range(1))))
-    for other in ({"seed": 1}, {"drawn": 0.0}, {"batch_size": 3}):
+    for other in ({"seed": 1}, {"batch_size": 3}):
         changed = next(iter(replace(TINY, **other).make_dataset(None, range(1))))
         assert first[1].shape != changed[1].shape or np.abs(first[1] - changed[1]).max() > 0
-    obeyed = {"name", "network", "updates", "drawn", "epochs", "batch_size", "learning_rate", "patience", "monitor"}
+    obeyed = {"name", "network", "updates", "epochs", "batch_size", "learning_rate", "patience", "monitor"}
     assert set(asdict(TINY)) == obeyed | {"seed"}
 
 

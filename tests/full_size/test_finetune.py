@@ -87,25 +87,26 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
     assert 0 < max(moved) < 0.01
 
 
-def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
+def test_a_run_on_other_captures_or_networks_is_made_anew_and_none_is_read_to_tell(
     pairs, trained, tmp_path, monkeypatch
 ):
     finetune.tune(pairs, tmp_path, SHORT)
-    monkeypatch.setattr(finetune, "read_capture", None)
-    monkeypatch.setattr(finetune, "develop_truth", None)
     others = pairs.copy()
     others.loc[0, "short"] = shutil.copy2(pairs.short[0], tmp_path / pairs.short[0].name)
-    read, captures = type(trained).read_bytes, {*others.short, *others.long}
-    monkeypatch.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
-    finetune.tune(others, tmp_path, SHORT)  # the same captures elsewhere
-    with pytest.raises(ValueError, match="captures"):
-        finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
-    others.short[0].write_bytes(b"another")
-    with pytest.raises(ValueError, match="captures"):
-        finetune.tune(others, tmp_path, SHORT)
+    with monkeypatch.context() as unread:
+        unread.setattr(finetune, "read_capture", None)
+        unread.setattr(finetune, "develop_truth", None)
+        read, captures = type(trained).read_bytes, {*others.short, *others.long}
+        unread.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
+        finetune.tune(others, tmp_path, SHORT)  # the same captures elsewhere
+    earlier = tmp_path / SHORT.name
+    assert not list(earlier.glob("earlier-*"))
+    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
+    os.utime(others.short[0], ns=(0, 0))
+    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
     network.build_residual_unet((4, 8)).save(trained)
-    with pytest.raises(ValueError, match="network"):
-        finetune.tune(pairs, tmp_path, SHORT)
+    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
+    assert len(list(earlier.glob("earlier-*"))) == 3
 
 
 def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_the_demosaic_keeps_what_was_measured_and_is_exact_for_slopes():
 
 
 @pytest.mark.parametrize(
-    ("name", "cost", "weights"), [("residual_unet", 10_380, 550_220), ("paper_unet", 46_208, 7_760_268)]
+    ("name", "cost", "weights"), [("residual_unet", 25_644, 1_597_776), ("paper_unet", 46_208, 7_760_268)]
 )
 def test_each_network_costs_what_it_says_and_keeps_the_size(name, cost, weights):
     model = network.NETWORKS[name]()
@@ -48,11 +48,31 @@ def test_the_residual_network_begins_as_the_demosaic_and_does_not_shift():
     first = model.predict_on_batch(camera.pack(mosaic)[None])[0]
     np.testing.assert_allclose(first, interpolate(mosaic), atol=1e-4)
     weights = model.get_layer("square_conv")
-    weights.set_weights([np.random.default_rng(0).normal(0, 0.1, weights.kernel.shape), np.zeros(12)])
+    weights.set_weights([np.random.default_rng(0).normal(0, 0.1, weights.kernel.shape), np.zeros(16)])
     whole = model.predict_on_batch(camera.pack(np.tile(mosaic, (4, 4)))[None])[0]
     later = model.predict_on_batch(camera.pack(np.roll(np.tile(mosaic, (4, 4)), (16, 16), (0, 1)))[None])[0]
     inner = (slice(96, 160), slice(168, 216))
     np.testing.assert_allclose(np.roll(whole, (16, 16), (0, 1))[inner], later[inner], atol=0.05 * np.ptp(whole))
+
+
+def test_the_mean_of_alike_squares_takes_noise_and_leaves_edges():
+    rng = np.random.default_rng(0)
+    truth = np.where(np.arange(64)[:, None, None] < 29, 2.0, 30.0) * np.ones((64, 64, 4), np.float32)
+    packed = (truth + rng.normal(size=truth.shape)).astype(np.float32)
+    smooth = packed + network.SmoothAlike()(packed[None]).numpy()[0]
+    near = np.s_[27:31]  # the squares beside the edge
+    assert (smooth - truth)[near].std() < 0.25 and np.abs((smooth - truth)[near].mean()) < 0.1
+    np.testing.assert_allclose(network.SmoothAlike()(truth[None]), 0, atol=1e-5)
+
+
+def test_of_a_lamp_a_network_sees_no_more_than_the_cap_and_it_is_as_bright_as_before():
+    mosaic = np.random.default_rng(0).normal(9, 1, (64, 96)).astype(np.float32)
+    mosaic[20:30, 40:50] = 3000
+    model, cap = network.build_residual_unet((4, 8)), np.full(4, 50.0, np.float32)
+    capped = network.predict_capped(model, camera.pack(mosaic), cap)
+    np.testing.assert_allclose(capped[22:28, 42:48], 3000, rtol=1e-3)
+    np.testing.assert_allclose(capped[:15], interpolate(mosaic)[:15], atol=1e-3)
+    np.testing.assert_array_equal(network.find_cap(np.array([10.0, 40, 20]), 2, 3)[[1, 2]].std(), 0)
 
 
 def test_rendering_is_that_of_a_raw_file_where_nothing_is_clipped_and_has_a_gradient_elsewhere():

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.fft import dctn, idctn
 
 from sidlib import camera
 from sidlib.full_size import noise
@@ -102,29 +103,60 @@ def test_noise_of_which_the_lower_half_was_cut_off_is_told():
 def test_the_calibration_is_for_the_counts_that_it_was_made_of():
     mosaic, *_ = capture("ramp", 12800, 30)
     wide = replace(mosaic, counts=4 * mosaic.counts, black=4 * mosaic.black, white=65535.0)
-    assert noise.find_noise(wide, "Sony ILCE-7SM2", 12800).source == "estimate"
+    assert noise.find_noise(wide, "Sony ILCE-7SM2", 12800)[0].source == "estimate"
 
 
 def test_the_best_source_is_taken_and_said():
     mosaic, gain, read, known = capture("ramp", 12800, 30)
-    calibrated = noise.find_noise(mosaic, "Sony ILCE-7SM2", 12800, profile=(1e-4, 1e-6))
+    calibrated, refuted = noise.find_noise(mosaic, "Sony ILCE-7SM2", 12800, profile=(1e-4, 1e-6))
     assert calibrated == pytest.approx((gain, read, known.black_error_dn, 0)[:3] + (calibrated.source,))
-    assert calibrated.source == "calibration"
+    assert calibrated.source == "calibration" and not refuted
     span = 16383 - 512
     profile = (gain / span * 0.5, (read / span) ** 2, gain / span * 1.5, (read / span) ** 2)
-    stated = noise.find_noise(mosaic, "Sony ILCE-7SM2", 123, profile=profile)
+    stated, _ = noise.find_noise(mosaic, "Sony ILCE-7SM2", 123, profile=profile)
     assert stated.source == "NoiseProfile" and stated[:2] == pytest.approx((gain, read))
     for broken in (None, (), (0.0, 0.0), (np.nan, 1.0), (1e-4,), (-1e-4, 1e-6), (1e-4, -1e-6)):
-        estimated = noise.find_noise(mosaic, "another", 12800, profile=broken)
+        estimated, _ = noise.find_noise(mosaic, "another", 12800, profile=broken)
         assert estimated.source == "estimate" and estimated.gain_dn == pytest.approx(gain, rel=0.1)
 
 
 def test_masked_pixels_tell_the_error_of_black_unless_they_are_not_dark():
     mosaic, rng = capture("ramp", 12800, 1)[0], np.random.default_rng(0)
     masked = np.rint(rng.normal(512 + 5, 14, 20_000))
-    found = noise.find_noise(mosaic, masked=masked)
+    found, _ = noise.find_noise(mosaic, masked=masked)
     assert found.black_dn == pytest.approx(5, abs=0.5) and found.black_doubt_dn < 0.1 * found.read_dn
     lit = np.concatenate([masked, np.full(400, 2000.0)])  # of some, light leaks in
-    assert noise.find_noise(mosaic, masked=lit).black_dn == pytest.approx(5, abs=0.5)
+    assert noise.find_noise(mosaic, masked=lit)[0].black_dn == pytest.approx(5, abs=0.5)
     for wrong in (None, masked[:100], np.zeros(20_000), masked + 100, 10 * masked, np.full(20_000, 513)):
-        assert noise.find_noise(mosaic, masked=wrong).black_dn == 0
+        assert noise.find_noise(mosaic, masked=wrong)[0].black_dn == 0
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 64, 1 / 4096), (10, 10), (2, 2), (0.5, 0.25), (8000, 0)])
+def test_a_false_claim_is_refuted_by_the_mosaic_and_that_is_said(scale, offset):
+    mosaic, gain, read, _ = capture("photograph", 3200, 30)
+    profile = gain * scale / (16383 - 512), read**2 * offset / (16383 - 512) ** 2
+    found, (remark,) = noise.find_noise(mosaic, profile=profile)
+    assert found.source == "estimate" and found.gain_dn == pytest.approx(gain, rel=0.2)
+    assert "NoiseProfile is not believed" in remark
+    mean = np.mean([capture("photograph", 3200, 30, seed)[0].counts for seed in range(8)], axis=0)
+    stacked = replace(mosaic, counts=np.rint(mean).astype(np.uint16))
+    found, (remark,) = noise.find_noise(stacked, "Sony ILCE-7SM2", 3200)
+    assert found.source == "estimate" and "calibration is not believed" in remark
+
+
+def test_the_noise_is_told_through_lossy_compression():
+    for content in ("photograph", "ramp"):
+        mosaic, gain, read, _ = capture(content, 1600, 100)
+        found_gain, found_read = noise.estimate_noise(replace(mosaic, counts=squeeze(mosaic.counts, 1.5 * np.hypot(10 * gain, read))))
+        assert 0.6 * gain < found_gain < 1.5 * gain and found_read < 3 * read
+
+
+def squeeze(counts, step):
+    """Cosine coefficients of 8 × 8 blocks of each CFA position, rounded to multiples of a step."""
+    squeezed = counts.astype(float)
+    for row, column in np.ndindex(2, 2):
+        plane = squeezed[row::2, column::2]
+        height, width = (side // 8 * 8 for side in plane.shape)
+        blocks = plane[:height, :width].reshape(height // 8, 8, width // 8, 8)
+        blocks[:] = idctn(np.round(dctn(blocks, axes=(1, 3), norm="ortho") / step) * step, axes=(1, 3), norm="ortho")
+    return np.rint(squeezed).clip(0, 16383).astype(np.uint16)

@@ -83,7 +83,8 @@ def test_a_part_is_that_of_the_whole_and_half_its_size_is_its_mean_in_linear_lig
 def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
     model, told = network.build_residual_unet((4, 4, 4, 4)), []
-    model.get_layer("square_conv").set_weights([np.random.default_rng(0).normal(0, 0.3, (3, 3, 4, 12)), np.zeros(12)])
+    last = model.get_layer("square_conv")
+    last.set_weights([np.random.default_rng(0).normal(0, 0.2, last.kernel.shape), np.zeros(16)])
     path = write_raw(tmp_path / "a.dng", lay(scene / 20, "GRBG"))
     whole = restore.restore_capture(path, model).stable.astype(float)
     monkeypatch.setattr(tiles, "TILE_PX", 160)
@@ -121,22 +122,26 @@ def test_what_has_no_bayer_pattern_is_said_to_be_unsupported(pattern, reason, sc
 def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(pair, scene, tmp_path):
     rng = np.random.default_rng(0)
     counts = camera.expose(15871.0 * lay(scene, "RGGB", 0, 1000) / 1000, 100, 2000, rng)
-    profile = [2e-4, 3e-7]
+    known = camera.load_noise_table().loc[2000]
+    profile = [known.gain_dn_per_e / 15871, (known.read_sigma_dn / 15871) ** 2]
     for tags, source in (([], "estimate"), ([("NoiseProfile", "d", 2, profile)], "NoiseProfile")):
         noise = restore.read_capture(write_raw(tmp_path / "a.dng", counts, tags=tags))[1]
         assert noise.source == source
-    assert noise.gain_dn == pytest.approx(2e-4 * 15871)
+    assert noise.gain_dn == pytest.approx(known.gain_dn_per_e)
     _, noise, info = restore.read_capture(pair.short)
     assert noise.source == "calibration" and info.model == camera.MODEL_TAG and info.exposure.iso_speed == 160
 
 
-def test_a_masked_border_beside_the_picture_may_see_light(scene, tmp_path):
+def test_masked_pixels_are_those_that_the_file_names(scene, tmp_path):
     rng = np.random.default_rng(0)
     counts = np.pad(lay(scene, "RGGB"), ((8, 0), (8, 0)), constant_values=516)
     counts[4:8], counts[:, 4:8] = 900, 900
     counts = np.rint(rng.normal(counts, 6)).astype(np.uint16)
-    path = write_raw(tmp_path / "a.dng", counts, tags=[("ActiveArea", "I", 4, (8, 8, *counts.shape))])
-    assert restore.read_capture(path)[1].black_dn == pytest.approx(4, abs=0.5)
+    active, (height, width) = ("ActiveArea", "I", 4, (8, 8, *counts.shape)), counts.shape
+    masked = ("MaskedAreas", "I", 8, (0, 0, 4, width, 8, 0, height, 4))
+    for tags, black_dn in (([active, masked], 4), ([active], 0)):
+        path = write_raw(tmp_path / "a.dng", counts, tags=tags)
+        assert restore.read_capture(path)[1].black_dn == pytest.approx(black_dn, abs=0.5)
 
 
 def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(monkeypatch, tmp_path):
@@ -150,7 +155,7 @@ def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(
         file.parent.mkdir()
         network.build_residual_unet(filters).save(file)
         restore.load_network.cache_clear()
-        assert restore.load_network().get_layer("decoder1_narrow").input.shape[-1] == filters[1]
+        assert restore.load_network().get_layer("a_decoder1_narrow").input.shape[-1] == 2 * filters[1]
     restore.load_network.cache_clear()
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sidlib.camera import encode_srgb
-from sidlib.full_size import stream
+from sidlib.full_size import scenes, stream
 from sidlib.full_size.experiment import FULL_SIZE
+from sidlib.full_size.scenes import CHARTS, add_lamps
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +38,15 @@ def test_a_split_draws_its_own_scenes_and_no_more_than_it_needs(monkeypatch):
     read(range(2), "val")
     read(range(2))
     assert drawn == [1, 2]
-    train, val = stream.load_scenes("train"), stream.load_scenes("val")
-    assert len(train) == 4 and len(val) == 1
-    assert not any(np.array_equal(scene, val[0]) for scene in train)
+    train, val = (stream.load_pools(split, (0, place)) for place, split in enumerate(stream.POOLS))
+    assert not any(np.array_equal(scene, val["photograph"][0]) for scene in train["photograph"])
+    assert not np.array_equal(train["chart"][0], val["chart"][0])
 
 
-def test_noise_is_as_strong_as_it_is_stated_and_the_truth_lies_in_its_middle():
+def test_noise_is_as_strong_as_it_is_stated_and_the_truth_lies_in_its_middle(monkeypatch):
     # The mean of an even picture's stabilised counts, unbiased again and rendered, is the truth.
+    for share in ("DEFECTS", "CUT", "LINES"):
+        monkeypatch.setattr(stream, share, 0)
     light = np.tile(np.float32([0.5, 0.2, 0.3]), (128, 128, 1))
     deviations, errors = [], []
     for number in range(40):
@@ -60,7 +63,7 @@ def test_noise_is_as_strong_as_it_is_stated_and_the_truth_lies_in_its_middle():
     assert np.nanmedian(errors) < 6 and np.isfinite(errors).sum() > 10
 
 
-def test_exposures_reach_from_dark_to_bright_and_grey_stays_grey():
+def test_exposures_reach_from_dark_to_daylight_and_grey_stays_grey():
     rng = np.random.default_rng(0)
     grey, levels = np.full((8, 8, 3), 0.4, np.float32), []
     for _ in range(200):
@@ -68,4 +71,23 @@ def test_exposures_reach_from_dark_to_bright_and_grey_stays_grey():
         packed, _, truth = stream.expose(grey, white_balance, ccm, rng)
         assert np.ptp(truth) < 0.1 and white_balance.min() == 1
         levels.append(packed.mean())
-    assert min(levels) < 1 and max(levels) > 40
+    assert min(levels) < 1 and max(levels) > 200
+
+
+def test_patches_hold_lamps_and_defects_and_the_truth_has_the_lamps_alone(monkeypatch):
+    lit = add_lamps(np.full((128, 128, 3), 0.1, np.float32), np.random.default_rng(3))
+    assert lit.max() > 1 and np.median(lit) < 0.2
+    monkeypatch.setattr(stream, "DEFECTS", 1)
+    rng, dark = np.random.default_rng(1), np.full((128, 128, 3), 0.05, np.float32)
+    patches = [stream.expose(dark, *stream.draw_colours(rng), rng) for _ in range(20)]
+    assert max(np.abs(packed - np.median(packed, axis=(0, 1))).max() for packed, *_ in patches) > 20
+    assert all(np.ptp(truth) < 0.1 for *_, truth in patches)
+
+
+@pytest.mark.parametrize("kind", CHARTS)
+def test_a_chart_has_sharp_edges_at_high_contrast(kind, monkeypatch):
+    monkeypatch.setattr(scenes, "CHARTS", {kind: 1.0})
+    charts = [scenes.draw_chart(np.random.default_rng(seed), (96, 64)) for seed in range(8)]
+    assert all(chart.shape == (64, 96, 3) and chart.min() >= 0 and chart.max() <= 1 for chart in charts)
+    steps = [max(np.abs(np.diff(chart, axis=axis)).max() for axis in (0, 1)) for chart in charts]
+    assert np.median(steps) > 0.2

@@ -1,0 +1,84 @@
+"""A RAW file as it is restored: its mosaic without defects, and its claims held against its own pixels."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from sidlib import camera, paths
+from sidlib.full_size.defects import mend_defects
+from sidlib.full_size.levels import find_white, restore_cut
+from sidlib.full_size.noise import find_noise
+from sidlib.full_size.save import CaptureInfo
+from sidlib.raw import interpret_raw
+from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
+
+NOT_BAYER = {"W": "it is monochrome", "RGB": "its pixels have all three colours"}
+ALL_CLIPPED = 0.99  # share of the pixels: there is no picture in more
+WHITE_DIFFERS = 0.995  # times the stated white level
+
+
+def read_capture(path):
+    """Return the raw.Mosaic, Noise and CaptureInfo of a RAW file, see examine.
+
+    Raises:
+        RawError: the file cannot be read, has no Bayer pattern, or no picture in it.
+    """
+    with open_raw(path) as (raw, pages):
+        mosaic = interpret_raw(path, raw, pages)
+        if mosaic.pattern not in camera.ORDERS:
+            reason = NOT_BAYER.get(mosaic.pattern, "it has another pattern")
+            raise RawError(f"{path}: full size needs a Bayer pattern, and {reason}")
+        mosaic = replace(mosaic, counts=mosaic.counts.copy())
+        masked, exposure = read_masked(raw, pages), None
+        with suppress(ValueError, OverflowError):  # an impossible date
+            exposure = raw.other
+    info = CaptureInfo(path, *read_camera(pages), exposure, paths.fingerprint(mosaic.counts.tobytes()))
+    pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
+    profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
+    iso = exposure.iso_speed if exposure else 0
+    try:
+        mosaic, noise, remarks = examine(mosaic, f"{info.make} {info.model}".strip(), iso, profile, masked)
+    except RawError as error:
+        raise RawError(f"{path}: {error}") from error
+    return mosaic, noise, replace(info, remarks=remarks)
+
+
+def read_masked(raw, pages):
+    """Return the counts of an open file's masked pixels: those of the tag MaskedAreas, none without it."""
+    with suppress(IndexError, KeyError, TypeError, ValueError):
+        areas = np.reshape(find_raw_pages(pages)[-1].tags["MaskedAreas"].value, (-1, 4)).tolist()
+        return np.concatenate([raw.raw_image[top:bottom, left:right].ravel() for top, left, bottom, right in areas])
+    return np.empty(0, np.uint16)
+
+
+def examine(mosaic, camera_name="", iso=0, profile=None, masked=None):
+    """Return a Bayer raw.Mosaic as it is restored, its Noise, and a tuple of sentences on what was found.
+
+    Defects are replaced, false claims on noise and white are refuted, and a black that was cut off is restored; args:
+    see noise.find_noise.
+
+    Raises:
+        RawError: all pixels are alike, or nearly all are clipped.
+    """
+    if np.ptp(mosaic.counts) == 0:
+        raise RawError("all its pixels are alike: there is no picture in it")
+    stated = camera_name, iso, profile, masked
+    noise, _ = find_noise(mosaic, *stated)  # roughly: defects are in it
+    counts, defects = mend_defects(mosaic.counts, mosaic.black, noise)
+    mosaic, remarks = replace(mosaic, counts=counts), []
+    if any(defects):
+        remarks.append("Replaced {} hot or dead pixels, {} columns and {} rows".format(*defects))
+    noise, refuted = find_noise(mosaic, *stated)
+    white = find_white(mosaic, noise)
+    if white < WHITE_DIFFERS * mosaic.white:
+        remarks.append(f"Its counts pile up at {white:g}: that is its white level, not {mosaic.white:g} as it states")
+        if noise.source == "estimate":
+            noise, refuted = find_noise(replace(mosaic, white=white), *stated)
+    mosaic = replace(mosaic, white=white)
+    if np.mean(mosaic.counts >= white) > ALL_CLIPPED:
+        raise RawError("nearly all its pixels are clipped: there is no picture in it")
+    restored = restore_cut(mosaic, noise)
+    if restored is not mosaic:
+        remarks.append("Its black was cut off: the known mean of the lost noise stands in its place")
+    return restored, noise, (*remarks, *refuted)

@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sidlib.full_size.capture import examine
+from sidlib.full_size.checks import SONY
+from sidlib.full_size.restore import find_stops
+from sidlib.rawfile import RawError
+from tests.full_size.test_defects import take
+
+
+@pytest.mark.parametrize("value", [0, 15800, 16383])
+def test_a_frame_of_one_value_is_refused(value):
+    with pytest.raises(RawError, match="alike"):
+        examine(SONY.describe(np.full((200, 300), value, np.uint16)))
+
+
+def test_a_frame_that_is_clipped_is_refused():
+    counts = np.random.default_rng(0).integers(15799, 15802, (200, 300)).astype(np.uint16)
+    with pytest.raises(RawError, match="clipped"):
+        examine(SONY.describe(counts))
+
+
+def test_whatever_is_found_is_said():
+    mosaic, _ = take("china", 300, np.s_[:300, :400])
+    counts = mosaic.counts.clip(512, 900)
+    counts[np.random.default_rng(0).random(counts.shape) < 1e-3] = 900
+    counts[:, 101] = 900
+    examined, noise, remarks = examine(replace(mosaic, counts=counts), profile=(0.1, 0.1))
+    said = " ".join(remarks)
+    for part in ("hot or dead pixels, 1 columns", "white level, not 16383", "black was cut off", "not believed"):
+        assert part in said
+    assert noise.source == "estimate" and examined.white - examined.black[0] == pytest.approx(900 - 512, abs=2)
+
+
+@pytest.mark.parametrize("name", ["china", "coffee", "astronaut", "flower"])
+@pytest.mark.parametrize("white_e", [5, 100])
+@pytest.mark.parametrize("lamp_px", [0, 4, 12])
+def test_the_brightness_is_within_about_a_stop_with_and_without_lamps_and_defects(name, white_e, lamp_px):
+    mosaic, noise = take(name, white_e, np.s_[:420, :500])
+    rng, counts = np.random.default_rng(2), mosaic.counts.copy()
+    for top, left in rng.integers(20, 400, (8, 2)):
+        counts[top : top + lamp_px, left : left + lamp_px] = 16383
+    counts[rng.random(counts.shape) < 1e-4], counts[:, 101] = 16383, 16383
+    stops = find_stops(examine(replace(mosaic, counts=counts))[0], noise)
+    assert abs(stops - np.log2(SONY.find_gain(white_e))) < 1.3
+
+
+def test_a_frame_without_light_stays_dark():
+    mosaic, noise = take(white_e=1e-6)
+    assert find_stops(mosaic, noise) == 0

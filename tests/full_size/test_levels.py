@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sidlib import camera
+from sidlib.full_size import levels
+from sidlib.full_size.noise import Noise, estimate_noise
+from tests.full_size.test_defects import take
+
+
+def clip(mosaic, black, white):
+    return replace(mosaic, counts=mosaic.counts.clip(black, white))
+
+
+@pytest.mark.parametrize("white", [700, 3000])
+def test_where_counts_pile_up_is_the_white_level_whatever_the_file_states(white):
+    mosaic, noise = take(white_e=300 if white == 700 else 4000)
+    assert levels.find_white(clip(mosaic, 0, white), noise) == white
+    assert levels.find_white(mosaic, noise) == 16383
+
+
+@pytest.mark.parametrize("white_e", [3, 300, 3000])
+def test_a_capture_without_clipped_pixels_keeps_the_white_that_it_states(white_e):
+    assert levels.find_white(*take("astronaut", white_e)) == 16383
+
+
+@pytest.mark.parametrize("floor", [0, 512])
+@pytest.mark.parametrize("white_e", [5, 30])
+def test_black_that_was_cut_off_is_restored_in_the_mean(floor, white_e):
+    mosaic, noise = take(white_e=white_e)
+    shifted = mosaic.counts.astype(int) - 512 + floor
+    cut = replace(mosaic, counts=shifted.clip(floor).astype(np.uint16), black=np.full(4, float(floor)))
+    whole = levels.restore_cut(cut, noise)
+    error = whole.counts.mean() - whole.black[0] - (shifted.mean() - floor)
+    assert cut.counts.mean() - shifted.mean() > 0.5 and abs(error) < 0.15
+    assert levels.restore_cut(mosaic, noise) is mosaic
+    assert estimate_noise(cut)[1] == pytest.approx(noise.read_dn, rel=0.3)
+
+
+def test_a_frame_without_light_has_a_mean_of_zero_again():
+    dark = camera.add_noise(np.zeros((200, 300)), 2.0, 5.0, np.random.default_rng(0))
+    counts = np.rint(dark).clip(0).astype(int)
+    filled = levels.fill_cut(counts, 0, Noise(2.0, 5.0, 0.0, "calibration"), np.random.default_rng(0))
+    assert counts.mean() > 1.5 and abs(filled.mean()) < 0.15
