@@ -54,9 +54,12 @@ def compute_ccm(xyz_to_camera):
 CCM = compute_ccm(XYZ_TO_CAMERA)
 
 
-def unprocess(linear, white_balance, ccm=CCM):
-    """Return camera RGB of linear sRGB (H, W, 3), green's white 1: render's inverse, in float64 as noise needs it."""
-    return np.clip(linear @ np.linalg.inv(ccm).T, 0, 1) / np.asarray(white_balance, float)
+def unprocess(linear, white_balance, ccm=CCM, most=1):
+    """Return camera RGB of linear sRGB (H, W, 3), green's white 1: render's inverse, in float64 as noise needs it.
+
+    Light above `most` times white is clipped.
+    """
+    return np.clip(linear @ np.linalg.inv(ccm).T, 0, most) / np.asarray(white_balance, float)
 
 
 def render(camera_rgb, white_balance, ccm, gain=1.0):

@@ -246,20 +246,3 @@ def plot_strip(title, history, loss, pictures):
     _show(places, pictures.values(), pictures)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
-
-
-def plot_seeds(labels, values, xlabel, reference=None):
-    """Return values by label: a dot per seed, a line at their mean and one at a reference, given as (name, value)."""
-    rows = list(dict.fromkeys(labels))[::-1]
-    means = pd.Series(values).groupby(list(labels)).mean()
-    figure, (axis,) = _start(1, 1, (8, 0.32 * len(rows) + 0.9))
-    axis.scatter(values, [rows.index(label) for label in labels], 26, SPLIT_COLOURS["test"], alpha=0.6, zorder=3)
-    for place, mean in enumerate(means[rows]):
-        axis.plot([mean] * 2, [place - 0.3, place + 0.3], color="#303030", lw=1.5)
-        axis.text(1.01, place, f"{mean:.2f}", transform=axis.get_yaxis_transform(), va="center")
-    if reference:
-        axis.axvline(reference[1], color="gray", linestyle=":", label=reference[0])
-        figure.legend(frameon=False, loc="outside upper right")
-    axis.set(yticks=range(len(rows)), yticklabels=rows, xlabel=xlabel)
-    axis.grid(True, axis="x")
-    return figure

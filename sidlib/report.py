@@ -19,14 +19,6 @@ from sidlib import paths
 _log = logging.getLogger(__name__)
 
 
-def find_dataset(dataset):
-    """Return the folder of a data set; raise a FileNotFoundError if it is not there and is not the sample."""
-    folder = paths.dataset_folder(dataset)
-    if folder != paths.DATA / "sample" and not (folder / "short").is_dir():
-        raise FileNotFoundError(f"No data set at {folder}: it needs the folders short/ and long/, see data/README.md")
-    return folder
-
-
 def write_report(notebooks, folder):
     """Execute notebooks in order, in kernels of this environment, and write each as a page when it has ended.
 
@@ -74,9 +66,10 @@ def write_check(dataset, results, fast):
 def main():
     fast = os.environ.get("SID_FAST") == "1"
     try:
-        dataset = find_dataset(os.environ.get("SID_DATASET") or "sample")
-        results = paths.results_folder(dataset, fast)
-        is_sample = dataset == paths.DATA / "sample"
+        dataset = paths.dataset_folder(os.environ.get("SID_DATASET") or "sample")
+        results, is_sample = paths.results_folder(dataset, fast), dataset == paths.DATA / "sample"
+        if not is_sample and not (dataset / "short").is_dir():
+            raise FileNotFoundError(f"No data set at {dataset}: it needs short/ and long/, see data/README.md")
         os.environ["SID_DATASET"] = "sample" if is_sample else str(dataset)  # kernels run in another folder
         write_report(sorted((paths.ROOT / "notebooks").glob("0*.ipynb")), results / "report")
     except (FileNotFoundError, ValueError, CellExecutionError) as error:

@@ -4,17 +4,12 @@ import pandas as pd
 from sidlib import catalog, models, plots
 
 
-def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel():
+def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel_and_without_axes():
     pictures = [np.full((4, 6, 3), value) for value in (0, 99.6, 300)]
-    figure = plots.show_pictures(pictures, ["input", "output", "truth"])
-    assert [axis.get_title() for axis in figure.axes] == ["input", "output", "truth"]
-    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in figure.axes] == [0, 100, 255]
-    assert all(axis.images[0].get_interpolation() == "nearest" for axis in figure.axes)
-
-
-def test_places_of_a_grid_that_hold_no_picture_have_no_axes():
-    figure = plots.show_pictures([np.zeros((2, 2, 3))] * 3, ["a", "b", "c"], columns=2)
-    assert len(figure.axes) == 4
+    figure = plots.show_pictures(pictures, ["input", "output", "truth"], columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["input", "output", "truth", ""]
+    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in figure.axes[:3]] == [0, 100, 255]
+    assert all(axis.images[0].get_interpolation() == "nearest" for axis in figure.axes[:3])
     assert not any(axis.axison for axis in figure.axes)
 
 
@@ -57,25 +52,18 @@ def test_the_drawing_of_a_network_has_each_layer_and_each_skip():
 
 
 def test_a_join_takes_an_earlier_layer_and_the_one_before_it():
-    for height, width in ((86, 128), (8, 8), (284, 424), (9, 11)):
-        unet = models.describe_layers(models.build_model("unet", "relu"), height, width)
-        assert plots.find_joined(unet) == [(f"encoder{i}_conv", f"decoder{i}_join") for i in (3, 2, 1)]
-    dense = models.describe_layers(models.build_model("dense_cnn", "relu"), 8, 8)
-    assert [source for source, _ in plots.find_joined(dense)] == ["dark8", "level1_join", "level2_join"]
+    unet, dense = (models.build_model(name, "relu") for name in ("unet", "dense_cnn"))
+    for height, width in ((86, 128), (8, 8), (9, 11)):
+        joined = plots.find_joined(models.describe_layers(unet, height, width))
+        assert joined == [(f"encoder{i}_conv", f"decoder{i}_join") for i in (3, 2, 1)]
+    joined = plots.find_joined(models.describe_layers(dense, 8, 8))
+    assert [source for source, _ in joined] == ["dark8", "level1_join", "level2_join"]
 
 
 def test_a_saved_figure_is_returned(tmp_path):
     figure = plots.show_pictures([np.zeros((2, 2, 3))], ["black"])
     assert plots.save(figure, tmp_path / "figures" / "black.png") is figure
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["black.png"]
-
-
-def test_each_seed_has_its_dot_and_each_label_its_mean():
-    figure = plots.plot_seeds(["a", "a", "b"], [1.0, 3.0, 5.0], "MAE", reference=("amplified", 4.0))
-    (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
-    assert len(axis.collections[0].get_offsets()) == 3
-    assert [text.get_text() for text in axis.texts] == ["5.00", "2.00"]
 
 
 def test_noise_is_drawn_before_and_after_it_is_stabilised():
@@ -85,23 +73,18 @@ def test_noise_is_drawn_before_and_after_it_is_stabilised():
     assert [axis.get_title() for axis in axes] == ["counts", "stabilised"]
 
 
-HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
-
-
 def assert_best_is_marked(axis):
     best = next(line for line in axis.lines if line.get_label() == "best")
     assert best.get_xydata().tolist() == [[2, 1.5]]
 
 
-def test_a_panel_of_histories_names_its_loss_and_marks_its_best_epoch():
-    axes = plots.plot_histories({"U-Net": HISTORY, "CNN": HISTORY}, {"U-Net": "MSE"}).axes
+def test_curves_name_their_loss_and_mark_their_best_epoch_alone_and_beside_pictures():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
+    axes = plots.plot_histories({"U-Net": history, "CNN": history}, {"U-Net": "MSE"}).axes
     assert [axis.get_ylabel() for axis in axes] == ["MSE", "loss"]
     assert_best_is_marked(axes[1])
-
-
-def test_a_strip_shows_the_curves_and_then_its_pictures_pixel_for_pixel():
     pictures = {name: np.full((6, 4, 3), value) for name, value in (("input", -1), ("output", 99.6), ("truth", 300))}
-    figure = plots.plot_strip("CNN\nMAE 30", HISTORY, "MAE", pictures)
+    figure = plots.plot_strip("CNN\nMAE 30", history, "MAE", pictures)
     curves, *shown = figure.axes
     assert curves.get_ylabel() == "MAE" and figure.get_suptitle() == "CNN\nMAE 30"
     assert_best_is_marked(curves)

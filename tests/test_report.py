@@ -23,23 +23,19 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "folder"),
+    ("given", "named"),
     [
-        ("ann's data/", "data/ann's data"),
-        ("./data/ann's data", "data/ann's data"),
-        ("own data", "own data"),
-        ("{}/own data/", "own data"),
-        ("sample", "data/sample"),  # it is made on the way
-        ("{}/data/sample/", "data/sample"),
+        ("ann's data/", "{}/data/ann's data"),
+        ("./data/ann's data", "{}/data/ann's data"),
+        ("own data", "{}/own data"),
+        ("{}/own data/", "{}/own data"),
+        ("", "sample"),  # it need not be there, since it is made on the way
+        ("./data/sample", "sample"),
+        ("{}/data/sample/", "sample"),
     ],
 )
-def test_a_data_set_is_found_however_it_is_given_and_the_sample_need_not_be_there(project, dataset, folder):
-    assert report.find_dataset(dataset.format(project)) == project / folder
-
-
-@pytest.mark.parametrize(("dataset", "named"), [("own data", "{}/own data"), ("./data/sample", "sample")])
-def test_kernels_are_told_the_data_set_so_that_they_find_it_from_their_own_folder(project, monkeypatch, dataset, named):
-    monkeypatch.setenv("SID_DATASET", dataset)
+def test_kernels_find_the_data_set_from_their_own_folder_however_it_is_given(project, monkeypatch, given, named):
+    monkeypatch.setenv("SID_DATASET", given.format(project))
     monkeypatch.setattr(report, "write_report", lambda notebooks, folder: None)
     report.main()
     assert os.environ["SID_DATASET"] == named.format(project)

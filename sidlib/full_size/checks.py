@@ -1,20 +1,33 @@
 """What a network for full size must do with any picture: keep brightness, colours and black, for any camera."""
 
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import rawpy
+from scipy.stats import spearmanr
+from skimage.measure import block_reduce
 
 from sidlib import camera
 from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
+from sidlib.full_size.capture import read_capture
+from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth
 from sidlib.full_size.noise import ROUNDING_DN, Noise, find_noise
 from sidlib.full_size.restore import restore_mosaic
+from sidlib.full_size.trust import TILE_PX, predict_error
 from sidlib.raw import Mosaic, reduce_mosaic
+from sidlib.sample.dng import write_dng
 from sidlib.sample.photographs import load_photograph
 
 LEVELS_E = (0.3, 1, 3, 10, 30, 100, 300)
+# Mistakes of a capture's noise: factors on gain and read noise, and read noises that black is too high by
+MISTAKES = {"none": (1, 1, 0), "K × 2": (2, 1, 0), "K × 4": (4, 1, 0), "K / 2": (0.5, 1, 0), "K / 4": (0.25, 1, 0)}
+MISTAKES |= {"both × 2": (2, 2, 0), "both / 2": (0.5, 0.5, 0), "black 1 σ high": (1, 1, 1), "black 3 σ low": (1, 1, -3)}
 INNER = np.s_[32:-32, 32:-32]  # beside the border there is less to see
 
 
@@ -59,7 +72,8 @@ def photograph(linear, by, white_e, rng):
         white_e: electrons of a green pixel that is to be shown as white.
     """
     known, read_dn = by.describe(), by.gain_dn * by.read_e
-    electrons = white_e * camera.mosaic(camera.unprocess(linear, known.white_balance, known.ccm), by.pattern)
+    camera_rgb = camera.unprocess(linear, known.white_balance, known.ccm, most=max(1, linear.max()))  # lamps
+    electrons = white_e * camera.mosaic(camera_rgb, by.pattern)
     counts = np.rint(by.black + camera.add_noise(electrons, by.gain_dn, read_dn, rng)).clip(0, by.white)
     noise = Noise(by.gain_dn, np.hypot(read_dn, ROUNDING_DN), 0.0, "calibration")
     return by.describe(counts.astype(np.uint16)), noise
@@ -75,6 +89,44 @@ def restore_photograph(network, linear, by, white_e, seed=0, estimated=False):
     if estimated:
         noise, _ = find_noise(mosaic)
     return restore_mosaic((mosaic, noise, None), network).render(np.log2(by.find_gain(white_e))) / 257
+
+
+def develop_clean(linear, algorithm="AHD"):
+    """Return LibRaw's development of a picture's mosaic without noise: float (H, W, 3), sRGB in 0…255.
+
+    Args:
+        linear: (H, W, 3), linear sRGB. algorithm: a name of rawpy.DemosaicAlgorithm.
+    """
+    mosaic = camera.mosaic(camera.unprocess(linear, SONY.white_balance))
+    counts = np.rint(SONY.black + (SONY.white - SONY.black) * mosaic).astype(np.uint16)
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "clean.dng")
+        write_dng(file, counts, 1, SimpleNamespace(iso=100, f_number=8, white_balance=SONY.white_balance))
+        return develop_truth(file, **SRGB, demosaic_algorithm=rawpy.DemosaicAlgorithm[algorithm]) / 257
+
+
+def check_trust(pairs, network, mistakes=MISTAKES):
+    """Return what trust tells of restorations of pairs whose noise is mistaken: a DataFrame by mistake.
+
+    Columns: alarmed, the share of the captures with a remark; lost_db, the PSNR that the mistake costs; rank, the mean
+    of Spearman's correlations of predict_error with the true error of tiles.
+    """
+    rows = []
+    for pair in pairs.itertuples():
+        mosaic, right, _ = read_capture(pair.short)
+        truth = develop_truth(pair.long) / 65535
+        for mistake, (gain, read, black) in mistakes.items():
+            noise = Noise(right[0] * gain, right[1] * read, right[2] + black * right[1], right[3])
+            restored = restore_mosaic((mosaic, noise, None), network)
+            squares = np.square(change_curve(restored.render(np.log2(pair.ratio))) / 65535 - truth).mean(axis=2)
+            rows_px, columns_px = (TILE_PX * tiles for tiles in restored.trust.spread.shape)
+            errors = block_reduce(squares[:rows_px, :columns_px], TILE_PX, np.mean)
+            white_e = (mosaic.white - mosaic.black.mean()) / noise.gain_dn / pair.ratio
+            rank = spearmanr(predict_error(restored.trust, noise, white_e), errors, axis=None)[0]
+            psnr_db = -10 * np.log10(squares.mean())
+            rows.append({"mistake": mistake, "alarmed": bool(restored.remarks), "psnr_db": psnr_db, "rank": rank})
+    table = pd.DataFrame(rows).groupby("mistake", sort=False).mean()
+    return table.assign(lost_db=table.psnr_db.iloc[0] - table.psnr_db).drop(columns="psnr_db")
 
 
 def measure_levels(network, side_px=1024):

@@ -11,15 +11,13 @@ from sidlib.backend import keras
 from sidlib.beyond.experiments import StreamTraining, log_mse_loss
 from sidlib.catalog import pick_splits
 from sidlib.full_size.capture import read_capture
-from sidlib.full_size.evaluate import develop_truth
+from sidlib.full_size.evaluate import SRGB, develop_truth
 from sidlib.full_size.experiment import train_network
 from sidlib.full_size.network import build_trainer, find_cap, join_rendering
 from sidlib.full_size.restore import find_network
 from sidlib.full_size.stream import PATCH_PX, batch_patches
 
 VERSION = 1  # raise it when the same captures give other truths or patches
-# LibRaw's options: the sRGB curve, not turned, and the sensor's white level, whatever the brightest pixel
-SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
 PATCHES = 4  # per file that is opened
 VALIDATION = 24  # files
 

@@ -1,18 +1,23 @@
 """The human check: inputs, each model's output and the truth side by side, for a person to judge.
 
-compare gives the static figure of one test picture. HumanCheck (panel.py) is the interactive panel: one viewer
-(viewer.py; in the browser stage.js) with three modes: a comparison, blind votes (blind_vote.py, votes.py) and a RAW
-file of your own (own_capture.py). save_page (page.*) writes the viewer as a file that needs no kernel. captures.py has
-one short exposure and what models make of it.
+compare gives the static figure of one test picture. HumanCheck is the interactive panel: one viewer (viewer.py; in
+the browser stage.js) with three modes: a comparison, blind votes (votes.py) and a RAW file of your own
+(own_capture.py). save_page (page.*) writes the viewer as a file that needs no kernel. captures.py has one short
+exposure and what models make of it.
 """
 
+from functools import lru_cache
+
+import ipywidgets as widgets
 import numpy as np
 
 from sidlib import plots
 from sidlib.backend import keras
-from sidlib.human_check.captures import choose_pair, collect_pictures, describe_scores
+from sidlib.human_check.captures import choose_pair, collect_pictures, describe_pair, describe_scores, load_capture
+from sidlib.human_check.own_capture import OwnCapture
 from sidlib.human_check.page import save_page
-from sidlib.human_check.panel import HumanCheck
+from sidlib.human_check.viewer import Mode, Viewer
+from sidlib.human_check.votes import BlindVote
 from sidlib.training import is_finished
 
 __all__ = ["HumanCheck", "choose_pair", "collect_pictures", "compare", "load_models", "save_page"]
@@ -22,7 +27,7 @@ def compare(models, pairs, number=0):
     """Return the static human check: a Figure of the inputs, each model's output and the truth, with their scores.
 
     Args:
-        models: {name: model}.
+        models: {name: Keras model, or function from a batch of pictures to a batch}.
         pairs: DataFrame of preprocess.develop_pairs.
         number: which test pair; by default always the same.
     """
@@ -37,3 +42,57 @@ def load_models(experiments, folder):
     """Return the trained models among experiments in a results folder: {title: model}; others are left out."""
     runs = {experiment.title: folder / experiment.name for experiment in experiments}
     return {title: keras.saving.load_model(run / "best.keras") for title, run in runs.items() if is_finished(run)}
+
+
+class HumanCheck:
+    """The interactive human check: display its `panel`. Its arguments are those of compare, and two more.
+
+    It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of your own. The
+    first and the last model are shown at first, the others when they are chosen.
+
+    Args:
+        folder: results folder, for votes.jsonl and for saved pictures in own/.
+        seed: of the order of models and pictures in blind votes.
+    Example:
+        >>> HumanCheck({"as it is": evaluation.identity, "best": best}, pairs, folder).panel
+    """
+
+    def __init__(self, models, pairs, folder, number=0, seed=0):
+        choose_pair(pairs, number)
+        self.viewer = Viewer(models)
+        self.viewer.choice = number
+        self.comparison = Comparison(self.viewer, pairs[pairs.split == "test"])
+        self.blind = BlindVote(self.viewer, self.comparison, folder / "votes.jsonl", seed)
+        self.own = OwnCapture(self.viewer, folder / "own")
+        self.modes = {"Compare": self.comparison, "Vote blind": self.blind, "Your own capture": self.own}
+        self.viewer.modes, self.viewer.mode = list(self.modes), "Compare"
+        controls = [control for mode in self.modes.values() for control in mode.controls]
+        self.panel = widgets.VBox([self.viewer, *controls])
+        self.viewer.observe(self.change_mode, "mode")
+        self.change_mode()
+
+    def change_mode(self, change=None):
+        """Show the controls and the pictures of the chosen mode."""
+        self.viewer.active = self.modes[self.viewer.mode]
+        for mode in self.modes.values():
+            for control in mode.controls:
+                control.layout.display = None if mode is self.viewer.active else "none"
+        self.viewer.choices = self.viewer.active.choices
+        self.viewer.begin()
+
+
+class Comparison(Mode):
+    """The mode that compares models on any test picture, with their names and scores."""
+
+    def __init__(self, viewer, test):
+        self.viewer, self.test = viewer, list(test.itertuples())
+        self.choices = [describe_pair(pair) for pair in self.test]
+        self.load = lru_cache(256)(lambda number: load_capture(self.test[number]))
+
+    @property
+    def pair(self):
+        return self.test[self.viewer.choice]
+
+    @property
+    def capture(self):
+        return self.load(self.viewer.choice)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sidlib import paths
 from sidlib.backend import tf
 from sidlib.brightness import estimate_ratio
 from sidlib.dataset import read_picture
@@ -34,8 +33,7 @@ class Capture:
 def choose_pair(pairs, number=0):
     """Return a test pair as a DataFrame of one row; by default always the same, the first.
 
-    Raises:
-        ValueError: there are no test pairs. IndexError: there are some, but not this one.
+    A ValueError says that there are no test pairs, an IndexError that there are some, but not this one.
     """
     test = pairs[pairs.split == "test"]
     if test.empty:
@@ -62,7 +60,7 @@ def open_capture(path):
     Raises:
         RawError: the file cannot be read or is too small; the message names it.
     Example:
-        >>> picture = run_model(model, open_capture("night.ARW"))
+        >>> picture = make_picture({"best": model}, open_capture("night.ARW"), "best")
     """
     path = Path(path).expanduser()
     signal, iso = read_signal(path), 0.0
@@ -83,13 +81,9 @@ def check_names(models):
 
 
 def collect_pictures(models, pair):
-    """Return the pictures of a human check in the order of every figure: inputs, outputs, truth.
+    """Return the pictures of a human check in the order of every figure: those of INPUTS, the outputs, and "truth".
 
-    Args:
-        models: {name: Keras model, or function from batch to batch}.
-        pair: DataFrame of one row.
-    Returns:
-        {name: float32 (height, width, 3) in 0…255}: those of INPUTS, the outputs, and "truth".
+    They are {name: float32 (height, width, 3) in 0…255}; `pair` is a DataFrame of one row, see compare for models.
     """
     check_names(models)
     capture = load_capture(next(pair.itertuples()))
@@ -97,16 +91,11 @@ def collect_pictures(models, pair):
 
 
 def make_picture(models, capture, name):
-    """Return an input of a Capture, or the output of one of {name: model}, by its name."""
+    """Return an input of a Capture, or the output of one of {name: model}, by its name: float32 (height, width, 3)."""
     if name in INPUTS:
         return INPUTS[name](capture.signal, capture.ratio, capture.iso)
-    return run_model(models[name], capture)
-
-
-def run_model(model, capture):
-    """Return the output of a model for a Capture: float32 (height, width, 3)."""
-    seen = SOURCES[source_of(model)](capture.signal, capture.ratio, capture.iso)
-    return run_batch(model, seen[None])[0]
+    seen = SOURCES[source_of(models[name])](capture.signal, capture.ratio, capture.iso)
+    return run_batch(models[name], seen[None])[0]
 
 
 def describe_scores(output, truth):
@@ -124,15 +113,7 @@ def describe_broken(picture):
     return f"{broken} of {np.size(picture)} values are NaN or infinite" if broken else ""
 
 
-def save_picture(picture, file, bits):
-    """Write a picture as a PNG of 8 or 16 bits; raise a ValueError if a value is not finite."""
-    if broken := describe_broken(picture):
-        raise ValueError(broken)
-    with paths.write_atomically(file) as path:
-        path.write_bytes(encode_png(picture, bits))
-
-
 def encode_png(picture, bits=8):
-    """Return a picture (values in 0…255, with fractions) as the bytes of a PNG; NaN is black."""
+    """Return a picture (values in 0…255, with fractions) as the bytes of a PNG of 8 or 16 bits; NaN is black."""
     levels = np.clip(np.nan_to_num(np.float64(picture)), 0, 255) / 255 * (2**bits - 1)
     return tf.io.encode_png(np.rint(levels).astype(f"uint{bits}")).numpy()  # Pillow has no 16-bit colour

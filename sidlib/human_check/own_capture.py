@@ -10,6 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
+from sidlib import paths
 from sidlib.full_size import restore, save
 from sidlib.human_check import captures
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
@@ -118,7 +119,11 @@ class OwnCapture(Mode):
         name, ratio = self.saved.value, self.capture.ratio
         with self._telling(f"Saving {name}"):
             file = self._name_file(f"{self.capture.name}-{name}-x{ratio:.0f}-{bits}bit.png")
-            captures.save_picture(self.viewer.picture_of(self.capture, name), file, bits)
+            picture = self.viewer.picture_of(self.capture, name)
+            if broken := captures.describe_broken(picture):
+                raise ValueError(broken)
+            with paths.write_atomically(file) as path:
+                path.write_bytes(captures.encode_png(picture, bits))
             self.viewer.status = f"Saved {file}"
 
     def save_restored(self, button=None):

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
-from sidlib.human_check.captures import INPUTS, describe_broken, describe_scores, make_picture
+from sidlib.human_check.captures import INPUTS, check_names, describe_broken, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
 
 COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
@@ -87,6 +87,7 @@ class Viewer(anywidget.AnyWidget):
     stops = Float(0).tag(sync=True)
 
     def __init__(self, models):
+        check_names(models)
         first, *_, last = [*models, *models]
         shown = dict.fromkeys(["input", first, last, "truth"])
         super().__init__(offered=[*INPUTS, *models, "truth"], shown=list(shown))
@@ -95,11 +96,6 @@ class Viewer(anywidget.AnyWidget):
         self.observe(self.begin, ["choice", "shown"])
         self.observe(self.show_visible, ["zoom", "across", "down"])
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
-
-    def show_mode(self, mode):
-        """Show the pictures of another mode."""
-        self.active, self.choices = mode, mode.choices
-        self.begin()
 
     def begin(self, change=None):
         """Begin with another capture, with other models, or in another mode."""
@@ -157,9 +153,10 @@ class Viewer(anywidget.AnyWidget):
         picture, hides = self.picture_of(capture, name), self.active.hides
         if name == "truth":
             caption = "long exposure"
+        elif hides or capture.truth is None:
+            caption = describe_broken(picture)
         else:
-            is_scored = capture.truth is not None and not hides
-            caption = self.describe(capture, name, View()) if is_scored else describe_broken(picture)
+            caption = self.describe(capture, name, View())
         known = {"name": "" if hides and name in self.models else name, "title": title, "caption": caption}
         return known | {"height": picture.shape[0], "width": picture.shape[1], "pixels": take_samples(picture)}
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sidlib import camera, catalog, human_check, paths, preprocess, sample
+from sidlib import camera, catalog, human_check, preprocess, sample
 from sidlib.experiment import COURSE_EXPERIMENTS
 from sidlib.full_size.noise import Noise
 from sidlib.full_size.restore import Restoration
@@ -20,6 +20,7 @@ from sidlib.full_size.save import CaptureInfo
 from sidlib.human_check.captures import load_capture
 from sidlib.human_check.own_capture import FullView
 from sidlib.raw import Mosaic
+from tests.benchmarks.conftest import keep_table
 
 SHAPE = (284, 424)
 LARGE = (2832, 4240, 3)
@@ -37,7 +38,7 @@ def make_restoration():
     stable = np.random.default_rng(0).uniform(0, 40, LARGE).astype(np.float16)
     mosaic = Mosaic(None, "RGGB", np.full(4, 512.0), 16383.0, np.array([2.0, 1.0, 1.5]), camera.CCM, 0)
     noise, info = Noise(3.0, 5.0, 0.0, "estimate"), CaptureInfo("night.arw")
-    return Restoration(stable, mosaic, noise, 5.0, info, np.ones(3, np.float32))
+    return Restoration(stable, mosaic, noise, 5.0, info, np.ones(3, np.float32), None)
 
 
 def bench_changes(tmp_path):
@@ -87,8 +88,6 @@ def bench_changes(tmp_path):
                 viewer.mode = "Compare"
         rows.append({"change": change, "milliseconds": 1000 * statistics.median(seconds)})
         viewer.zoom = 1
-    table = pd.DataFrame(rows).set_index("change").round(0)
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "panel.csv") as path:
-        table.to_csv(path)
-    print("\n" + table.to_string())
+    table = pd.DataFrame(rows).set_index("change")
+    keep_table(table, "panel", 0)
     assert table.drop("another picture, where models run").milliseconds.max() < 200

@@ -14,6 +14,7 @@ import rawpy
 from PIL import Image
 
 from sidlib import paths, preprocess, raw
+from tests.benchmarks.conftest import keep_table
 
 SMALL_PX = (424, 284)
 FILES = 12
@@ -47,9 +48,7 @@ def bench_way(way, full_size, benchmark):
 def bench_ratios():
     seconds = pd.Series(measured, name="seconds")
     table = seconds.to_frame().assign(times_of_develop=seconds / seconds["c: raw.develop"]).rename_axis("way")
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "develop.csv") as path:
-        table.round(4).to_csv(path)
-    print("\n" + table.round(3).to_string())
+    keep_table(table, "develop", 4)
     a, _, c, d = seconds
     assert a / c >= 10
     assert c / d <= 2
@@ -78,14 +77,6 @@ def bench_tree(full_size):
         start = time.perf_counter()
         pool(joblib.delayed(preprocess.develop_file)(copy) for copy in copies)
         rate = FILES / (time.perf_counter() - start)
-        rows.append(
-            {
-                "workers": workers,
-                "pictures_a_second": rate,
-                "part_of_develop_alone": rate * measured["c: raw.develop"] / workers,
-            }
-        )
-    table = pd.DataFrame(rows).round(2)
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "tree.csv") as path:
-        table.to_csv(path, index=False)
-    print("\n" + table.to_string(index=False))
+        of_develop = rate * measured["c: raw.develop"] / workers
+        rows.append({"workers": workers, "pictures_a_second": rate, "part_of_develop_alone": of_develop})
+    keep_table(pd.DataFrame(rows).set_index("workers"), "tree", 2)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sidlib import catalog, dataset, evaluation, paths, preprocess, sample, training
 from sidlib.experiment import COURSE_EXPERIMENTS
+from tests.benchmarks.conftest import keep_table
 
 SENSORS_PX = ((1280, 854), (640, 428), (320, 214))  # width, height; a quarter of the pixels, four times the scenes
 EXPERIMENTS = COURSE_EXPERIMENTS[1], COURSE_EXPERIMENTS[3]
@@ -28,17 +29,9 @@ def bench_sizes(tmp_path, monkeypatch):
         for experiment in EXPERIMENTS:
             _, history = training.train(experiment, pairs, tmp_path / str(place))
             scores = evaluation.score_experiment(experiment, pairs, tmp_path / str(place))
-            rows.append(
-                {
-                    "experiment": experiment.title,
-                    "train_pairs": int((pairs.split == "train").sum()),
-                    "updates": len(history) * dataset.count_batches(pairs[pairs.split == "train"], 10),
-                    "seconds": history.seconds.sum(),
-                    "val_mae": history.val_mae[history.val_loss.idxmin()],
-                    "test_mae": scores.mae.mean(),
-                }
-            )
-    table = pd.DataFrame(rows)
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "sizes.csv") as path:
-        table.round(2).to_csv(path, index=False)
-    print("\n" + table.to_string())
+            train = pairs[pairs.split == "train"]
+            row = {"experiment": experiment.title, "train_pairs": len(train)}
+            row |= {"updates": len(history) * dataset.count_batches(train, 10), "seconds": history.seconds.sum()}
+            row |= {"val_mae": history.val_mae[history.val_loss.idxmin()], "test_mae": scores.mae.mean()}
+            rows.append(row)
+    keep_table(pd.DataFrame(rows).set_index("experiment"), "sizes", 2)

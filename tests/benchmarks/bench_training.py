@@ -15,6 +15,7 @@ import pandas as pd
 from sidlib import catalog, models, paths, preprocess, sample, training
 from sidlib.beyond import stream, study
 from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+from tests.benchmarks.conftest import keep_table
 
 COMPARED = {"dense CNN": COURSE_EXPERIMENTS[2], "best": study.BEST}
 SEVEN = [replace(experiment, epochs=2) for experiment in (*COURSE_EXPERIMENTS, LONG_EXPERIMENT)]
@@ -50,9 +51,7 @@ def bench_training(tmp_path, monkeypatch):
         rows.append({"model": name, **layers, **medians, "updates": updates})
     table = pd.DataFrame(rows).set_index("model")
     table["training_minutes"] = table.updates * table.update_s / 60
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "training.csv") as path:
-        table.round(4).to_csv(path)
-    print("\n" + table.to_string())
+    keep_table(table, "training", 4)
     assert table.multiply_accumulates["best"] <= 0.71e9
 
 
@@ -79,6 +78,4 @@ def bench_side_by_side(tmp_path):
             seconds[way].append(time.perf_counter() - start)
     table = pd.DataFrame({"seconds": pd.DataFrame(seconds).min()}).rename_axis("way")
     table["ratio"] = table.seconds / table.seconds.iloc[0]
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "side_by_side.csv") as path:
-        table.round(3).to_csv(path)
-    print("\n" + table.to_string())
+    keep_table(table, "side_by_side", 3)

@@ -14,8 +14,9 @@ import pytest
 from distributed import LocalCluster
 from joblib.externals.loky import get_reusable_executor
 
-from sidlib import paths, preprocess, training, workers
+from sidlib import preprocess, training, workers
 from sidlib.experiment import Experiment
+from tests.benchmarks.conftest import keep_table
 
 WORKERS = (1, 2, 4)
 ROUNDS = 3
@@ -82,8 +83,6 @@ def bench_training(pools, request, tiny_pairs, tmp_path):
 
 
 def bench_overhead():
-    table = pd.DataFrame(measured).round({"joblib": 0, "cluster": 0, "overhead": 3})
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "workers.csv") as path:
-        table.to_csv(path, index=False)
-    print("\n" + table.to_string(index=False))
+    table = pd.DataFrame(measured)
+    keep_table(table.set_index("work"), "workers", {"joblib": 0, "cluster": 0, "overhead": 3})
     assert table.overhead[table.workers <= joblib.cpu_count()].median() <= 0.1

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 
-from sidlib import camera, sample
+from sidlib import camera, paths, sample
 from sidlib.sample import dng
 
 SENSOR_PX = (4240, 2832)  # width, height: as the real files
+
+
+def keep_table(table, name, decimals):
+    """Write a table, with its index, to results/benchmarks/<name>.csv and print it."""
+    table = table.round(decimals)
+    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / f"{name}.csv") as path:
+        table.to_csv(path)
+    print("\n" + table.to_string())
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def few_baselines(monkeypatch):
 @pytest.fixture(scope="module")
 def run(tiny_pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    experiments = [FIRST, replace(FIRST, seed=1), replace(FIRST, loss="mse")]
+    experiments = [FIRST, replace(FIRST, seed=1)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baselines, "STRENGTHS", (1.0,))
         return folder, experiments, study.run_study(tiny_pairs, folder, experiments)
@@ -70,15 +70,14 @@ def test_a_study_has_a_row_per_experiment_and_seed(run):
     pd.testing.assert_frame_equal(read, table)
     pd.testing.assert_frame_equal(pd.read_csv(folder / "study.csv"), table, check_dtype=False)
     trained = read[read.epochs.notna()]
-    assert trained.epochs.tolist() == [1] * 3
-    assert trained.experiment.tolist() == [experiments[0].name] * 2 + [experiments[2].name]
-    assert trained.seed.tolist() == [0, 1, 0]
+    assert trained.epochs.tolist() == [1, 1] and trained.seed.tolist() == [0, 1]
+    assert trained.experiment.tolist() == [FIRST.name] * 2
     _, history = training.load_run(experiments[0], folder)
     assert trained.val_mae.iloc[0] == pytest.approx(history.val_mae.iloc[0], abs=1e-4)
     assert "stabilised, non-local means" in set(read.experiment) - set(trained.experiment)
     assert len(scores) == 4 * len(read) and set(scores.photograph) == {"china", "flower"}
-    picked = study.pick(read, {"squares": experiments[2], "absolutes": experiments[1]})  # whatever the seed
-    assert picked.label.tolist() == ["squares", "absolutes", "absolutes"] and picked.seed.tolist() == [0, 0, 1]
+    picked = study.pick(read, {"no learning": "amplified", "a CNN": experiments[1]})  # whatever the seed
+    assert picked.label.tolist() == ["no learning", "a CNN", "a CNN"] and picked.seed.tolist() == [0, 0, 1]
 
 
 def test_a_study_goes_on_where_it_stood(run, tiny_pairs, tmp_path, few_baselines, monkeypatch):

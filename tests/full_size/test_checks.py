@@ -6,6 +6,7 @@ from sidlib.evaluation import score_picture
 from sidlib.full_size import checks, network, noise, restore
 from sidlib.sample import load_photograph
 
+ALGORITHMS = ("LINEAR", "AHD")
 DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 
 
@@ -68,3 +69,15 @@ def test_it_is_better_than_no_network(trained):
         for model in (trained, DEMOSAIC)
     ]
     assert scores[0]["psnr_db"] > scores[1]["psnr_db"] + 6
+
+
+def test_a_demosaic_without_noise_is_nearly_the_picture_and_the_better_algorithm_is_nearer():
+    picture = np.asarray(load_photograph("china"))[:240, :320]
+    errors = [np.square(checks.develop_clean(decode_srgb(picture / 255), name) - picture).mean() for name in ALGORITHMS]
+    assert errors[1] < errors[0] < 400
+
+
+def test_a_mistaken_noise_is_remarked_on_and_a_right_one_is_not(photograph_scenes):
+    pairs = photograph_scenes("00005").head(1)
+    found = checks.check_trust(pairs, restore.load_network(), {"none": (1, 1, 0), "K × 4": (4, 1, 0)})
+    assert found.alarmed.tolist() == [0, 1] and found.lost_db["K × 4"] > 0.3 and found["rank"]["none"] > 0.4

@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from sidlib import camera, catalog, paths, sample
 from sidlib.backend import keras
-from sidlib.full_size import finetune, network
+from sidlib.full_size import evaluate, finetune, network
 from sidlib.sample import dng
 
 TINY = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
@@ -64,7 +64,7 @@ def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
     counts = np.random.default_rng(0).integers(600, 13500, (64, 96), np.uint16)  # of 16383
     for name in ("dull", "bright"):
         dng.write_dng(tmp_path / f"{name}.dng", counts, 10.0, scene)
-        pictures.append(finetune.develop_truth(tmp_path / f"{name}.dng", **finetune.SRGB)[16:])
+        pictures.append(finetune.develop_truth(tmp_path / f"{name}.dng", **evaluate.SRGB)[16:])
         counts[2, 2] = camera.WHITE
     np.testing.assert_array_equal(*pictures)
 
@@ -87,26 +87,25 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
     assert 0 < max(moved) < 0.01
 
 
-def test_a_run_on_other_captures_or_networks_is_made_anew_and_none_is_read_to_tell(
+def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
     pairs, trained, tmp_path, monkeypatch
 ):
-    finetune.tune(pairs, tmp_path, SHORT)
-    others = pairs.copy()
+    others, captures = pairs.copy(), {*pairs.short, *pairs.long}
+    finetune.develop_truths(pairs)
+    monkeypatch.setattr(finetune, "read_capture", None)
+    monkeypatch.setattr(finetune, "develop_truth", None)
+    monkeypatch.setattr(finetune, "train_network", lambda experiment, folder, key, *options: key)
+    read = type(trained).read_bytes
+    monkeypatch.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
+    key = finetune.tune(pairs, tmp_path)
     others.loc[0, "short"] = shutil.copy2(pairs.short[0], tmp_path / pairs.short[0].name)
-    with monkeypatch.context() as unread:
-        unread.setattr(finetune, "read_capture", None)
-        unread.setattr(finetune, "develop_truth", None)
-        read, captures = type(trained).read_bytes, {*others.short, *others.long}
-        unread.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
-        finetune.tune(others, tmp_path, SHORT)  # the same captures elsewhere
-    earlier = tmp_path / SHORT.name
-    assert not list(earlier.glob("earlier-*"))
-    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
+    assert finetune.tune(others, tmp_path) == key  # the same captures elsewhere
+    keys = [key, finetune.tune(others.assign(ratio=99.0), tmp_path)]
     os.utime(others.short[0], ns=(0, 0))
-    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
+    keys.append(finetune.tune(others, tmp_path))
     network.build_residual_unet((4, 8)).save(trained)
-    finetune.tune(others.assign(ratio=99.0), tmp_path, SHORT)
-    assert len(list(earlier.glob("earlier-*"))) == 3
+    keys.append(finetune.tune(pairs, tmp_path))
+    assert len({str(each) for each in keys}) == 4
 
 
 def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, monkeypatch):

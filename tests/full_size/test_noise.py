@@ -147,7 +147,8 @@ def test_a_false_claim_is_refuted_by_the_mosaic_and_that_is_said(scale, offset):
 def test_the_noise_is_told_through_lossy_compression():
     for content in ("photograph", "ramp"):
         mosaic, gain, read, _ = capture(content, 1600, 100)
-        found_gain, found_read = noise.estimate_noise(replace(mosaic, counts=squeeze(mosaic.counts, 1.5 * np.hypot(10 * gain, read))))
+        squeezed = replace(mosaic, counts=squeeze(mosaic.counts, 1.5 * np.hypot(10 * gain, read)))
+        found_gain, found_read = noise.estimate_noise(squeezed)
         assert 0.6 * gain < found_gain < 1.5 * gain and found_read < 3 * read
 
 

@@ -29,12 +29,14 @@ def capture(pair):
     return captures.load_capture(next(pair.itertuples()))
 
 
-@pytest.mark.parametrize("source", ["dark8", "amplified16"])
-def test_a_model_sees_of_a_capture_what_it_sees_when_it_is_scored(capture, pair, source):
+@pytest.mark.parametrize(("name", "source"), [("input", "dark8"), ("input, amplified", "amplified16")])
+def test_a_model_sees_what_it_sees_when_it_is_scored_and_what_is_shown_as_its_input(capture, pair, name, source):
     model = say_back(source)
     _, output, truth = next(evaluation.predict(model, pair))
-    np.testing.assert_allclose(captures.run_model(model, capture), output, atol=1e-4)
+    seen = captures.make_picture({"model": model}, capture, "model")
+    np.testing.assert_allclose(seen, output, atol=1e-4)
     np.testing.assert_array_equal(capture.truth, truth)
+    np.testing.assert_array_equal(captures.make_picture({}, capture, name), seen)
 
 
 def test_a_file_without_a_long_exposure_gets_an_estimated_ratio(pair):
@@ -56,42 +58,25 @@ def test_what_cannot_be_shown_is_refused_with_the_reason(pair, tmp_path, monkeyp
         captures.open_capture(pair.short.item())
 
 
-def test_the_inputs_are_those_that_models_see(capture):
-    for name, source in {"input": "dark8", "input, amplified": "amplified16"}.items():
-        picture = captures.make_picture({}, capture, name)
-        assert picture.dtype == np.float32
-        np.testing.assert_array_equal(picture, captures.run_model(say_back(source), capture))
+def read_png(content, bits):
+    return tf.io.decode_png(content, dtype=f"uint{bits}").numpy()
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_a_picture_of_a_model_of_less_precision_is_saved_as_bright_as_it_is(capture, policy, tmp_path):
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
+def test_a_picture_of_a_model_of_less_precision_is_saved_as_bright_as_it_is(capture, policy):
     picture = keras.Input((None, None, 3), name="dark8")
     model = keras.Model(picture, keras.layers.Rescaling(0.0, 200, dtype=policy)(picture))
-    output = captures.run_model(model, capture)
+    output = captures.make_picture({"model": model}, capture, "model")
     assert output.dtype == np.float32 and (output == 200).all()
     assert np.asarray(model(capture.truth[None])).dtype != np.float32
     for dtype in (np.float32, np.float16):
-        captures.save_picture(output.astype(dtype), tmp_path / "picture.png", 16)
-        read = tf.io.decode_png((tmp_path / "picture.png").read_bytes(), dtype="uint16").numpy()
-        assert (read == round(200 / 255 * 65535)).all()
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_picture_that_a_png_cannot_hold_is_not_saved(tmp_path, value):
-    picture = np.full((9, 12, 3), 100.0)
-    picture[0, 0, 0] = value
-    with pytest.raises(ValueError, match="1 of 324 values are NaN or infinite"):
-        captures.save_picture(picture, tmp_path / "picture.png", 16)
-    assert not list(tmp_path.iterdir())
+        assert (read_png(captures.encode_png(output.astype(dtype), 16), 16) == round(200 / 255 * 65535)).all()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_saved_picture_keeps_its_levels(tmp_path, bits):
-    picture = np.random.default_rng(0).uniform(-5, 260, (9, 12, 3))
-    captures.save_picture(picture, tmp_path / "own" / "picture.png", bits)
-    content = (tmp_path / "own" / "picture.png").read_bytes()
-    read = tf.io.decode_png(content, dtype=f"uint{bits}").numpy()
-    levels = 2**bits - 1
+def test_a_png_holds_the_picture_to_the_nearest_level(bits):
+    picture, levels = np.random.default_rng(0).uniform(-5, 260, (9, 12, 3)), 2**bits - 1
+    read = read_png(captures.encode_png(picture, bits), bits)
     np.testing.assert_allclose(read / levels, np.clip(picture, 0, 255) / 255, atol=0.5 / levels + 1e-9)
 
 
@@ -106,18 +91,16 @@ def test_a_line_of_scores_says_those_of_the_evaluation(picture):
     assert line == f"MAE 10.0 · {scores['psnr_db']:.1f} dB · SSIM {scores['ssim']:.2f}"
 
 
-@pytest.mark.parametrize("shape", [(10, 60, 3), (60, 10, 3), (1, 1, 3)])
+@pytest.mark.parametrize("shape", [(10, 60), (40, 10), (1, 1)])
 def test_a_picture_smaller_than_the_window_of_ssim_is_scored_without_it(picture, shape):
-    small = picture[: shape[0], : shape[1]] if shape[0] < 60 else picture.swapaxes(0, 1)[:, : shape[1]]
-    assert small.shape == shape
+    small = picture[: shape[0], : shape[1]]
     mse = np.square(small - 7.5).mean()
     expected = f"MAE {np.abs(small - 7.5).mean():.1f} · {10 * np.log10(255**2 / mse):.1f} dB"
     assert captures.describe_scores(small, np.full_like(small, 7.5)) == expected
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_are_counted_instead_of_scored(picture, value):
+def test_values_that_are_no_numbers_are_counted_instead_of_scored(picture):
     broken = picture.copy()
-    broken[3, 4:6] = value
-    assert captures.describe_scores(broken, picture) == "6 of 7200 values are NaN or infinite"
+    broken[3, 4] = np.nan, np.inf, -np.inf
+    assert captures.describe_scores(broken, picture) == "3 of 7200 values are NaN or infinite"
     assert captures.describe_broken(picture) == ""

@@ -11,7 +11,7 @@ from sidlib.backend import tf
 from sidlib.evaluation import score_picture
 from sidlib.experiment import Experiment
 from sidlib.full_size import network, restore, save
-from sidlib.human_check import blind_vote, own_capture
+from sidlib.human_check import own_capture, votes
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.viewer import View
 from sidlib.human_check.votes import load_votes
@@ -70,19 +70,30 @@ def test_the_same_test_picture_is_chosen_by_default(tiny_pairs):
     assert shuffled.scene.tolist() == first.scene.tolist()
 
 
-def test_a_test_pair_that_is_not_there_is_refused(tiny_pairs):
-    for show, options in ((human_check.compare, []), (human_check.HumanCheck, [None])):
-        with pytest.raises(IndexError, match="Received: 999"):
-            show(MODELS, tiny_pairs, *options, number=999)
+def test_what_a_human_check_cannot_be_made_of_is_refused(tiny_pairs):
+    none = tiny_pairs[tiny_pairs.split == "train"]
+    for pairs, models, number, error in (
+        (tiny_pairs, MODELS, 999, "numbered from 0. Received: 999"),
+        (none, MODELS, 0, "needs a test pair. Received: 6 pairs"),
+        (tiny_pairs, {}, 0, "at least one model. Received: none"),
+        *((tiny_pairs, {name: MODELS["white"]}, 0, "Received: models called") for name in ("input", "truth", "")),
+    ):
+        with pytest.raises((IndexError, ValueError), match=error):
+            human_check.compare(models, pairs, number)
+        with pytest.raises((IndexError, ValueError), match=error):
+            human_check.HumanCheck(models, pairs, None, number)
 
 
-def test_pictures_come_as_input_outputs_truth(tiny_pairs):
+def test_pictures_come_as_input_outputs_truth_and_the_figure_shows_each_with_its_score(tiny_pairs):
     pair = human_check.choose_pair(tiny_pairs)
     pictures = human_check.collect_pictures(MODELS, pair)
     assert list(pictures) == ["input", "input, amplified", *MODELS, "truth"]
     assert pictures["input, amplified"].mean() > 3 * pictures["input"].mean()
     np.testing.assert_array_equal(pictures["as it is"], pictures["input"])
     np.testing.assert_array_equal(pictures["truth"], np.asarray(Image.open(pair.long_png.item())))
+    titles = [axis.get_title() for axis in human_check.compare(MODELS, tiny_pairs).axes]
+    assert titles[0].startswith(f"input\nMAE {score_picture(pictures['input'], pictures['truth'])['mae']:.1f}")
+    assert titles[-1] == "truth\nlong exposure"
 
 
 def test_models_are_loaded_where_their_training_has_ended(tmp_path):
@@ -94,18 +105,9 @@ def test_models_are_loaded_where_their_training_has_ended(tmp_path):
     assert list(human_check.load_models([done, half, none], tmp_path)) == ["CNN, ReLU, MAE, no flips"]
 
 
-def test_the_figure_shows_every_picture_with_its_score(tiny_pairs):
-    figure = human_check.compare(MODELS, tiny_pairs)
-    titles = [axis.get_title() for axis in figure.axes]
-    pictures = human_check.collect_pictures(MODELS, human_check.choose_pair(tiny_pairs))
-    mae = score_picture(pictures["input"], pictures["truth"])["mae"]
-    assert titles[0].startswith(f"input\nMAE {mae:.1f}")
-    assert titles[-1] == "truth\nlong exposure"
-
-
 def test_the_panel_opens_on_the_fixed_picture_and_shows_what_is_chosen(check):
     assert [name.split(":")[0] for name in read_names(check)] == ["input", "input, amplified", *MODELS, "truth"]
-    assert "scene 10001, frame 0" in check.viewer.status
+    assert check.viewer.choices[0] == check.viewer.status and "scene 10001, frame 0" in check.viewer.status
     hide(check, "as it is")
     assert len(read_names(check)) == 5
     before = read_pixels(check)
@@ -124,21 +126,15 @@ def test_at_first_the_input_the_first_model_the_last_and_the_truth_are_shown_and
     assert [picture["name"] for picture in viewer.pictures] == ["input", "first", "others", "best", "truth"] and runs
 
 
-def test_the_panel_runs_each_model_once_a_picture(tiny_pairs, tmp_path):
-    runs = []
-    check = human_check.HumanCheck({"counted": lambda x: runs.append(1) or x}, tiny_pairs, tmp_path)
+def test_the_panel_runs_each_model_once_a_picture_and_shows_a_sign_meanwhile(tiny_pairs, tmp_path):
+    signs = []
+    check = human_check.HumanCheck({"counted": MODELS["white"]}, tiny_pairs, tmp_path)
+    check.viewer.models["counted"] = lambda x: signs.append((check.viewer.busy, check.viewer.status)) or x
     hide(check, "counted")
+    check.viewer.choice = 1
     check.viewer.shown = ["counted", "truth"]
     check.viewer.zoom, check.viewer.stops = 2, 1
-    check.viewer.choice = 1
     check.viewer.choice = 0
-    assert len(runs) == 2
-
-
-def test_a_sign_is_shown_while_a_model_runs(tiny_pairs, tmp_path):
-    signs = []
-    check = human_check.HumanCheck({"fast": MODELS["white"]}, tiny_pairs, tmp_path)
-    check.viewer.models["fast"] = lambda x: signs.append((check.viewer.busy, check.viewer.status)) or x
     check.viewer.choice = 1
     assert signs == [(True, "The models run …")] and not check.viewer.busy  # no name: the vote may be blind
 
@@ -152,14 +148,11 @@ def test_scores_of_the_visible_part_stand_below_those_of_the_whole(check):
     assert check.viewer.visible.items() >= {"zoom": 2, "across": 0.5, "down": 0.5}.items()
 
 
-def test_the_browser_is_given_pictures_once_and_moves_them_alone(check):
+def test_what_the_browser_has_of_pictures_is_not_sent_again(check):
     given = check.viewer.pictures
     with check.viewer.hold_trait_notifications():  # as the browser does it: all at once
         check.viewer.zoom, check.viewer.across, check.viewer.stops = 3, 0.2, 1
     assert check.viewer.pictures is given
-
-
-def test_what_the_browser_has_of_pictures_is_not_sent_again(check):
     everything, before = check.viewer.shown, dict(check.viewer.sent)
     hide(check, "white")
     assert len(check.viewer.sent) == len(before) - 1
@@ -185,7 +178,10 @@ def test_nobody_votes_before_the_pictures_are_shown(check):
 
 
 def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
+    given = []
+    check.viewer.observe(lambda change: given.append(change.new), "pictures")
     check.viewer.mode = "Vote blind"
+    assert given[0] == []  # while the models run
     assert read_names(check)[2:-1] == ["A", "B", "C"]
     viewer = check.viewer
     told = [[picture[key] for key in ("name", "title", "caption")] for picture in viewer.pictures]
@@ -206,20 +202,7 @@ def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
     assert len(load_votes(tmp_path / "votes.jsonl")) == 1
 
 
-def test_votes_go_on_after_the_kernel_died(check, tiny_pairs, tmp_path):
-    check.viewer.mode = "Vote blind"
-    check.blind.vote("")
-    check.blind.next.click()
-    assert not check.blind.revealed
-    again = open_panel(MODELS, tiny_pairs, tmp_path)
-    again.viewer.choice = check.viewer.choice
-    again.viewer.mode = "Vote blind"
-    assert again.blind.labels == check.blind.labels
-    again.blind.vote("A")
-    assert "2 votes, 1 of them for none" in again.blind.ranking.value
-
-
-def test_every_picture_gets_its_turn(check):
+def test_votes_go_on_after_the_kernel_died_and_every_picture_gets_its_turn(check, tiny_pairs, tmp_path):
     check.viewer.mode = "Vote blind"
     seen = []
     for _ in range(4):
@@ -228,21 +211,22 @@ def test_every_picture_gets_its_turn(check):
         seen.append(check.viewer.choice)
         assert not check.blind.revealed
     assert sorted(seen) == [0, 1, 2, 3]
+    again = open_panel(MODELS, tiny_pairs, tmp_path)
+    again.viewer.choice = check.viewer.choice
+    again.viewer.mode = "Vote blind"
+    assert again.blind.labels == check.blind.labels
+    again.blind.vote("A")
+    assert "5 votes, 4 of them for none" in again.blind.ranking.value
 
 
-def test_one_model_alone_is_not_voted_on(check):
+def test_where_no_vote_can_be_taken_the_reason_is_said(check, monkeypatch):
     check.viewer.mode = "Vote blind"
     hide(check, "white", "grey")
-    assert all(button.disabled for button in check.blind.ballot.children)
     assert "at least two" in check.blind.ranking.value
-
-
-def test_votes_that_cannot_be_read_are_said_and_none_is_taken(check, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied", "<votes.jsonl>")
-
-    monkeypatch.setattr(blind_vote, "load_votes", refuse)
-    check.viewer.mode = "Vote blind"
+    assert all(button.disabled for button in check.blind.ballot.children)
+    refuse = Mock(side_effect=PermissionError(13, "Permission denied", "<votes.jsonl>"))
+    monkeypatch.setattr(votes, "load_votes", refuse)
+    check.viewer.shown = [*MODELS]
     assert "Permission denied: &#x27;&lt;votes.jsonl&gt;&#x27;" in check.blind.ranking.value
     assert all(button.disabled for button in check.blind.ballot.children)
 
@@ -272,19 +256,6 @@ def test_a_model_may_be_called_what_it_likes(tiny_pairs, tmp_path):
         assert check.viewer.status.startswith("Saved ")
     assert len(list((tmp_path / "results" / "own").glob("night.arw-*-16bit.png"))) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
-
-
-@pytest.mark.parametrize("models", [{}, *({name: MODELS["white"]} for name in ("input", "truth", ""))])
-def test_there_is_a_model_and_each_has_a_name_of_its_own(tiny_pairs, models):
-    for show, options in ((human_check.compare, []), (human_check.HumanCheck, [None])):
-        with pytest.raises(ValueError, match="Received"):
-            show(models, tiny_pairs, *options)
-
-
-def test_a_data_set_without_test_pairs_is_refused(tiny_pairs, tmp_path):
-    for show, options in ((human_check.compare, []), (human_check.HumanCheck, [tmp_path])):
-        with pytest.raises(ValueError, match="needs a test pair. Received: 6 pairs"):
-            show(MODELS, tiny_pairs[tiny_pairs.split == "train"], *options)
 
 
 def test_pairs_may_be_of_different_sizes_and_small(check):
@@ -320,11 +291,8 @@ def test_values_that_are_no_numbers_are_said_in_every_mode(tiny_pairs, tmp_path)
 
 
 def test_a_model_that_fails_on_a_picture_is_said_and_the_panel_lives_on(check):
-    def fail(pictures):
-        raise ZeroDivisionError("no such size")
-
     shown = check.viewer.status
-    check.viewer.models["white"] = fail
+    check.viewer.models["white"] = Mock(spec=[], side_effect=ZeroDivisionError("no such size"))
     with pytest.raises(ZeroDivisionError):  # which the notebook's log keeps
         check.viewer.choice = 1
     assert check.viewer.status == "This cannot be shown: no such size" and not check.viewer.busy
@@ -333,25 +301,18 @@ def test_a_model_that_fails_on_a_picture_is_said_and_the_panel_lives_on(check):
     assert check.viewer.status == shown and len(read_names(check)) == 6
 
 
-def test_several_uploaded_files_are_shown_one_after_the_other(check, tiny_pairs):
+def test_uploaded_files_are_shown_one_after_the_other_also_again_and_not_kept(check, tiny_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names = []
     check.viewer.observe(lambda _: names.append(check.own.capture and check.own.capture.name), "status")
     check.viewer.mode = "Your own capture"
     upload(check, *((f"{number}.arw", tiny_pairs.short[number].read_bytes()) for number in (0, 4)))
     assert list(dict.fromkeys(filter(None, names))) == ["0.arw", "4.arw"]
-
-
-def test_the_same_file_can_be_uploaded_again_and_is_not_kept_twice(check, tiny_pairs):
     for _ in range(2):
         check.viewer.status = ""
         open_own(check, tiny_pairs)
         assert check.viewer.status.startswith("night.arw: exposure ratio estimated")
         assert check.own.upload.value == ()
-
-
-def test_an_upload_leaves_nothing_on_disk(check, tiny_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    open_own(check, tiny_pairs)
     upload(check, ("holiday.arw", b"text"))
     assert list(tmp_path.iterdir()) == []
 
@@ -368,19 +329,9 @@ def test_an_uploaded_file_may_have_any_name(check, tiny_pairs, tmp_path, name):
         assert "File name too long" in check.viewer.status
 
 
-def test_a_full_disk_is_said_and_the_panel_goes_on(check, tiny_pairs, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "TemporaryDirectory", Mock(side_effect=OSError(28, "No space left on device")))
-        open_own(check, tiny_pairs)
-    assert check.viewer.status == "Developing night.arw failed: [Errno 28] No space left on device"
-    assert not check.viewer.busy
-    open_own(check, tiny_pairs)
-    assert "night.arw: exposure ratio estimated" in check.viewer.status
-
-
 def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path):
     check.viewer.mode = "Your own capture"
-    assert check.viewer.pictures == [] and check.own.saved.disabled
+    assert check.viewer.pictures == check.viewer.choices == [] and check.own.saved.disabled
     open_own(check, tiny_pairs)
     assert read_names(check) == ["input", "input, amplified", *MODELS] and not check.viewer.scored
     assert "night.arw: exposure ratio estimated" in check.viewer.status
@@ -418,10 +369,15 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
     assert "scene 10001" in check.viewer.status
 
 
+@pytest.fixture(scope="module")
+def demosaic():
+    """An untrained network, which corrects nothing."""
+    return network.build_residual_unet((4, 8))
+
+
 @pytest.fixture
-def own(check, monkeypatch):
-    """A panel in the mode of one's own capture, with an untrained network that corrects nothing."""
-    demosaic = network.build_residual_unet((4, 8))
+def own(check, demosaic, monkeypatch):
+    """A panel in the mode of one's own capture."""
     monkeypatch.setattr(restore, "load_network", lambda: demosaic)
     monkeypatch.setattr(own_capture, "SCREEN_PX", 100)
     check.viewer.mode = "Your own capture"
@@ -517,15 +473,16 @@ def test_what_has_no_bayer_pattern_is_said_and_shown_as_before(own, check, tmp_p
 
 
 def test_after_whatever_went_wrong_it_can_be_tried_again(own, check, tiny_pairs, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryDirectory", Mock(side_effect=OSError(28, "No space left on device")))
+        open_own(check, tiny_pairs)
+    assert check.viewer.status == "Developing night.arw failed: [Errno 28] No space left on device"
     open_own(check, tiny_pairs)
-
-    def exhaust(*arguments, **options):
-        raise tf.errors.ResourceExhaustedError(None, None, "no memory on the GPU")
-
-    monkeypatch.setattr(restore, "restore_capture", exhaust)
-    with pytest.raises(tf.errors.ResourceExhaustedError):
+    exhausted = tf.errors.ResourceExhaustedError(None, None, "no memory on the GPU")
+    monkeypatch.setattr(restore, "restore_capture", Mock(side_effect=exhausted))
+    with pytest.raises(tf.errors.ResourceExhaustedError):  # which the notebook's log keeps
         own.restore_file()
-    assert "no memory on the GPU" in check.viewer.status and not own.restore.disabled
+    assert "no memory on the GPU" in check.viewer.status and not check.viewer.busy and not own.restore.disabled
 
 
 def test_what_is_large_is_shown_in_as_many_pixels_as_fit_a_screen(own, tiny_pairs):

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import Error, expect
@@ -23,20 +22,12 @@ from sidlib.human_check import votes
 pytestmark = pytest.mark.browser
 EXPERIMENTS = COURSE_EXPERIMENTS[0], COURSE_EXPERIMENTS[4], LONG_EXPERIMENT
 WAIT_MS = 300_000  # for the notebook; the panel's own answers are there in a moment
-LARGE_BYTES = 60_000_000  # of a RAW file; the servers' own limit is 10 MB
+LARGE_BYTES = 12_000_000  # of a RAW file; the servers' own limit is 10 MB
 
 
 NAME_OF_FOCUSED = """() => {
     const element = document.activeElement;
     return element.getAttribute('aria-label') || element.labels?.[0]?.textContent || element.textContent;
-}"""
-COLOURS = """element => {  // of its text and of what lies behind it
-    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
-    const behind = of => {
-        const colour = getComputedStyle(of).backgroundColor;
-        return colour === 'rgba(0, 0, 0, 0)' && of.parentElement ? behind(of.parentElement) : colour;
-    };
-    return [getComputedStyle(element).color, behind(element)].map(numbers);
 }"""
 
 
@@ -196,66 +187,29 @@ def test_another_picture_and_all_models_are_chosen(page):
     assert read_names(page)[3].startswith(EXPERIMENTS[1].title)
 
 
-def test_the_mouse_zooms_and_moves_all_pictures_together(page):
+def test_the_mouse_and_the_keyboard_alone_zoom_and_move_all_pictures_together(page):
     whole = settle(page)
     page.locator(".sid-pictures canvas").nth(3).dblclick()
-    expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
-    first = page.locator(".sid-pictures canvas").first
+    zoom, first = page.get_by_label("Zoom", exact=True), page.locator(".sid-pictures canvas").first
+    expect(zoom).to_have_text("2 ×")
     expect(first).to_have_attribute("aria-label", re.compile("visible: MAE"))
     zoomed = settle(page)
-    box = first.bounding_box()
-    page.mouse.move(box["x"] + 100, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 40, box["y"] + 50, steps=4)
-    page.mouse.up()
+    page.get_by_role("combobox", name="Mode").focus()
+    reached = []
+    while "Pictures" not in reached and len(reached) < 20:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(NAME_OF_FOCUSED))
+    assert reached[0] == "Picture" and {"Error map", "Wipe", "Brightness", "Zoom in"} <= set(reached)
+    page.keyboard.press("ArrowUp")
     moved = settle(page)
     for place in (0, 1, -2, -1):  # inputs, the best model and the truth: the others may be black all over
         assert len({whole[place], zoomed[place], moved[place]}) == 3
     expect(first).to_have_attribute("aria-label", re.compile("visible: MAE"))
-    page.mouse.wheel(0, -100)  # a picture was clicked: the wheel is its own
-    expect(page.get_by_label("Zoom", exact=True)).not_to_have_text("2 ×")
-
-
-def test_a_wipe_an_error_map_and_brightness_change_the_display_alone(page):
-    scores = [name.split("\n")[:2] for name in read_names(page)]
-    page.get_by_role("button", name="Wipe").click()
-    page.get_by_role("combobox", name="Left").select_option("input, amplified")
-    wipe = page.locator(".sid-pictures canvas").first
-    expect(wipe).to_have_attribute("aria-label", "wipe\ninput, amplified | truth")
-    page.get_by_role("button", name="Error map").click()
-    expect(page.locator(".sid-legend")).to_contain_text("of 255")
-    page.get_by_role("button", name="Error map").click()
-    page.get_by_role("button", name="Brightness").click()
-    page.get_by_role("slider", name="Brightness").fill("2")
-    expect(status(page)).to_contain_text("brightened for display")
-    page.get_by_role("button", name="Wipe").click()
-    expect(page.locator(".sid-legend")).to_be_hidden()
-    assert [name.split("\n")[:2] for name in read_names(page)] == scores
-    page.get_by_role("slider", name="Brightness").fill("0")
-    page.get_by_role("button", name="Brightness").click()
-
-
-def test_the_keyboard_alone_does_everything(page):
-    page.get_by_role("combobox", name="Mode").focus()
-    reached = []
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        reached.append(page.evaluate(NAME_OF_FOCUSED))
-        if reached[-1] == "Pictures":
-            break
-    assert reached[0] == "Picture" and {"Error map", "Wipe", "Brightness", "Zoom in"} <= set(reached)
-    zoom = page.get_by_label("Zoom", exact=True)
-    for key, text in {"0": "1 ×", "+": "2 ×"}.items():
-        page.keyboard.press(key)
-        expect(zoom).to_have_text(text)
-    before = settle(page)
-    page.keyboard.press("ArrowUp")
-    assert settle(page) != before
     for _ in range(2):  # in the notebook, it would restart the kernel
         page.keyboard.press("0")
     expect(zoom).to_have_text("1 ×")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.locator(".sid-pictures canvas").first).not_to_have_attribute("aria-label", re.compile("visible"))
+    expect(first).not_to_have_attribute("aria-label", re.compile("visible"))
 
 
 def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page, results):
@@ -306,27 +260,18 @@ def test_a_large_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(p
     expect(status(page)).to_contain_text("scene")
 
 
-def test_every_control_and_image_has_a_name(page):
-    panel = page.locator(".jp-OutputArea-output:has(.sid-stage)")
-    named = panel.evaluate(
-        """panel => [...panel.querySelectorAll('input, select, button, canvas')].filter(
-            element => element.style.display !== 'none').map(element => [
-            element.getAttribute('aria-label') || element.textContent.trim()
-            || [...(element.labels || [])].map(label => label.textContent.trim()).join(), element.outerHTML])"""
-    )
-    assert len(named) > 25
-    assert [element for name, element in named if not name] == []
-
-
-@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
-def test_it_can_be_read_in_both_themes(page, theme):
-    page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.get_by_text("Theme", exact=True).first.hover()
-    page.get_by_role("menuitem", name=theme, exact=True).click()
-    page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
-    for part in (".sid-pictures figcaption", ".sid-stage > [role=status]", ".sid-bar label"):
-        text, ground = page.locator(part).first.evaluate(COLOURS)
-        assert abs(np.mean(text[:3]) - np.mean(ground[:3])) > 120, part
+def test_axe_finds_nothing_wrong_with_the_panel_in_either_theme(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    change_mode(page, "Your own capture")
+    page.get_by_role("button", name="Open", exact=True).wait_for()
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.get_by_text("Theme", exact=True).first.hover()
+        page.get_by_role("menuitem", name=theme, exact=True).click()
+        page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        found = axe.run(page, ".jp-OutputArea-output:has(.sid-stage)").response
+        assert {"color-contrast", "button-name", "label", "select-name"} <= {rule["id"] for rule in found["passes"]}
+        assert [(fault["id"], fault["impact"], fault["nodes"]) for fault in found["violations"]] == []
 
 
 def test_nothing_on_the_page_has_failed(page):

@@ -119,14 +119,6 @@ def read_picture(page, name, rows, columns):
     return shown[np.ix_(*places)].astype(int)
 
 
-def brighten(picture, stops):
-    return 255 * encode_srgb(decode_srgb(picture / 255) * 2**stops)
-
-
-def assert_equal_to_a_level(shown, expected, levels=1):
-    assert np.abs(shown - expected).max() <= levels
-
-
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_canvas_shows_the_very_pixels_that_were_given(page, whole):
     pictures = make_pictures(whole=whole)
@@ -143,24 +135,18 @@ def test_all_pictures_show_the_same_part_when_zoomed(page):
         np.testing.assert_array_equal(read_picture(page, name, 20, 30), picture[:20, 30:])
 
 
-@pytest.mark.parametrize("stops", [-4, 0.5, 8])
-def test_brightness_is_in_stops_of_linear_light(page, stops):
+def test_the_slider_brightens_in_stops_of_linear_light_and_says_that_it_is_of_the_display_alone(page):
     pictures = make_pictures()
-    open_viewer(page, pictures, stops=stops)
-    for name, picture in pictures.items():
-        assert_equal_to_a_level(read_picture(page, name, *SHAPE[:2]), brighten(picture, stops))
-    expect(page.get_by_role("status").last).to_contain_text("brightened for display")
-
-
-def test_the_slider_changes_the_brightness_and_says_that_it_is_of_the_display_alone(page):
-    pictures = make_pictures()
-    open_viewer(page, pictures)
+    open_viewer(page, pictures, stops=-4)
     page.get_by_role("button", name="Brightness").click()
-    page.get_by_role("slider", name="Brightness").fill("2")
-    settle(page)
-    assert_equal_to_a_level(read_picture(page, "best", *SHAPE[:2]), brighten(pictures["best"], 2))
-    expect(page.get_by_role("status").last).to_have_text("ready · brightened for display, scores are not")
-    page.wait_for_function("state.stops === 2")  # votes keep it
+    for stops in (-4, 0.5, 8):
+        page.get_by_role("slider", name="Brightness").fill(str(stops))
+        settle(page)
+        for name, picture in pictures.items():
+            expected = 255 * encode_srgb(decode_srgb(picture / 255) * 2**stops)
+            assert np.abs(read_picture(page, name, *SHAPE[:2]) - expected).max() <= 1
+        expect(page.get_by_role("status").last).to_have_text("ready · brightened for display, scores are not")
+        page.wait_for_function("stops => state.stops === stops", arg=stops)  # votes keep it
 
 
 def test_an_error_map_has_one_scale_for_all_and_spares_the_truth(page):
@@ -179,14 +165,16 @@ def test_an_error_map_has_one_scale_for_all_and_spares_the_truth(page):
     expect(page.locator(".sid-legend")).to_contain_text("100 of 255 and more")
     ramp = page.locator(".sid-legend canvas").evaluate("of => [...of.getContext('2d').getImageData(0, 0, 256, 1).data]")
     np.testing.assert_array_equal(np.reshape(ramp, (256, 4))[:, :3], colours)
-
-
-def test_there_is_no_error_map_where_there_is_no_truth_or_it_is_a_secret(page):
-    open_viewer(page, make_pictures(), scored=False)
+    page.evaluate("tell({ scored: false })")  # there is no truth, or it is a secret
     expect(page.get_by_role("button", name="Error map")).to_be_disabled()
 
 
 def test_a_wipe_lays_any_picture_over_any_other(page):
+    def assert_wiped(edge):
+        shown = read_picture(page, "wipe", *SHAPE[:2])
+        np.testing.assert_array_equal(shown[:, : edge - 1], pictures["cnn"][:, : edge - 1])
+        np.testing.assert_array_equal(shown[:, edge + 1 :], pictures["input"][:, edge + 1 :])
+
     pictures = make_pictures(whole=True)
     open_viewer(page, pictures)
     page.get_by_role("button", name="Wipe").click()
@@ -196,21 +184,17 @@ def test_a_wipe_lays_any_picture_over_any_other(page):
     page.get_by_role("combobox", name="Right").select_option("input")
     page.get_by_role("slider", name="Edge").fill("0.25")
     settle(page)
-    shown = read_picture(page, "wipe", *SHAPE[:2])
-    np.testing.assert_array_equal(shown[:, :14], pictures["cnn"][:, :14])
-    np.testing.assert_array_equal(shown[:, 16:], pictures["input"][:, 16:])
+    assert_wiped(15)
     box = find(page, "wipe").bounding_box()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20, steps=3)
     page.mouse.up()
     settle(page)
-    shown = read_picture(page, "wipe", *SHAPE[:2])
-    np.testing.assert_array_equal(shown[:, :44], pictures["cnn"][:, :44])
-    np.testing.assert_array_equal(shown[:, 46:], pictures["input"][:, 46:])
+    assert_wiped(45)
 
 
-@pytest.mark.parametrize("width", [1000, 1700, 4100])
+@pytest.mark.parametrize("width", [1700, 4100])
 def test_a_picture_that_is_reduced_is_averaged(page, width):
     open_viewer(page, {"truth": np.zeros(SHAPE)})
     page.evaluate(
@@ -228,9 +212,8 @@ def test_a_picture_that_is_reduced_is_averaged(page, width):
     page.wait_for_function("document.querySelector('.sid-pictures figure').style.getPropertyValue('--shape') == 2")
     settle(page)
     shown = read_canvas(page, "truth")
-    assert shown.shape[1] < width
-    assert abs(shown.mean() - 127.5) < 2
-    assert width < 1400 or shown.std() < 20
+    assert shown.shape[1] < 1400 < width
+    assert abs(shown.mean() - 127.5) < 2 and shown.std() < 20
 
 
 def test_a_double_click_zooms_where_the_pointer_is(page):
@@ -375,21 +358,15 @@ def test_scores_of_the_visible_part_stand_there_for_that_part_alone(page):
     expect(find(page, "cnn")).to_have_attribute("aria-label", "cnn\nMAE of cnn")
 
 
-def test_pictures_that_are_here_come_and_go_without_a_kernel(page):
-    open_viewer(page, make_pictures(), shown=["input", "truth"])
+def test_pictures_that_are_here_come_and_go_without_a_kernel_and_their_names_are_text(page):
+    name = '<b>off</b> "A" & | \n夜景'
+    open_viewer(page, make_pictures() | {name: np.zeros(SHAPE)}, shown=["input", "truth"])
     assert page.locator(".sid-pictures canvas").count() == 2
-    page.get_by_role("button", name="2 of 4 shown").click()
-    page.get_by_role("checkbox", name="best").focus()
+    page.get_by_role("button", name="2 of 5 shown").click()
+    box = page.get_by_role("checkbox", name="off")
+    box.focus()
     page.keyboard.press("Space")
     expect(page.locator(".sid-pictures canvas")).to_have_count(3)
-    expect(page.get_by_role("checkbox", name="best")).to_be_focused()
-    expect(page.locator(".sid-bar")).to_contain_text("3 of 4 shown")
-    expect(page.locator("figcaption b").nth(1)).to_have_text("best")
-
-
-def test_names_of_pictures_are_text(page):
-    name = '<b>off</b> "A" & | \n夜景'
-    open_viewer(page, {name: np.zeros(SHAPE), "truth": np.zeros(SHAPE)})
-    assert page.locator("figcaption b").first.text_content() == name
-    page.get_by_role("button", name="Wipe").click()
-    expect(page.locator(".sid-pictures canvas")).to_have_count(3)
+    expect(box).to_be_focused()
+    expect(page.locator(".sid-bar")).to_contain_text("3 of 5 shown")
+    assert page.locator("figcaption b").all_text_contents().count(name) == 1

@@ -1,6 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
@@ -42,28 +41,15 @@ def test_a_vote_is_read_as_it_was_cast(tmp_path):
     assert kept.scene.tolist() == ["10001"] * 2 and pd.to_datetime(kept.time).notna().all()
 
 
-def test_a_vote_for_what_was_not_shown_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Received: 'rcan'"):
-        votes.append_vote(tmp_path / "votes.jsonl", VOTE | {"best": "rcan"})
-    assert not (tmp_path / "votes.jsonl").exists()
-
-
-def test_a_line_that_was_cut_off_anywhere_costs_no_other_vote(tmp_path):
+def test_a_line_that_was_cut_off_anywhere_or_zeros_that_a_power_cut_left_cost_no_other_vote(tmp_path):
     file = tmp_path / "votes.jsonl"
     votes.append_vote(file, VOTE)
     line = file.read_bytes()
-    for length in range(len(line)):
-        file.write_bytes(line + line[:length])
+    for damage in (b"\0" * 4096, *(line[:length] for length in range(0, len(line), 5))):
+        file.write_bytes(line + damage)
         votes.append_vote(file, VOTE | {"scene": "10002"})
         scenes = votes.load_votes(file).scene.tolist()
         assert scenes in (["10001", "10002"], ["10001", "10001", "10002"])
-
-
-def test_a_block_of_zeros_that_a_power_cut_left_costs_no_other_vote(tmp_path):
-    file = tmp_path / "votes.jsonl"
-    file.write_bytes(b"\0" * 4096)
-    votes.append_vote(file, VOTE)
-    assert votes.load_votes(file).scene.tolist() == ["10001"]
 
 
 def test_a_vote_is_for_a_model_of_any_name_in_any_locale(tmp_path):
@@ -96,14 +82,3 @@ def test_models_are_ranked_by_their_share_with_its_uncertainty():
     assert ranks.chance["a"] == pytest.approx((8 / 2 + 2 / 4) / 10) and ranks.chance["c"] == 1 / 4
     interval = binomtest(6, 10).proportion_ci(method="wilson")
     assert (ranks.low["a"], ranks.share["a"], ranks.high["a"]) == pytest.approx((interval.low, 0.6, interval.high))
-
-
-def test_votes_at_random_leave_no_model_ahead():
-    rng = np.random.default_rng(0)
-    shown = list("abc")
-    ahead = 0
-    for _ in range(40):
-        best = rng.choice(shown, 30)
-        ranks = votes.rank_votes(pd.DataFrame({"shown": [shown] * 30, "best": best}))
-        ahead += ((ranks.low > ranks.chance) | (ranks.high < ranks.chance)).sum()
-    assert ahead / 120 < 0.1
