@@ -9,13 +9,18 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+from matplotlib import colormaps
 
 from sidlib import paths
 from sidlib.full_size import restore, save
+from sidlib.full_size.trust import TILE_PX
 from sidlib.human_check import captures
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
+from sidlib.raw import turn
 from sidlib.rawfile import RawError
 
+OVERLAYS = {"the picture": None, "more taken than noise": "spread", "electrons per pixel": "electrons"}  # of its Trust
+TAKEN = 1.05, 1.5  # times the noise: an overlay's colours begin and end
 SCREEN_PX = 1600  # longest side of a picture that the browser gets
 
 
@@ -43,10 +48,12 @@ class OwnCapture(Mode):
         self.save8, self.save16 = (button(f"as {bits}-bit PNG", partial(self.save, bits)) for bits in (8, 16))
         self.restore = button("Restore at full size", self.restore_file)
         self.save_full = button("Save at full size", self.save_restored)
+        self.overlay = widgets.Dropdown(options=OVERLAYS, description="Show", layout=fit("16em"))
+        self.overlay.observe(lambda change: self.viewer.render(), "value")
         self.said = widgets.Label()  # the status again, which a large picture moves out of sight
         widgets.dlink((viewer, "status"), (self.said, "value"))
         rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
-        self.controls = [row(*each) for each in (*rows, [self.restore, self.save_full, self.said])]
+        self.controls = [row(*each) for each in (*rows, [self.restore, self.save_full, self.overlay, self.said])]
 
     def begin(self, chosen):
         """Offer the pictures that are shown for saving."""
@@ -56,7 +63,8 @@ class OwnCapture(Mode):
             control.disabled = self.capture is None
         self.restore.disabled = self.capture is None or self.full_view is not None
         self.save_full.disabled = self.full_view is None
-        self.said.layout.display = "none" if self.full_view is None else None
+        for control in (self.said, self.overlay):
+            control.layout.display = "none" if self.full_view is None else None
 
     @property
     def stops(self):
@@ -64,7 +72,9 @@ class OwnCapture(Mode):
         return float(np.log2(self.capture.ratio)) + self.viewer.stops
 
     def show_full(self, view):
-        return [self.full_view.show(self.stops, view) | {"stops": self.viewer.stops}] if self.full_view else []
+        if not self.full_view:
+            return []
+        return [self.full_view.show(self.stops, view, self.overlay.value) | {"stops": self.viewer.stops}]
 
     @contextmanager
     def _telling(self, doing):
@@ -111,8 +121,8 @@ class OwnCapture(Mode):
             with self._telling(f"Restoring {name}"), _placed(self.file) as path:
                 self.full_view = FullView(restore.restore_capture(path, on_tile=tell_progress))
                 self.viewer.begin()
-                noise = self.full_view.restoration.noise
-                self.viewer.status = f"{name}: restored at full size, noise by {noise.source}"
+                found = self.full_view.restoration
+                self.viewer.status = ". ".join([f"{name}: restored, noise by {found.noise.source}", *found.remarks])
 
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""
@@ -164,8 +174,11 @@ class FullView:
             self.levels.append(self.levels[-1].halve())
         self.show = lru_cache(4)(self._show)
 
-    def _show(self, stops, view):
-        """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures."""
+    def _show(self, stops, view, overlay=None):
+        """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures.
+
+        The name of one of Trust's maps is laid over it.
+        """
         height, width = self.restoration.shape[:2]
         fits = [max(level.shape) <= SCREEN_PX * view.zoom for level in self.levels]
         number = fits.index(True)
@@ -175,5 +188,37 @@ class FullView:
         part = [across * columns.start, down * rows.start, across * picture.shape[1], down * picture.shape[0]]
         title, caption = "restored at full size", f"{width} × {height} pixels, {stops:+.1f} stops"
         known = {"name": "", "title": title, "caption": caption, "size": [width, height], "part": part}
-        pixels = ((picture + 128.0) // 257).astype("uint8").tobytes()
+        picture = (picture + 128.0) // 257
+        if overlay and self.restoration.trust:
+            picture, known["caption"] = self._lay_over(picture, overlay, part)
+        pixels = picture.astype("uint8").tobytes()
         return known | {"height": picture.shape[0], "width": picture.shape[1], "pixels": pixels}
+
+    def _lay_over(self, picture, name, part):
+        """Return a part of the picture in 0…255 under a map of its Trust, and the caption that explains the colours."""
+        mosaic, values = self.restoration.mosaic, getattr(self.restoration.trust, name)
+        if name == "spread":
+            low, high, caption = *TAKEN, f"yellow: {TAKEN[1]:g} times the noise was taken, or more"
+            strength = np.clip((values - low) / (high - low), 0, 0.7)
+        else:
+            values = np.maximum(values, 0.01)
+            low, high = np.percentile(values, (2, 98))
+            caption, strength = (
+                f"from {low:.2g} (blue) to {high:.2g} (yellow) electrons per pixel",
+                np.full_like(values, 0.6),
+            )
+            values, low, high = np.log(values), np.log(low), np.log(high)
+        colours = colormaps["viridis"](np.clip((values - low) / max(high - low, 1e-6), 0, 1))
+        colours[..., 3] = strength
+        height, width = turn(np.empty(self.restoration.shape[:2], bool), mosaic.flip & 4).shape  # of the sensor
+        rows, columns = (
+            (np.arange(length // 8) * 8 // TILE_PX).clip(max=n - 1)
+            for length, n in zip((height, width), values.shape, strict=True)
+        )
+        colours = turn(colours[rows][:, columns], mosaic.flip)
+        places = [
+            ((start + size * (np.arange(n) + 0.5) / n) * length).astype(int)
+            for start, size, n, length in zip(part[1::-1], part[:1:-1], picture.shape, colours.shape, strict=False)
+        ]
+        colours = colours[np.ix_(*places)]
+        return picture + colours[..., 3:] * (255 * colours[..., :3] - picture), caption

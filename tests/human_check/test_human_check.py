@@ -15,6 +15,7 @@ from sidlib.human_check import own_capture, votes
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.viewer import View
 from sidlib.human_check.votes import load_votes
+from sidlib.raw import turn
 from tests.test_cameras import XTRANS, lay, write_raw
 
 MODELS = {"as it is": evaluation.identity, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
@@ -392,7 +393,7 @@ def test_ones_own_capture_is_restored_at_full_size_and_sharp_where_one_looks(own
     viewer.observe(lambda change: said.append(change.new), "status")
     own.restore.click()
     assert "Restoring night.arw … 0 %" in said
-    assert viewer.status == "night.arw: restored at full size, noise by calibration" and not viewer.busy
+    assert viewer.status.startswith("night.arw: restored, noise by calibration") and not viewer.busy
     assert own.restore.disabled and not own.save_full.disabled and own.said.value == viewer.status
     *small, whole = viewer.pictures
     assert [picture["title"] for picture in small] == ["input", "input, amplified", *MODELS]
@@ -495,3 +496,21 @@ def test_what_is_large_is_shown_in_as_many_pixels_as_fit_a_screen(own, tiny_pair
         assert left == pytest.approx(0.3 * (1 - 1 / zoom), abs=0.02)
         assert top == pytest.approx(0.9 * (1 - 1 / zoom), abs=0.02)
         assert wide == pytest.approx(1 / zoom, abs=0.02) and high == pytest.approx(1 / zoom, abs=0.02)
+
+
+@pytest.mark.parametrize("flip", [0, 3, 5, 6])
+def test_an_overlay_marks_the_tiles_where_more_than_noise_was_taken(flip, own, tiny_pairs):
+    restored = restore.restore_capture(tiny_pairs.short[0])
+    spread = np.ones_like(restored.trust.spread)
+    spread[0, -1] = 2  # of the sensor's upper right
+    trust = restored.trust._replace(spread=spread)
+    shown = own_capture.FullView(replace(restored, trust=trust, mosaic=replace(restored.mosaic, flip=flip)))
+    plain, marked, electrons = (shown.show(0, View(), name) for name in (None, "spread", "electrons"))
+    size = plain["height"], plain["width"], 3
+    changed = [
+        np.frombuffer(each["pixels"], "u1") != np.frombuffer(plain["pixels"], "u1") for each in (marked, electrons)
+    ]
+    upright = turn(changed[0].reshape(size).any(axis=2), {5: 6, 6: 5}.get(flip, flip))  # as the sensor lay
+    rows, columns = upright.nonzero()
+    assert rows.max() < 0.35 * len(upright) and columns.min() > 0.5 * len(upright[0])
+    assert changed[1].mean() > 0.8 and "electrons per pixel" in electrons["caption"]
