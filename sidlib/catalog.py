@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import stat
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -37,17 +38,17 @@ def load_index():
 def load_pairs(folder, needed=()):
     """Return the pairs of a data set that are on disk. Files in no pair are logged with the reason.
 
-    Args:
-        folder: its short/ and long/ hold RAW files named like 00001_00_0.1s.ARW (scene, frame, exposure time).
-        needed: the splits that must be there.
+    The folders short/ and long/ hold RAW files named like 00001_00_0.1s.ARW: scene, frame, exposure time.
+
     Returns:
         DataFrame, a row per pair, sorted by scene: dataset (the folder's name), split, scene, frame, short_s, long_s,
         ratio (at most 300), iso, f_number, photograph (what a simulated scene shows, "drawn" for a drawn one; else the
         scene), short, long (paths). Times, ISO and f-number are the files' own.
     Raises:
-        FileNotFoundError: there is no short/ or no long/. ValueError: there is no pair, or none of a needed split.
+        FileNotFoundError: there is no short/ or no long/.
+        ValueError: there is no pair, or none of a split in `needed`.
     """
-    shown, files = _read_plan(folder), _list_files(folder)
+    scenes, files = read_plan(folder)[1], _list_files(folder)
     names = {path: _NAME.fullmatch(path.name) for path in files}
     problems = {path: "its name is not of the form 00001_00_0.1s.ARW" for path in files if not names[path]}
     exposures = _read_exposures([path for path in files if names[path]], problems, folder)
@@ -71,7 +72,7 @@ def load_pairs(folder, needed=()):
         split=pairs.scene.str[0].map(SPLITS),
         ratio=exposure_ratio(pairs.short_s, pairs.long_s),
         iso=np.nan_to_num(pairs.iso, posinf=0).astype(int),
-        photograph=[shown.get(scene, scene) for scene in pairs.scene],
+        photograph=[scenes.get(scene, {}).get("photograph", scene) for scene in pairs.scene],
     )
     columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "photograph"]
     pairs = pairs[[*columns, "short", "long"]].reset_index(drop=True)
@@ -83,12 +84,18 @@ def load_pairs(folder, needed=()):
     return pairs
 
 
+def read_plan(folder):
+    """Return the fingerprint and the scenes of a simulated data set's plan.json, see sample; "" and {} of any other."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        plan = json.loads((folder / "plan.json").read_text("utf-8"))
+        return plan["fingerprint"], {scene: dict(entry) for scene, entry in plan["scenes"].items()}
+    return "", {}
+
+
 def check_dataset(folder):
     """Compare a copy of the real data set with its index, before hours are spent on it. Pixels are not read.
 
-    Returns:
-        DataFrame, a row per file that is missing, unexpected, duplicate or unreadable: file (short/… or long/…; a
-        missing one without suffix), reason.
+    Return file and reason of each that is missing (then without suffix), unexpected, duplicate or unreadable.
     """
     index = load_index()
     shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
@@ -138,20 +145,11 @@ def _list_files(folder):
     return files
 
 
-def _read_plan(folder):
-    """{scene: photograph} of a simulated data set, from its plan.json; empty for any other."""
-    try:
-        scenes = json.loads((folder / "plan.json").read_text("utf-8"))["scenes"]
-        return {scene: entry["photograph"] for scene, entry in scenes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
 def _read_exposures(files, problems, folder):
     """Return {path: {"exposure_s", "iso", "f_number"}} of the readable files; the others become problems.
 
-    exposures.csv keeps them, so that only files that have changed are read again. Of files whose names differ in the
-    suffix alone, which would become the same PNG, the first readable one stays: no JPEG displaces a RAW file.
+    exposures.csv keeps them for speed. Of files whose names differ in the suffix alone, which would become the same
+    PNG, the first readable one stays: no JPEG displaces a RAW file.
     """
     file = paths.derived_folder(folder) / "exposures.csv"
     if file.parent != folder:
@@ -184,11 +182,10 @@ def _read_exposures(files, problems, folder):
 
 
 def _load_exposures(file):
-    """What exposures.csv keeps: {state of a file: exposure}; empty if it is damaged, since it is only for speed."""
-    try:
+    """What exposures.csv keeps: {state of a file: exposure}; empty if it is damaged."""
+    with suppress(OSError, ValueError, OverflowError, KeyError, AttributeError):
         table = pd.read_csv(file, dtype=_STATE | _EXPOSURE)
         table = table[table.exposure_s > 0]
         states = table[[*_STATE]].itertuples(index=False, name=None)
         return dict(zip(states, table[[*_EXPOSURE]].to_dict("records"), strict=True))
-    except (OSError, ValueError, OverflowError, KeyError, AttributeError):
-        return {}
+    return {}

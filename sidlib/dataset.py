@@ -15,21 +15,16 @@ from sidlib.sources import SOURCES, check_source
 
 
 def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8"):
-    """Return the pipeline of (short, long) batches.
+    """Return the tf.data.Dataset of (short, long) batches, (batch, height, width, 3) each, pictures of one size.
 
     Order and flips of an epoch depend only on the seed and the epoch's number, so that a resumed training sees the
-    pictures that it would have seen. A batch holds pictures of one size.
+    pictures that it would have seen.
 
     Args:
-        pairs: DataFrame of preprocess.develop_pairs.
-        batch_size: pairs per batch, at most.
+        pairs: DataFrame of preprocess.develop_pairs. batch_size: pairs per batch, at most.
         augment: flip each pair horizontally with probability ½ and vertically with probability ½.
-        shuffle: draw another order in every epoch.
-        seed: of order and flips.
-        epochs: range of the epochs to run through.
+        shuffle: draw another order in every epoch. epochs: range of the epochs to run through.
         source: what the model sees of the short exposure, one of sources.SOURCES.
-    Returns:
-        tf.data.Dataset of two float32 tensors in 0…255, shape (batch, height, width, 3) each.
     Raises:
         ValueError: there are no pairs, or no such source.
     """
@@ -50,24 +45,19 @@ def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epo
     def read_pair(number, flips):
         return flip(read_short(number), flips), flip(read_picture(files[number, 1]), flips)
 
+    def size_key(short, long):  # tf.data's own batch only compares the number of values
+        height, width = tf.unstack(tf.cast(tf.shape(long)[:2], tf.int64))
+        return height * 2**32 + width
+
     def run_epoch(epoch):
         draws = tf.random.stateless_uniform((count, 3), (seed, epoch))  # order, horizontal flip, vertical flip
         order = tf.argsort(draws[:, 0]) if shuffle else tf.range(count)
         numbers = tf.data.Dataset.from_tensor_slices((order, (draws[:, 1:] < 0.5) & augment))
-        return _batch_by_size(numbers.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE), batch_size)
+        pictures = numbers.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE)
+        return pictures.group_by_window(size_key, lambda _, window: window.batch(batch_size), batch_size)
 
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(run_epoch)
     return batches.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps)).prefetch(tf.data.AUTOTUNE)
-
-
-def _batch_by_size(pictures, batch_size):
-    """Batch pictures of equal size; tf.data's own batch only compares the number of values."""
-
-    def size_key(short, long):
-        height, width = tf.unstack(tf.cast(tf.shape(long)[:2], tf.int64))
-        return height * 2**32 + width
-
-    return pictures.group_by_window(size_key, lambda _, window: window.batch(batch_size), batch_size)
 
 
 def count_batches(pairs, batch_size):

@@ -29,11 +29,9 @@ def identity(pictures):
 
 
 def predict(model, pairs):
-    """Yield (short, output, truth) of each pair, float32 (height, width, 3) in 0…255, in the order of pairs.
+    """Yield (short, output, truth) of each of preprocess.develop_pairs: float32 (height, width, 3) in 0…255.
 
-    Args:
-        model: a Keras model, or a function from a batch of pictures to a batch; see models.source_of for its input.
-        pairs: DataFrame of preprocess.develop_pairs.
+    The model is a Keras model, or a function from a batch of pictures to a batch; see models.source_of for its input.
     """
     for short, truth in make_dataset(pairs, batch_size=1, source=source_of(model)).as_numpy_iterator():
         yield short[0], run_batch(model, short)[0], truth[0]
@@ -48,10 +46,9 @@ def run_batch(model, pictures):
 def score_picture(output, truth):
     """Return how close an output is to the truth: a dict of METRICS, for a range of 255.
 
-    SSIM is that of losses.ssim_loss, and NaN if its window does not fit.
+    Both are (height, width, 3), values in 0…255 of any type, not rounded. SSIM is that of losses.ssim_loss, and NaN if
+    its window does not fit.
 
-    Args:
-        output, truth: (height, width, 3), values in 0…255 of any type, not rounded.
     Raises:
         ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
     """
@@ -94,13 +91,7 @@ def score_experiment(experiment, pairs, folder):
 
 
 class ScoreTable:
-    """A CSV file of scores that several processes may add to; a row's key tells what it was made from.
-
-    Example:
-        >>> table = ScoreTable(folder / "scores.csv")
-        >>> if table.rows(key).empty:
-        ...     table.add(key, score_model(model, pairs))
-    """
+    """A CSV file of scores that several processes may add to; a row's key tells what it was made from."""
 
     def __init__(self, file):
         self.file = file
@@ -145,13 +136,10 @@ def average_scores(scores):
 
 
 def summarize(experiments, pairs, folder):
-    """Score trained experiments on the test split and write summary.csv to their results folder.
+    """Score trained experiments on the test split; return the summary that summary.csv keeps in their results folder.
 
-    Returns:
-        DataFrame, first a row of the input as it is, then one per experiment: experiment, dataset, split, pictures,
-        epochs, the means of METRICS over the pictures (of PSNR, too), and COURSE_RESULTS.
-    Raises:
-        FileNotFoundError: an experiment is not trained yet.
+    It has a row of the input as it is, then one per experiment: experiment, dataset, split, pictures, epochs, means of
+    METRICS over the pictures (of PSNR, too), COURSE_RESULTS. FileNotFoundError: an experiment is not trained yet.
     """
     test = pairs[pairs.split == "test"]
     scores = {experiment.name: score_experiment(experiment, pairs, folder) for experiment in experiments}

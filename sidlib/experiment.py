@@ -16,28 +16,19 @@ class Training:
     """The settings of any training; the defaults are the course's.
 
     A child adds what training.train asks for: name, loss_function, build_model and make_dataset.
-
-    Attributes:
-        epochs: at most so many.
-        batch_size: pairs per update.
-        learning_rate: of Adam.
-        patience: epochs without a lower `monitor` after which the training stops.
-        monitor: "loss" (of training) or "val_loss".
-        seed: of every random draw.
     """
 
-    epochs: int = 20
-    batch_size: int = 10
-    learning_rate: float = 0.001
-    patience: int = 5
-    monitor: str = "loss"
-    seed: int = 0
+    epochs: int = 20  # at most
+    batch_size: int = 10  # pairs per update
+    learning_rate: float = 0.001  # of Adam
+    patience: int = 5  # epochs without a lower `monitor` after which the training stops
+    monitor: str = "loss"  # of training, or "val_loss"
+    seed: int = 0  # of every random draw
 
     def __post_init__(self):
-        self.check_option("monitor", ("loss", "val_loss"))
+        self._check("monitor", ("loss", "val_loss"))
 
-    def check_option(self, name, options):
-        """Raise a ValueError if a setting is none of the options."""
+    def _check(self, name, options):
         if getattr(self, name) not in options:
             raise ValueError(f"{name} must be one of {', '.join(options)}. Received: {getattr(self, name)!r}")
 
@@ -61,7 +52,7 @@ class Experiment(Training):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_option("loss", LOSSES)
+        self._check("loss", LOSSES)
 
     @property
     def name(self):

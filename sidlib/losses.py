@@ -12,19 +12,12 @@ WINDOW_PX, SIGMA_PX = 11, 1.5
 
 @keras.saving.register_keras_serializable("sidlib")
 def ssim_loss(truth, output):
-    """Return 1 − SSIM of each picture: 0 for identical pictures, at most 2.
+    """Return 1 − SSIM of each picture, (batch,) float32: 0 for identical pictures, at most 2.
 
-    SSIM is that of Wang et al. (IEEE TIP 2004): a Gaussian window of 11 × 11 with σ 1.5, K₁ = 0.01, K₂ = 0.03, per
-    colour, averaged over the positions where the window fits. Value and gradient are finite for any input: the range
-    is always 255, values are clipped to −255…510 so that no square overflows, and a variance that rounding makes
-    negative counts as 0.
-
-    Args:
-        truth, output: (batch, height, width, 3), values in 0…255, height and width at least 11.
-    Returns:
-        (batch,) float32.
-    Raises:
-        ValueError: a picture is known to be smaller than the window.
+    Pictures are (batch, height, width, 3), values in 0…255, height and width at least 11; else ValueError. SSIM is that
+    of Wang et al. (IEEE TIP 2004): a Gaussian window of 11 × 11 with σ 1.5, K₁ = 0.01, K₂ = 0.03, per colour, averaged
+    over the positions where the window fits. Value and gradient are finite for any input: the range is always 255,
+    values are clipped to −255…510 so that no square overflows, and a variance that rounding makes negative counts as 0.
     """
     if any(size is not None and size < WINDOW_PX for size in truth.shape[1:3]):
         raise ValueError(f"SSIM needs pictures of at least {WINDOW_PX} × {WINDOW_PX} pixels. Received: {truth.shape}")

@@ -13,20 +13,9 @@ from sidlib.sources import check_source
 
 layers, ops = keras.layers, keras.ops
 
-CNN_FILTERS = (32, 64, 128)
-UNET_FILTERS = (16, 64, 256)
-LEAKY_SLOPE = 0.2
-
 
 def build_model(name, activation):
-    """Return an untrained model.
-
-    Args:
-        name: one of MODELS.
-        activation: one of ACTIVATIONS; it follows each convolution but the last.
-    Raises:
-        ValueError: there is no such model or activation.
-    """
+    """Return an untrained one of MODELS, with one of ACTIVATIONS after each convolution but the last."""
     if name not in MODELS:
         raise ValueError(f"name must be one of {', '.join(MODELS)}. Received: {name!r}")
     if activation not in ACTIVATIONS:
@@ -36,14 +25,14 @@ def build_model(name, activation):
     return keras.Model(picture, ClipPixels(name="clip")(x), name=name)
 
 
-def build_cnn(x, activation, filters=CNN_FILTERS):
+def build_cnn(x, activation, filters=(32, 64, 128)):
     """Return the output of a plain CNN: one 3 × 3 convolution per level, size kept, filters doubling."""
     for level, count in enumerate(filters, 1):
         x = convolve(count, activation, f"level{level}_conv")(x)  # (batch, H, W, count)
     return convolve(3, None, "output_conv")(x)
 
 
-def build_dense_cnn(x, activation, filters=CNN_FILTERS):
+def build_dense_cnn(x, activation, filters=(32, 64, 128)):
     """Return the output of the CNN with dense connections: each level sees the picture and all levels before it."""
     for level, count in enumerate(filters, 1):
         features = convolve(count, activation, f"level{level}_conv")(x)
@@ -51,7 +40,7 @@ def build_dense_cnn(x, activation, filters=CNN_FILTERS):
     return convolve(3, None, "output_conv")(x)
 
 
-def build_unet(x, activation, filters=UNET_FILTERS):
+def build_unet(x, activation, filters=(16, 64, 256)):
     """Return the output of a U-Net: an encoder that halves the size, a decoder that doubles it and joins the skips."""
     skips = []
     for level, count in enumerate(filters, 1):
@@ -88,27 +77,23 @@ def draw_weights(model, seed):
 @keras.saving.register_keras_serializable("sidlib")
 def leaky_relu(x):
     """Return x where it is positive, and a fifth of it where it is negative."""
-    return keras.activations.leaky_relu(x, negative_slope=LEAKY_SLOPE)
+    return keras.activations.leaky_relu(x, negative_slope=0.2)
 
 
 def source_of(model):
-    """Return what a model sees of a short exposure, one of sources.SOURCES.
+    """Return what a model sees of a short exposure, one of sources.SOURCES; raise a ValueError if it is none.
 
-    Args:
-        model: a Keras model, whose input layer is named for its source; or a function from batch to batch, which may
-            have an attribute `source` and else sees "dark8".
-    Raises:
-        ValueError: there is no source of that name.
+    A Keras model's input layer is named for its source. A function from batch to batch may have an attribute `source`
+    and else sees "dark8".
     """
     is_model = isinstance(model, keras.Model)
     return check_source(model.inputs[0].name if is_model else getattr(model, "source", "dark8"))
 
 
 def describe_layers(model, height, width):
-    """Return the size and cost of each layer for one picture: a DataFrame, a row per layer, first the input.
+    """Return size and cost of each layer for one picture: a DataFrame of sizes of the output, parameters, operations.
 
-    Columns: height, width, channels (of the output), parameters, multiply_accumulates (of convolutions; the cost of
-    other layers is small).
+    The first row is the input. Operations are multiply-accumulates of convolutions; the cost of other layers is small.
     """
     picture = ops.zeros((1, height, width, model.input.shape[-1]))
     described = model.layers[1:]
@@ -124,10 +109,9 @@ def describe_layers(model, height, width):
 
 @keras.saving.register_keras_serializable("sidlib")
 class ClipPixels(layers.Layer):
-    """Clips pixel values to 0…255, infinities included; fractions stay.
+    """Clips pixel values to 0…255, infinities included; fractions stay. The gradient is 0 where a value is clipped.
 
-    The gradient is 0 where a value is clipped. Values are float32 even in a model that computes in float16, whose
-    steps are too coarse for a picture.
+    Values are float32 even in a model that computes in float16, whose steps are too coarse for a picture.
     """
 
     def __init__(self, dtype="float32", **options):

@@ -22,18 +22,17 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG
 def develop_pairs(pairs):
     """Develop both pictures of every pair to data/<name>/png and data/<name>/signal; what is up to date is kept.
 
-    Files of a read-only data set go to paths.derived_folder. Captures that cannot be read, and pairs whose pictures
-    differ in size, are logged with the reason. If a file cannot be written (a full disk), call again to resume.
+    Files of a read-only data set go to paths.derived_folder. Call it again to resume after a full disk.
 
-    Args:
-        pairs: DataFrame of catalog.load_pairs.
     Returns:
-        the other pairs, with the paths of their files: short_png, long_png, short_signal, long_signal.
+        the pairs with the paths of their files: short_png, long_png, short_signal, long_signal; without those that
+        cannot be read or whose pictures differ in size, which are logged with the reason.
     Raises:
         FileNotFoundError: a worker of the cluster does not see the data set. ValueError: no pair is left.
     """
-    usable = pairs.assign(short_png=pairs.short.map(locate_png), long_png=pairs.long.map(locate_png))
-    usable = usable.assign(short_signal=pairs.short.map(locate_signal), long_signal=pairs.long.map(locate_signal))
+    usable = pairs.copy()
+    for kind in ("short", "long"):
+        usable[[f"{kind}_png", f"{kind}_signal"]] = pairs[kind].map(locate_developed).tolist()
     for folder in {file.parent.parent for column in ("short_png", "short_signal") for file in usable[column]}:
         paths.clear_leftovers(folder)
     missing, problems = [file for file in (*usable.short, *usable.long.unique()) if not _is_developed(file)], {}
@@ -54,14 +53,10 @@ def develop_pairs(pairs):
     return usable
 
 
-def locate_png(capture):
-    """Return where the PNG of a capture goes: data/<name>/short/x.ARW → data/<name>/png/short/x.png."""
-    return paths.derived_folder(capture.parents[1]) / "png" / capture.parent.name / f"{capture.stem}.png"
-
-
-def locate_signal(capture):
-    """Return where the Signal of a capture goes: data/<name>/short/x.ARW → data/<name>/signal/short/x.safetensors."""
-    return paths.derived_folder(capture.parents[1]) / "signal" / capture.parent.name / f"{capture.stem}.safetensors"
+def locate_developed(capture):
+    """Return where the PNG and the Signal of short/x.ARW go: png/short/x.png and signal/short/x.safetensors."""
+    folder, name = paths.derived_folder(capture.parents[1]), f"{capture.parent.name}/{capture.stem}"
+    return folder / "png" / f"{name}.png", folder / "signal" / f"{name}.safetensors"
 
 
 def _make_key(capture):
@@ -71,9 +66,9 @@ def _make_key(capture):
 def _is_developed(capture):
     """Whether the PNG and the Signal of a capture are there, whole, and made from the capture as it is now."""
     try:
-        key, png = _make_key(capture), locate_png(capture)
+        key, (png, signal) = _make_key(capture), locate_developed(capture)
         with open(png, "rb") as file, Image.open(file) as picture:
-            keys_match = picture.info.get("key") == key and is_current(locate_signal(capture), key)
+            keys_match = picture.info.get("key") == key and is_current(signal, key)
             file.seek(-len(PNG_END), os.SEEK_END)
             return keys_match and file.read() == PNG_END
     except (OSError, SyntaxError):  # Pillow raises a SyntaxError for some damaged headers
@@ -94,11 +89,11 @@ def develop_file(capture):
         return f"too small: {width} × {height} pixels are left of it, and SSIM's window needs {MIN_SIZE_PX}"
     info = PngInfo()
     info.add_text("key", key)
-    picture = Image.fromarray(quantize(render(*signal[:3])))
-    with paths.write_atomically(locate_png(capture)) as path:
-        picture.save(path, compress_level=1, pnginfo=info)  # the usual 6 takes as long as developing
+    png, file = locate_developed(capture)
+    with paths.write_atomically(png) as path:  # the usual compression, 6, takes as long as developing
+        Image.fromarray(quantize(render(*signal[:3]))).save(path, compress_level=1, pnginfo=info)
     arrays = signal._asdict()
-    save_arrays(locate_signal(capture), arrays, key, camera=arrays.pop("camera"))
+    save_arrays(file, arrays, key, camera=arrays.pop("camera"))
 
 
 def save_arrays(file, arrays, key, **record):

@@ -1,7 +1,6 @@
 """One RAW file: read it, reduce it, develop it to RGB.
 
-At a tenth of the size no pattern needs demosaicing: each block of 10 × 10 pixels holds samples of every colour, whose
-mean in linear light is what a demosaiced and then reduced picture would show.
+At a tenth of the size no pattern needs demosaicing: each block of 10 × 10 pixels holds samples of every colour.
 """
 
 import logging
@@ -22,25 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Mosaic:
-    """The raw counts of one capture, and the levels, colours and orientation that are needed to develop them.
+    """The raw counts of one capture, and the levels, colours and orientation that are needed to develop them."""
 
-    Attributes:
-        counts: uint16 (H, W), the visible area of the sensor; (H, W, 3) of a linear RAW file.
-        pattern: the colours of the CFA, row by row: "RGGB" or another Bayer order, 36 letters of X-Trans; "W" of a
-            monochrome sensor, "RGB" of a linear RAW file.
-        black: float, the black level in counts for each letter of the pattern. white: the count of saturation.
-        white_balance: float (3,), gains of R, G, B, the smallest being 1.
-        ccm: camera matrix, float (3, 3): white-balanced camera RGB to linear sRGB; rows sum to 1.
-        flip: LibRaw's orientation, see turn.
-    """
-
-    counts: np.ndarray
-    pattern: str
-    black: np.ndarray
-    white: float
-    white_balance: np.ndarray
-    ccm: np.ndarray
-    flip: int
+    counts: np.ndarray  # uint16 (H, W), the visible area of the sensor; (H, W, 3) of a linear RAW file
+    pattern: str  # of the CFA, row by row: "RGGB", 36 letters of X-Trans …; "W" of monochrome, "RGB" of linear files
+    black: np.ndarray  # float, the black level in counts for each letter of the pattern
+    white: float  # the count of saturation
+    white_balance: np.ndarray  # float (3,), gains of R, G, B, the smallest being 1
+    ccm: np.ndarray  # camera matrix, float (3, 3): white-balanced camera RGB to linear sRGB; rows sum to 1
+    flip: int  # LibRaw's orientation, see turn
 
     @property
     def side(self):
@@ -49,17 +38,12 @@ class Mosaic:
 
 
 class Signal(NamedTuple):
-    """A capture at reduced size, with the white balance and camera matrix of its Mosaic.
+    """A capture at reduced size, with the white balance and camera matrix of its Mosaic."""
 
-    Attributes:
-        camera_rgb: float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative.
-        camera: maker and model as the file's TIFF header states them, "" if it does not.
-    """
-
-    camera_rgb: np.ndarray
+    camera_rgb: np.ndarray  # float32 (h, w, 3), linear, upright; black 0 and white 1, noise below black negative
     white_balance: np.ndarray
     ccm: np.ndarray
-    camera: str = ""
+    camera: str = ""  # maker and model as the file's TIFF header states them
 
 
 def read_exposure(path):
@@ -156,10 +140,9 @@ def bin_mosaic(counts, scale, side=2):
 def _sum_rows(values, scale, phase, period):
     """Sum the rows phase, phase + period, … over blocks of `scale` rows: (H, W) to (ceil(H / scale), W), float32.
 
-    A phase's rows are not centred in a block: of ten, the even ones lie half a row above its middle, the odd ones half
-    a row below, which would leave coloured fringes. So a row beside a border counts ¾ for its own block and ¼ for its
-    neighbour: (¾ · 0 + 2 + 4 + 6 + 8 + ¼ · 10) / 5 = 4½ is the middle; at the picture's edge it counts fully. This
-    equals half the sum of all ten rows after interpolating the missing ones.
+    Of ten rows, the even ones lie half a row above the block's middle, which would leave coloured fringes. So a row
+    beside a border counts ¾ for its own block and ¼ for its neighbour: (¾ · 0 + 2 + 4 + 6 + 8 + ¼ · 10) / 5 = 4½ is
+    the middle. This equals half the sum of all ten rows after interpolating the missing ones.
     """
     firsts, cycle = np.arange(0, len(values), scale), math.lcm(scale, period)
     lasts = np.append(firsts[1:], len(values)) - 1
@@ -202,11 +185,6 @@ def read_signal(path, scale=10):
     return Signal(camera_rgb, mosaic.white_balance, mosaic.ccm, " ".join(read_camera(pages)).strip())
 
 
-def develop_linear(path, scale=10, gain=1.0):
-    """Return linear sRGB of a RAW file at 1 / scale of its size: see read_signal and camera.render."""
-    return render(*read_signal(path, scale)[:3], gain)
-
-
 def turn(picture, flip):
     """Return a picture (H, W, 3) in the orientation of LibRaw's flip, whose bits dcraw's flip_index defines."""
     picture = picture[::-1] if flip & 2 else picture
@@ -214,9 +192,11 @@ def turn(picture, flip):
     return picture.swapaxes(0, 1) if flip & 4 else picture
 
 
-def develop(path, scale=10, gain=1.0):
-    """Return a RAW file as a viewable picture, uint8 sRGB, without automatic brightening: the dark stays dark.
+def develop_linear(path, scale=10, gain=1.0):
+    """Return linear sRGB of a RAW file at 1 / scale of its size, see read_signal; the gain is a factor on it."""
+    return render(*read_signal(path, scale)[:3], gain)
 
-    The gain is a factor on the linear signal; the exposure ratio makes a short exposure as bright as its long one.
-    """
+
+def develop(path, scale=10, gain=1.0):
+    """Return develop_linear as a picture, uint8 sRGB, without automatic brightening: the dark stays dark."""
     return quantize(develop_linear(path, scale, gain))

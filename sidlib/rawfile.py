@@ -78,10 +78,10 @@ def read_camera(pages):
 
 
 def read_black_fractions(pages, side):
-    """Return the fraction of a count that LibRaw drops from a DNG's black levels, for each CFA position; else 0.
+    """Return what LibRaw drops from a DNG's black levels, for each CFA position; 0 where there are none.
 
-    LibRaw rounds black levels down to whole counts. Where they repeat over more pixels than a Bayer pattern of 2 × 2,
-    or over an X-Trans pattern, it uses the lowest level for all positions: then the rest of each level comes with it.
+    LibRaw rounds them down to whole counts. Where they repeat over more pixels than a Bayer pattern of 2 × 2, or over
+    an X-Trans pattern, it uses the lowest level for all positions.
     """
     with suppress(IndexError, KeyError, TypeError, ValueError):  # there are no levels, or they make no pattern
         tags = find_raw_pages(pages)[-1].tags

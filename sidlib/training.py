@@ -12,7 +12,6 @@ import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout, suppress
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -34,40 +33,42 @@ def train(experiment, pairs, folder, on_epoch=None):
     """Train an experiment on the pairs of split train; resume an interrupted training, load a finished one.
 
     Everything goes to <folder>/<experiment>: config.json, history.csv (a row per epoch), best.keras (the lowest
-    validation loss) and, until the training ends, checkpoint-<epochs done>.keras. A second process that trains the
-    same experiment there waits for the first.
+    validation loss) and, until the training ends, checkpoint-<epochs done>.keras. The files of a run on other pictures
+    or settings are moved to a folder earlier-… in there. A second process that trains the same waits for the first.
 
     Args:
-        experiment: a child of experiment.Training.
-        pairs: DataFrame of preprocess.develop_pairs, with the splits train and val.
-        folder: results folder of the data set.
-        on_epoch: function that is called with the history after each epoch.
+        experiment: a child of experiment.Training. pairs: DataFrame of preprocess.develop_pairs.
+        folder: results folder of the data set. on_epoch: function that is called with the history after each epoch.
     Returns:
         the model with the lowest validation loss, and the history: epoch, loss, mae, val_loss, val_mae, seconds.
     Raises:
         FloatingPointError: the loss became NaN or infinite.
-        ValueError: a split has no pairs, a file of the run is damaged, or the run is of other settings or pictures.
+        ValueError: a split has no pairs, or a file of the run is damaged.
     """
     training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
-    key = {
+
+    def make_validation(model):
+        return make_dataset(validation_pairs, experiment.batch_size, source=source_of(model))
+
+    return train_run(experiment, folder, _make_key(pairs), training_pairs, make_validation, on_epoch)
+
+
+def _make_key(pairs):
+    """What tells the pictures of a training from others: a dict for config.json."""
+    training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
+    return {
         "dataset": training_pairs.dataset.iloc[0],
         "train_pairs": len(training_pairs),
         "val_pairs": len(validation_pairs),
         "pairs": fingerprint_pairs(pd.concat([training_pairs, validation_pairs])),
     }
 
-    def make_validation(model):
-        return make_dataset(validation_pairs, experiment.batch_size, source=source_of(model))
-
-    return train_run(experiment, folder, key, training_pairs, make_validation, on_epoch)
-
 
 def train_run(experiment, folder, key, training_pairs, make_validation, on_epoch=None):
-    """Train an experiment on any pictures, as train does.
+    """Train an experiment on any pictures, as train does; its methods take training_pairs as `pairs`.
 
     Args:
         key: dict that tells these pictures from others; config.json has it beside the settings.
-        training_pairs: what the experiment's methods take as `pairs`.
         make_validation: function from the model to the pipeline that validates it.
     """
     run = SaveEpochs(folder, experiment, on_epoch)
@@ -103,15 +104,20 @@ def _fit(run, training_pairs, make_validation):
 def train_all(experiments, pairs, folder):
     """Train experiments side by side, each as train does, and return {experiment: history}.
 
-    As many are trained at a time as there are cores, each with one thread, so that results do not depend on the number
-    of cores; see workers.share for GPUs and clusters. The first error or an interrupt ends all of them; call it again
-    to go on.
+    Each has one thread, so that results do not depend on the number of cores; see workers.share for GPUs and clusters.
+    The first error or an interrupt ends all of them; call it again to go on.
     """
     warnings.filterwarnings("ignore", "A worker stopped while")  # joblib restarts one that holds much memory
-    finished = [experiment for experiment in experiments if is_finished(folder / experiment.name)]
-    histories = {experiment: train(experiment, pairs, folder)[1] for experiment in finished}  # or its error, at once
-    missing = [experiment for experiment in experiments if experiment not in finished]
-    work, ended = partial(_train_silently, pairs=pairs, folder=folder.absolute()), threading.Event()
+    folder, key, ended = folder.absolute(), _make_key(pairs), threading.Event()
+    for run in (SaveEpochs(folder, experiment) for experiment in experiments):
+        with paths.lock(run.folder / ".lock"):
+            run.keep_config(key)
+    missing = [experiment for experiment in experiments if not is_finished(folder / experiment.name)]
+
+    def work(experiment):
+        with redirect_stdout(io.StringIO()):
+            train(experiment, pairs, folder)
+
     with ThreadPoolExecutor() as pool:
         if not os.environ.get("SID_SCHEDULER"):  # which has its own progress bar
             pool.submit(_watch, missing, folder, ended, sys.stdout)
@@ -119,13 +125,7 @@ def train_all(experiments, pairs, folder):
             list(workers.share(work, missing, "Training", "experiment", alone=True))
         finally:
             ended.set()
-    histories |= {experiment: load_run(experiment, folder)[1] for experiment in missing}
-    return {experiment: histories[experiment] for experiment in experiments}
-
-
-def _train_silently(experiment, pairs, folder):
-    with redirect_stdout(io.StringIO()):
-        train(experiment, pairs, folder)
+    return {experiment: read_history(find_run(experiment, folder)) for experiment in experiments}
 
 
 def _watch(experiments, folder, ended, stdout):
@@ -148,8 +148,8 @@ def has_stalled(history, experiment):
 
 
 def is_finished(run):
-    """Return whether the training in a run's folder has ended: best weights, and no checkpoint to resume from."""
-    return (run / "best.keras").is_file() and not any(run.glob("checkpoint-*.keras"))
+    """Return whether the training in a run's folder has ended: best weights, and no checkpoint beside them."""
+    return [file.name for file in run.glob("[!.]*.keras")] == ["best.keras"]
 
 
 def find_run(experiment, folder):
@@ -192,10 +192,9 @@ class ReportEpochs(keras.callbacks.Callback):
 
 
 class SaveEpochs(keras.callbacks.Callback):
-    """The course's second callback: saves each epoch in the folder of its run.
+    """The course's second callback: saves best.keras, history.csv and the checkpoint of each epoch, in this order.
 
-    It writes best.keras, history.csv and the checkpoint in this order. After an interruption the first two may be an
-    epoch ahead of the checkpoint; that epoch is done again, to the same bytes.
+    After an interruption the first two may be an epoch ahead; that epoch is done again, to the same bytes.
     """
 
     def __init__(self, folder, experiment, on_epoch=None):
@@ -204,23 +203,23 @@ class SaveEpochs(keras.callbacks.Callback):
         self.history = pd.DataFrame()
 
     def keep_config(self, key):
-        """Write settings and key to config.json; if it is there, raise a ValueError that names what differs."""
+        """Write settings and key to config.json; first move the files of a run of others to a folder earlier-…."""
         file, config = self.folder / "config.json", dataclasses.asdict(self.experiment) | key | {"version": VERSION}
-        if not file.is_file():
-            with paths.write_atomically(file) as path:
-                path.write_text(json.dumps(config, indent=2) + "\n")
-        kept = read_file(lambda file: json.loads(file.read_text()), file)
-        changes = [name for name in kept | config if kept.get(name) != config.get(name)]
-        if changes:
-            changed = ", ".join(f"{name} {kept.get(name)!r} (Received: {config.get(name)!r})" for name in changes)
-            raise ValueError(f"{self.folder} holds another run, with {changed}. Move it away to train anew")
+        if file.is_file() and read_file(lambda file: json.loads(file.read_text()), file) == config:
+            return
+        # best.keras first, so that a move that is cut off leaves no finished run; config.json, which names it, last
+        old = sorted(self.folder.glob("[!.]*"), key=lambda path: (path == file, path))
+        if old := [path for path in old if not path.name.startswith("earlier-")]:
+            earlier = self.folder / f"earlier-{paths.fingerprint(paths.file_state(old[-1]))[:8]}"
+            earlier.mkdir(exist_ok=True)
+            for path in old:
+                path.rename(earlier / path.name)
+            _log.warning("A run of other pictures or settings was moved to %s: training starts anew", earlier)
+        with paths.write_atomically(file) as path:
+            path.write_text(json.dumps(config, indent=2) + "\n")
 
     def resume(self, updates):
-        """Return the model of the newest checkpoint that is whole, or a new one; `history` becomes its history.
-
-        Args:
-            updates: see experiment.Training.build_optimizer.
-        """
+        """Return the model of the newest checkpoint that is whole, or a new one; `history` becomes its history."""
         checkpoints = {int(file.stem.split("-")[1]): file for file in self.folder.glob("checkpoint-*.keras")}
         for done, file in sorted(checkpoints.items(), reverse=True):
             try:
@@ -254,8 +253,7 @@ class SaveEpochs(keras.callbacks.Callback):
             self.on_epoch(self.history)
 
     def _save_checkpoint(self, model):
-        name = f"checkpoint-{len(self.history)}.keras"
-        self._save(model, name)
+        self._save(model, name := f"checkpoint-{len(self.history)}.keras")
         self.remove_checkpoints(but=name)
 
     def _save(self, model, name):

@@ -108,7 +108,7 @@ def test_each_bayer_order_bit_depth_and_odd_size(pattern, black, white, size, sc
     assert_agrees_with_libraw(path)
 
 
-@pytest.mark.parametrize("margin", [(8, 6), (7, 6), (8, 5), (7, 5)])
+@pytest.mark.parametrize("margin", [(8, 6), (7, 6), (7, 5)])
 @pytest.mark.parametrize("black", [np.full((2, 2), 512), np.array([[500, 520], [540, 560]])])
 def test_a_masked_border_is_left_out_and_each_position_keeps_its_black_level(margin, black, scene, tmp_path):
     visible = lay(scene, "RGGB", black.ravel())
@@ -140,28 +140,24 @@ def test_each_orientation_of_each_kind_gives_the_same_upright_picture(pattern, l
 def test_without_white_balance_daylight_is_taken_and_said(scene, tmp_path, caplog):
     path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), neutral=False)
     assert_agrees_with_libraw(path, use_camera_wb=False)
-    assert "a.dng has no white balance: daylight is taken" in caplog.text
-    assert "matrix" not in caplog.text
+    assert "a.dng has no white balance: daylight is taken" in caplog.text and "matrix" not in caplog.text
 
 
 def test_without_a_matrix_the_camera_colours_stay_as_they_are_and_that_is_said(scene, tmp_path, caplog):
     counts = lay(scene, "RGGB")
     signal = raw.read_signal(write_raw(tmp_path / "a.dng", counts, neutral=False, matrix=None))
     np.testing.assert_array_equal([signal.white_balance, *signal.ccm], [np.ones(3), *np.eye(3)])
-    assert "a.dng has no white balance: all gains are 1" in caplog.text
+    assert "a.dng has no white balance: all gains are 1" in caplog.text and "daylight" not in caplog.text
     assert "a.dng has no colour matrix" in caplog.text
-    assert "daylight" not in caplog.text
     balanced = raw.read_signal(write_raw(tmp_path / "b.dng", counts, matrix=None))
     np.testing.assert_allclose(balanced.white_balance, WHITE_BALANCE)
     assert "b.dng has no white balance" not in caplog.text
 
 
-@pytest.mark.parametrize("matrix", [[1, 1] * 9, [1, 0] * 9])
-@pytest.mark.parametrize("gains", [(0, 2, 1, 1, 2, 3), (1, 0, 1, 1, 2, 3)])
+@pytest.mark.parametrize(("matrix", "gains"), [([1, 1] * 9, (0, 2, 1, 1, 2, 3)), ([1, 0] * 9, (1, 0, 1, 1, 2, 3))])
 def test_a_matrix_or_a_white_balance_that_cannot_be_is_as_none(matrix, gains, scene, tmp_path, caplog):
     tags = [("AsShotNeutral", "2I", 3, gains)]
-    counts = lay(scene, "RGGB")
-    path = write_raw(tmp_path / "a.dng", counts, neutral=False, tags=tags, matrix=matrix)
+    path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), neutral=False, tags=tags, matrix=matrix)
     signal = raw.read_signal(path)
     np.testing.assert_array_equal(signal.ccm, np.eye(3))
     assert signal.white_balance.min() == 1 and np.isfinite(signal.white_balance).all()
@@ -186,7 +182,7 @@ def test_an_x_trans_sensor_whose_black_level_varies_over_its_pattern(large, tmp_
     np.testing.assert_allclose(raw.read_signal(path).camera_rgb, level, atol=1e-4)
 
 
-@pytest.mark.parametrize("repeat", [(0, 0), (3, 3), (60_000, 60_000), (7,)])
+@pytest.mark.parametrize("repeat", [(0, 0), (60_000, 60_000), (7,)])
 def test_a_black_level_that_repeats_over_nonsense_is_one_for_all(repeat, scene, tmp_path):
     path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"))
     with tifffile.TiffFile(path, mode="r+") as tiff:
@@ -247,7 +243,7 @@ def test_noise_below_black_stays_negative_until_it_is_averaged(pattern, tmp_path
     assert linear.min() < 0
 
 
-@pytest.mark.parametrize("pattern", ["RGGB", XTRANS, "RGB", "W"])
+@pytest.mark.parametrize("pattern", ["RGGB", "RGB"])
 def test_brightness_does_not_depend_on_the_brightest_pixel(pattern, large, tmp_path):
     counts = lay(large * 0.5, pattern)
     plain = raw.develop_linear(write_raw(tmp_path / "a.dng", counts, pattern))
@@ -257,14 +253,11 @@ def test_brightness_does_not_depend_on_the_brightest_pixel(pattern, large, tmp_p
 
 
 def test_what_is_no_photograph_is_named_with_the_reason(scene, tmp_path):
+    floats, levels = {"pattern": "RGB", "black": 0, "white": 1}, {"black": 4000, "white": 4000}
     for reason, counts, options in (
-        ("its pixels are floating point numbers", scene.astype(np.float32), {"pattern": "RGB", "black": 0, "white": 1}),
+        ("its pixels are floating point numbers", scene.astype(np.float32), floats),
         ("cut off or damaged", np.zeros((200, 300), np.uint16), {}),
-        (
-            "its white level, 4000, is not above its black level, 4000",
-            lay(scene, "RGGB"),
-            {"black": 4000, "white": 4000},
-        ),
+        ("its white level, 4000, is not above its black level, 4000", lay(scene, "RGGB"), levels),
     ):
         with pytest.raises(raw.RawError, match=f"a.dng: {reason}"):
             raw.develop(write_raw(tmp_path / "a.dng", counts, **options))
@@ -292,10 +285,9 @@ def test_paths_with_spaces_and_any_letters(scene, tmp_path):
 
 def test_the_matrix_is_found_wherever_libraw_keeps_it():
     def read_ccm(color_matrix, rgb_xyz_matrix):
-        gains = dict.fromkeys(("camera_whitebalance", "daylight_whitebalance"), (1, 1, 1, 1))
-        return raw._read_colours(
-            "a.dng", SimpleNamespace(color_matrix=color_matrix, rgb_xyz_matrix=rgb_xyz_matrix, **gains)
-        )[1]
+        file = SimpleNamespace(camera_whitebalance=(1, 1, 1, 1), daylight_whitebalance=(1, 1, 1, 1))
+        file.color_matrix, file.rgb_xyz_matrix = color_matrix, rgb_xyz_matrix
+        return raw._read_colours("a.dng", file)[1]
 
     nothing, known = np.zeros((4, 3)), np.vstack([camera.XYZ_TO_CAMERA / 1e4, np.zeros(3)])
     np.testing.assert_allclose(read_ccm(nothing.T, known), camera.CCM)

@@ -61,10 +61,11 @@ def test_the_photograph_of_a_scene_is_the_one_of_its_plan_or_else_the_scene_itse
         ["chelsea", "china", "coffee", "flower", "grace_hopper"], 1
     )
     plan = json.loads((folder / "plan.json").read_text())
-    (folder / "plan.json").write_text(json.dumps({"scenes": {"00001": plan["scenes"]["00001"]}}))
+    (folder / "plan.json").write_text(json.dumps(plan | {"scenes": {"00001": plan["scenes"]["00001"], "10001": {}}}))
     shown = catalog.load_pairs(folder)
     assert (shown.photograph == shown.scene.where(shown.scene != "00001", pairs.photograph)).all()
-    for text in ("", "[1]", '{"scenes": [1]}', '{"scenes": {"00001": 1}}'):
+    for scenes in (1, [1], {"00001": 1}, {"00001": "note"}, None):
+        text = json.dumps(plan | {"scenes": scenes}) if scenes else "{"
         (folder / "plan.json").write_text(text)
         assert (catalog.load_pairs(folder).photograph == pairs.scene).all()
 
@@ -76,12 +77,10 @@ def test_the_photograph_of_a_scene_is_the_one_of_its_plan_or_else_the_scene_itse
         (lambda f: [p.unlink() for p in f.glob("short/20001*")], 2, "20001_00", "a long exposure without a short one"),
         (lambda f: (f / "short" / "IMG_1.dng").touch(), 0, "IMG_1.dng", "name"),
         (lambda f: shutil.copy(next(f.glob("long/10001*")), f / "long/10001_00_99s.dng"), 2, "10001_00_9", "more than"),
-        (lambda f: (f / "short" / "00001_09_0.1s.ARW").write_text("no RAW"), 0, "00001_09_0.1s.ARW", "not a RAW file"),
-        (lambda f: [shutil.copy(p, p.with_suffix(".z")) for p in f.glob("short/0*")], 0, "00001_00", "same name"),
         (lambda f: (f / "short" / "00001_09_0.1s.ARW").symlink_to("gone.ARW"), 0, "00001_09", "No such file"),
         (lambda f: os.mkfifo(f / "long" / "00009_00_10s.ARW"), 0, "00009_00", "not a file"),
     ],
-    ids=["no long", "no short", "name", "two longs", "text", "twin", "gone", "pipe"],
+    ids=["no long", "no short", "name", "two longs", "gone", "pipe"],
 )
 def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
     damage(folder)
@@ -89,13 +88,12 @@ def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason)
     assert any(named in line and reason in line for line in caplog.text.splitlines())
 
 
-@pytest.mark.parametrize("suffix", ["JPG", "xmp"])
-def test_what_is_no_raw_file_never_displaces_one_that_is(folder, caplog, suffix):
+def test_what_is_no_raw_file_never_displaces_one_that_is(folder, caplog):
     expected = catalog.load_pairs(folder)
-    beside = [path.with_suffix(f".{suffix}") for path in {*expected.short, *expected.long}]
+    beside = [path.with_suffix(".JPG") for path in {*expected.short, *expected.long}]
     for path in beside:
         path.write_bytes(b"\xff\xd8\xff\xe1 no raw photograph")
-    (folder / "short" / f"00001_09_0.1s.{suffix}").touch()  # beside no other
+    (folder / "short" / "00001_09_0.1s.JPG").touch()  # beside no other
     pd.testing.assert_frame_equal(catalog.load_pairs(folder), expected)
     reasons = {path: line for path in beside for line in caplog.text.splitlines() if str(path) in line}
     assert all("same name" in reasons[path] for path in beside)
@@ -140,17 +138,16 @@ def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, rea
     assert read == [changed]
 
 
-DAMAGES = {
-    "gone": lambda lines: b"",
-    "another column": lambda lines: b"x" + b"".join(lines),
-    "rows cut off": lambda lines: b"".join(lines[:5]) + lines[5][:20],
-    "rows twice": lambda lines: b"".join(lines + lines[1:]),
-    "huge numbers": lambda lines: b"".join(lines).replace(b",1", b",1" + b"0" * 30),
-    "UTF-16": lambda lines: b"".join(lines).decode().encode("utf-16"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: b"x" + b"".join(lines),
+        lambda lines: b"".join(lines[:5]) + lines[5][:20],
+        lambda lines: b"".join(lines).replace(b",1", b",1" + b"0" * 30),
+        lambda lines: b"".join(lines).decode().encode("utf-16"),
+    ],
+    ids=["another column", "cut off", "huge numbers", "UTF-16"],
+)
 def test_a_row_of_the_kept_exposures_that_does_not_fit_is_read_again(folder, damage):
     expected = catalog.load_pairs(folder)
     file = folder / "exposures.csv"

@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 import pytest
-import rawpy
 import tifffile
 from PIL import Image
 
@@ -155,20 +154,13 @@ def test_a_panasonic_file_has_its_pixels_where_its_own_tag_says(offset, byte_cou
     check_cuts(path, content, (2048, 3000, len(content) // 2))
 
 
-def test_a_damaged_file_is_told_from_one_that_libraw_does_not_know(tiny_folder):
-    damaged = pytest.raises(raw.RawError, match=r"\.dng: cut off or damaged \(Input/output error\)")
-    with damaged, raw.open_raw(next((tiny_folder / "long").iterdir())):
-        raise rawpy.LibRawIOError(b"Input/output error")  # as LibRaw does when pixels are asked for
-
-
 def damage_files(good, folder):
     """Write every kind of damaged file into a folder; return their names."""
     content = good.read_bytes()
-    cuts = random.Random(0).sample(range(1, len(content) - 100), 12)  # the last bytes are metadata
+    cuts = random.Random(0).sample(range(1, len(content) - 100), 6)  # the last bytes are metadata
     contents = {f"cut{cut}.ARW": content[:cut] for cut in cuts}
-    contents |= {"empty.ARW": b"", "text.ARW": b"no photograph\n" * 1000}
     contents["header.ARW"] = content[:4] + b"\xff" * 200 + content[204:]
-    contents |= {"absurd.ARW": content, "pattern.ARW": content}
+    contents |= {"empty.ARW": b"", "absurd.ARW": content, "pattern.ARW": content}
     for name, damaged in contents.items():
         (folder / name).write_bytes(damaged)
     with tifffile.TiffFile(folder / "absurd.ARW", mode="r+") as tiff:

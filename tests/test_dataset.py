@@ -51,11 +51,6 @@ def test_flips_are_equally_likely_and_hit_both_pictures_alike(train, tmp_path):
     assert min(versions.values()) > 150  # 200 expected; 150 is four standard deviations away
 
 
-def test_without_augmentation_nothing_is_flipped(train):
-    epochs = list_shorts(dataset.make_dataset(train, epochs=range(5)))
-    assert len(set(epochs)) == len(set(epochs[: len(train)]))
-
-
 def test_each_epoch_has_every_picture_in_another_order(train):
     shorts = list_shorts(dataset.make_dataset(train, shuffle=True, epochs=range(3)))
     epochs = [shorts[start : start + len(train)] for start in range(0, len(shorts), len(train))]

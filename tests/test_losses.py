@@ -15,8 +15,6 @@ PICTURES = {
     "flat": FLAT,
     "nearly flat": FLAT + rng.normal(0, 1e-3, NOISE.shape).astype("float32"),
     "white": np.full_like(NOISE, 255),
-    "negative": -NOISE,
-    "huge": np.full_like(NOISE, 1e30),
     "huge noise": NOISE * 1e30,
     "hugely negative": NOISE * -1e30,
     "noise": NOISE,
@@ -44,14 +42,8 @@ def test_value_and_gradient_are_finite_on_any_pictures_and_identical_ones_lose_n
 def test_it_is_one_minus_the_ssim_of_scikit_image_and_of_tensorflow(compute):
     output = np.clip(NOISE * 0.7 + rng.normal(20, 30, NOISE.shape), 0, 255).astype("float32")
     loss, _ = compute(NOISE, output)
-    options = {
-        "data_range": 255,
-        "channel_axis": -1,
-        "gaussian_weights": True,
-        "sigma": 1.5,
-        "use_sample_covariance": False,
-    }
-    expected = [structural_similarity(a, b, **options) for a, b in zip(NOISE, output, strict=True)]
+    options = {"channel_axis": -1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = [structural_similarity(a, b, data_range=255, **options) for a, b in zip(NOISE, output, strict=True)]
     np.testing.assert_allclose(1 - loss, expected, atol=1e-4)
     np.testing.assert_allclose(1 - loss, tf.image.ssim(NOISE, output, 255), atol=1e-4)
 

@@ -8,7 +8,7 @@ DARK = np.random.default_rng(0).uniform(0, 10, (1, 13, 17, 3)).astype("float32")
 
 
 @pytest.mark.parametrize("name", models.MODELS)
-@pytest.mark.parametrize("size", [(8, 8), (9, 11), (43, 64)])
+@pytest.mark.parametrize("size", [(8, 8), (9, 11)])
 def test_the_output_has_the_inputs_size_and_range(name, size):
     model = models.build_model(name, "relu")
     output = np.asarray(model(np.full((2, *size, 3), 200, "float32")))
@@ -17,9 +17,8 @@ def test_the_output_has_the_inputs_size_and_range(name, size):
 
 
 @pytest.mark.parametrize("name", models.MODELS)
-@pytest.mark.parametrize("activation", models.ACTIVATIONS)
-def test_a_saved_model_is_loaded_in_safe_mode_with_its_source_and_gives_the_same(name, activation, tmp_path):
-    model = models.build_model(name, activation)
+def test_a_saved_model_is_loaded_in_safe_mode_with_its_source_and_gives_the_same(name, tmp_path):
+    model = models.build_model(name, "leaky_relu")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(DARK), model(DARK))
@@ -74,19 +73,14 @@ def test_a_resize_to_the_same_size_changes_nothing_and_an_odd_one_adds_neighbour
     assert (np.diff(wider, axis=0) >= 0).all() and (np.diff(wider, axis=1) >= 0).all()
 
 
-def test_the_clip_does_the_decks_example():
+def test_the_clip_does_the_decks_example_and_has_no_gradient_where_it_clips(differentiate):
     values = np.array([-1, 2, 256, np.inf, -1000, 1e38, 99.5, -np.inf], "float32")
     np.testing.assert_array_equal(models.ClipPixels()(values), [0, 2, 255, 255, 0, 255, 99.5, 0])
+    np.testing.assert_array_equal(differentiate(models.ClipPixels(), values), [0, 1, 0, 0, 0, 0, 1, 0])
 
 
-def test_the_clip_has_no_gradient_where_it_clips(differentiate):
-    values = np.array([-1, 100, 256], "float32")
-    np.testing.assert_array_equal(differentiate(models.ClipPixels(), values), [0, 1, 0])
-
-
-@pytest.mark.parametrize("name", models.MODELS)
-def test_leaky_relu_lets_a_fifth_of_what_is_negative_through(name):
-    model = models.build_model(name, "leaky_relu")
+def test_leaky_relu_lets_a_fifth_of_what_is_negative_through():
+    model = models.build_model("unet", "leaky_relu")
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     for layer in convolutions[:-1]:
         np.testing.assert_allclose(layer.activation(np.array([-1, 1], "float32")), [-0.2, 1])

@@ -25,7 +25,7 @@ def write_pairs(folder):
 @pytest.mark.notebooks
 def test_cameras_without_calibration_go_through_the_course_and_beyond(tmp_path, monkeypatch):
     whole = nbformat.v4.new_notebook()
-    for notebook in sorted((paths.ROOT / "notebooks").glob("0[1-6]*.ipynb")):
+    for notebook in sorted((paths.ROOT / "notebooks").glob("0[12456]*.ipynb")):  # 03 reads no data
         whole.cells.extend(nbformat.read(notebook, as_version=4).cells)
     monkeypatch.setenv("SID_DATASET", str(write_pairs(tmp_path / "my cameras")))
     monkeypatch.setenv("SID_FAST", "1")

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import filelock
@@ -29,7 +28,7 @@ def make_dataset(folder):
     return folder
 
 
-@pytest.mark.parametrize("name", ["my set", "Über-Nacht #1 (100%) & 'co'", "-rf", "[x]*?"])
+@pytest.mark.parametrize("name", ["Über-Nacht #1 (100%) & 'co'", "-rf", "[x]*?"])
 def test_a_data_set_has_one_folder_and_one_results_folder_however_it_is_reached(project, monkeypatch, name):
     folder = make_dataset(project / "data" / name)
     (project / "link").symlink_to(folder)
@@ -166,24 +165,6 @@ def test_no_hidden_file_of_a_user_is_a_leftover(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "LEFTOVER_S", -1)  # all are old enough
     paths.clear_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*names}
-
-
-def test_a_lock_is_waited_for_and_named(tmp_path, caplog):
-    file, order = tmp_path / "new" / ".lock", []
-
-    def work():
-        with paths.lock(file):
-            order.append("second")
-
-    with ThreadPoolExecutor(1) as pool:
-        with paths.lock(file):
-            second = pool.submit(work)
-            while not caplog.records:
-                time.sleep(0.01)
-            order.append("first")
-        second.result(timeout=10)
-    assert order == ["first", "second"]
-    assert f"{file} is held by another process" in caplog.text
 
 
 def test_a_disk_without_locks_is_named_with_what_to_do(tmp_path, monkeypatch):

@@ -27,10 +27,6 @@ def list_times(pairs):
     return {path: path.stat().st_mtime_ns for path in read_made(pairs)}
 
 
-def locate_both(capture):
-    return preprocess.locate_png(capture), preprocess.locate_signal(capture)
-
-
 def test_every_capture_becomes_its_png(pairs):
     developed = preprocess.develop_pairs(pairs)
     assert len(read_made(developed)) == 2 * (len(pairs) + pairs.scene.nunique())
@@ -49,10 +45,10 @@ def test_what_was_made_from_a_file_that_has_changed_is_made_anew(pairs, kind, ag
     changed.write_bytes(other.read_bytes())
     os.utime(changed, ns=(time_ns, time_ns))
     after = read_made(preprocess.develop_pairs(catalog.load_pairs(pairs.short[0].parent.parent)))
-    assert {path for path in after if after[path] != before[path]} == set(locate_both(changed))
-    png, expected_png = (np.asarray(Image.open(preprocess.locate_png(capture))) for capture in (changed, other))
-    np.testing.assert_array_equal(png, expected_png)
-    signal, expected = (preprocess.load_signal(preprocess.locate_signal(capture)) for capture in (changed, other))
+    assert {path for path in after if after[path] != before[path]} == set(preprocess.locate_developed(changed))
+    pngs, signals = zip(*(preprocess.locate_developed(capture) for capture in (changed, other)), strict=True)
+    np.testing.assert_array_equal(*(np.asarray(Image.open(png)) for png in pngs))
+    signal, expected = map(preprocess.load_signal, signals)
     np.testing.assert_array_equal(signal.camera_rgb, expected.camera_rgb)
 
 
@@ -64,7 +60,6 @@ def strip_keys(path):
 
 
 DAMAGES = {
-    "gone": lambda path: path.unlink(),
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "cut": lambda path: os.truncate(path, path.stat().st_size - 1),
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
@@ -75,8 +70,8 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_made_file_that_is_not_whole_is_made_anew(pairs, damage):
     before = read_made(preprocess.develop_pairs(pairs))
-    damage(preprocess.locate_png(pairs.short[0]))
-    damage(preprocess.locate_signal(pairs.long[0]))
+    damage(preprocess.locate_developed(pairs.short[0])[0])
+    damage(preprocess.locate_developed(pairs.long[0])[1])
     assert read_made(preprocess.develop_pairs(pairs)) == before
 
 
@@ -92,7 +87,7 @@ def test_a_damaged_signal_is_named(pairs):
 def test_a_png_and_a_signal_of_different_captures_are_made_anew(pairs, place):
     developed = preprocess.develop_pairs(pairs)
     capture = pairs.long[0]
-    old = locate_both(capture)[place]
+    old = preprocess.locate_developed(capture)[place]
     kept = shutil.copy2(old, old.with_name("kept"))
     capture.write_bytes(pairs.long.iloc[-1].read_bytes())
     before = read_made(preprocess.develop_pairs(developed))
@@ -127,7 +122,7 @@ def test_the_signal_that_is_kept_is_the_one_that_was_read(pairs, monkeypatch):
         expected = signal._replace(camera_rgb=turned, camera="Société Ω 1")
         monkeypatch.setattr(preprocess, "read_signal", lambda _, expected=expected: expected)
         assert preprocess.develop_file(pairs.short[0]) is None
-        kept = preprocess.load_signal(preprocess.locate_signal(pairs.short[0]))
+        kept = preprocess.load_signal(preprocess.locate_developed(pairs.short[0])[1])
         for array, expected_array in zip(kept, expected, strict=True):
             np.testing.assert_array_equal(array, expected_array)
 
@@ -136,12 +131,12 @@ def test_a_second_call_writes_nothing_and_what_is_lost_is_completed(pairs):
     developed = preprocess.develop_pairs(pairs)
     first, contents = list_times(developed), read_made(developed)
     assert list_times(preprocess.develop_pairs(pairs)) == first
-    for lost in locate_both(pairs.short[0]):
+    for lost in preprocess.locate_developed(pairs.short[0]):
         lost.unlink()
     again = preprocess.develop_pairs(pairs)
     assert read_made(again) == contents
     changed = {path for path, time in list_times(again).items() if time != first[path]}
-    assert changed == {*locate_both(pairs.short[0])}
+    assert changed == {*preprocess.locate_developed(pairs.short[0])}
 
 
 def test_files_that_cannot_be_read_are_named_and_the_rest_goes_on_if_there_is_any(pairs, caplog):
@@ -152,7 +147,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_goes_on_if_there_is_an
     assert len(developed) == len(pairs) - 1 - 2  # one short, and the long of two
     assert "2 files are left out" in caplog.text and str(short) in caplog.text and str(long) in caplog.text
     assert "cut off" in caplog.text and "LibRaw" in caplog.text
-    assert not preprocess.locate_png(short).exists()
+    assert not preprocess.locate_developed(short)[0].exists()
     for long in pairs.long.unique():
         long.write_bytes(b"no photograph")
     with pytest.raises(ValueError, match="No pair is left of 12: 6 files have a problem"):

@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from skimage.measure import block_reduce
 
-from sidlib import raw, sample
-from tests.test_cameras import XTRANS, assert_agrees_with_libraw
+from sidlib import raw
+from tests.test_cameras import XTRANS
 
 PATTERNS = ["RGGB", "BGGR", "GRBG", "GBRG", XTRANS, "W"]
 
@@ -23,41 +21,15 @@ def lay_colours(pattern, shape):
     return np.array(list(pattern))[rows % side * side + columns % side]
 
 
-def interpolate(counts, offset, axis):
-    """Fill the rows (or columns) between offset, offset + 2, … linearly; the plain way, to compare with."""
-    counts = np.moveaxis(counts.astype(float), axis, 0)
-    places = np.arange(offset, len(counts), 2)
-    columns = [np.interp(np.arange(len(counts)), places, column) for column in counts[places].T]
-    return np.moveaxis(np.stack(columns, axis=1), 0, axis)
-
-
-@pytest.fixture(scope="module")
-def long_file(tmp_path_factory):
-    """The long exposure of a detailed photograph, evenly lit, 854 × 1280."""
-    folder = tmp_path_factory.mktemp("raw")
-    scene = next(s for s in sample.plan_scenes(sample.PHOTOGRAPHS) if s.photograph == "motorcycle")
-    sample.photograph_scene(replace(scene, size_px=(1280, 854)), folder)
-    return next((folder / "long").iterdir())
-
-
-@pytest.mark.parametrize("scale", [2, 4, 10])
-def test_inner_blocks_are_the_means_of_interpolated_planes(scale):
-    counts = np.random.default_rng(0).integers(0, 16384, (60, 80)).astype(np.uint16)
-    binned, samples = raw.bin_mosaic(counts, scale)
-    assert (samples == (scale / 2) ** 2).all()
-    for position in range(4):
-        row, column = divmod(position, 2)
-        plane = interpolate(interpolate(counts, row, 0), column, 1)
-        expected = block_reduce(plane, (scale, scale), np.mean)
-        np.testing.assert_allclose(binned[position, 1:-1, 1:-1], expected[1:-1, 1:-1], rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(20, 20), (21, 20), (20, 23), (13, 17), (22, 28), (29, 19)])
-def test_a_grey_mosaic_stays_grey_whatever_its_size(shape):
+@pytest.mark.parametrize("shape", [(20, 20), (21, 23), (13, 17), (22, 28)])
+def test_flat_colours_stay_what_they_are_in_each_pattern_and_whatever_its_size(shape):
+    levels = {"R": 100, "G": 200, "B": 300, "W": 700}
     for pattern in PATTERNS:
-        linear = reduce(np.full(shape, 700, np.uint16), pattern, 10)
+        counts = np.vectorize(levels.get)(lay_colours(pattern, shape)).astype(np.uint16)
+        linear = reduce(counts, pattern, 10)
         assert linear.shape == (-(-shape[0] // 10), -(-shape[1] // 10), 3)
-        np.testing.assert_allclose(linear, 0.7, rtol=1e-6)
+        expected = [0.7] * 3 if pattern == "W" else [0.1, 0.2, 0.3]
+        np.testing.assert_allclose(linear, np.broadcast_to(expected, linear.shape), rtol=1e-6)
 
 
 def test_a_ramp_has_no_coloured_fringes():
@@ -68,17 +40,17 @@ def test_a_ramp_has_no_coloured_fringes():
     np.testing.assert_allclose(xtrans, xtrans[..., :1].repeat(3, axis=-1), atol=0.3)
 
 
-@pytest.mark.parametrize("scale", [2, 4, 6, 10])
-def test_a_block_of_any_pattern_is_the_mean_of_its_colours(scale):
+@pytest.mark.parametrize(("pattern", "scale"), [("GRBG", 2), ("RGGB", 10), (XTRANS, 2), (XTRANS, 6), (XTRANS, 10)])
+def test_a_block_of_any_pattern_is_the_mean_of_its_colours(pattern, scale):
     """The window of one block, plainly: a row beside a border counts ¾ inside and ¼ outside."""
     counts = np.random.default_rng(0).integers(0, 1000, (60, 80)).astype(np.uint16)
     window = np.pad(np.ones(scale), 1)
     window[:2], window[-2:] = (0.25, 0.75), (0.75, 0.25)
-    linear = reduce(counts, XTRANS, scale)
+    linear = reduce(counts, pattern, scale)
     for row, column in ((1, 2), (2, 1), (3, 4)):
         block = np.s_[row * scale - 1 : (row + 1) * scale + 1, column * scale - 1 : (column + 1) * scale + 1]
         for number, colour in enumerate("RGB"):
-            weights = np.outer(window, window) * (lay_colours(XTRANS, counts.shape) == colour)[block]
+            weights = np.outer(window, window) * (lay_colours(pattern, counts.shape) == colour)[block]
             expected = (counts[block] * weights).sum() / weights.sum() / 1000
             assert linear[row, column, number] == pytest.approx(expected, rel=1e-5)
 
@@ -98,10 +70,6 @@ def test_an_odd_scale_and_a_block_that_lacks_a_colour_are_refused():
         reduce(np.zeros((64, 64), np.uint16), "R" + "G" * 14 + "B", 2)
 
 
-def test_development_agrees_with_libraw(long_file):
-    assert_agrees_with_libraw(long_file)
-
-
 def test_the_dark_stays_dark_and_the_gain_makes_it_bright(tiny_pairs):
     pair = tiny_pairs[tiny_pairs.iso < 3200].iloc[0]
     short, long = raw.develop_linear(pair.short), raw.develop_linear(pair.long)
@@ -111,27 +79,19 @@ def test_the_dark_stays_dark_and_the_gain_makes_it_bright(tiny_pairs):
     np.testing.assert_allclose(raw.develop_linear(pair.short, gain=2), 2 * short, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS[:-1])
-def test_each_pattern_gives_the_same_colours(pattern):
-    levels = {"R": 100, "G": 200, "B": 300}
-    counts = np.vectorize(levels.get)(lay_colours(pattern, (20, 20))).astype(np.uint16)
-    np.testing.assert_allclose(reduce(counts, pattern, 10), np.tile([0.1, 0.2, 0.3], (2, 2, 1)), rtol=1e-6)
-
-
-def test_what_is_no_raw_file_is_named_with_the_reason(tmp_path, long_file):
-    contents = {"empty.ARW": b"", "text.ARW": b"no photograph", "long.ARW": b"no photograph\n" * 1000}
-    contents |= {"cut.dng": long_file.read_bytes()[:50_000], "head.dng": long_file.read_bytes()[:200]}
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
+def test_what_is_no_raw_file_is_named_with_the_reason(tmp_path, tiny_folder):
+    whole = next((tiny_folder / "long").iterdir()).read_bytes()
     (tmp_path / "folder.ARW").mkdir()
-    for name, reason in {
-        "empty.ARW": "empty",
-        "text.ARW": "not a RAW",
-        "long.ARW": "not a RAW",
-        "cut.dng": "cut off",
-        "head.dng": "cut off or damaged",
-        "folder.ARW": "Is a directory",
-        "none.ARW": "No such file",
-    }.items():
-        with pytest.raises(raw.RawError, match=f"{name}.*{reason}"):
+    for name, content, reason in (
+        ("empty.ARW", b"", "the file is empty, copy it anew"),
+        ("text.ARW", b"no photograph", "not a RAW"),
+        ("long.ARW", b"no photograph\n" * 1000, "not a RAW"),
+        ("cut.dng", whole[:50_000], "cut off"),
+        ("head.dng", whole[:200], "cut off or damaged"),
+        ("folder.ARW", None, "Is a directory"),
+        ("none.ARW", None, "No such file"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(raw.RawError, match=f"{name}: .*{reason}"):
             raw.develop(tmp_path / name)

@@ -1,13 +1,11 @@
 """The embedded data sets: photographs seen by SID's camera in the dark, as DNG files in SID's layout.
 
-The sample stands in for the real data set, whose 25 GB cannot be bundled. Its photographs come inside packages (origins
-and licences in data/README.md); darkness and noise are computed from the calibration of SID's camera. The sharp data
-set shows whole photographs, one pixel per sensor pixel, at several ISOs, to judge restoration at full size: its long
-exposures are noise-free linear DNGs, which LibRaw develops to the photographs themselves.
+The sample's photographs come inside packages (origins and licences in data/README.md); darkness and noise are those of
+the calibration of SID's camera. The sharp data set shows whole photographs, one pixel per sensor pixel, at several
+ISOs: its long exposures are noise-free linear DNGs, which LibRaw develops to the photographs themselves.
 """
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -95,7 +93,7 @@ def _build(folder, settings, plan):
     """
     tables = [(paths.DATA / name).read_bytes() for name in ("sid_sony.csv", "sony_a7s2_noise.csv")]
     fingerprint = paths.fingerprint(VERSION, settings, tables)
-    of_kept, kept = _read_plan(folder)
+    of_kept, kept = catalog.read_plan(folder)
     if of_kept == fingerprint and not _find_incomplete(folder, kept):
         return folder
     seed, scenes = settings[0], {scene.number: scene for scene in plan()}
@@ -103,7 +101,7 @@ def _build(folder, settings, plan):
     folder.mkdir(parents=True, exist_ok=True)
     with paths.lock(folder / ".building"):  # one process builds, others wait and find its files
         paths.clear_leftovers(folder)
-        listed = _read_plan(folder)[1], wanted
+        listed = catalog.read_plan(folder)[1], wanted
         old, new = ({file: scene["key"] for scene in of.values() for file in scene["files"]} for of in listed)
         there = {file for file in old.keys() | new.keys() if (folder / file).is_file()}
         foreign = {file for file in there if not dng.is_simulated(folder / file)}
@@ -118,14 +116,6 @@ def _build(folder, settings, plan):
         take = partial(photograph_scene, folder=folder, seed=seed)
         list(workers.share(take, missing, f"Photographing {folder.name}", "scene"))
     return folder
-
-
-def _read_plan(folder):
-    """The fingerprint and the scenes of a data set's plan.json."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        plan = json.loads((folder / "plan.json").read_text("utf-8"))
-        return plan["fingerprint"], plan["scenes"]
-    return "", {}
 
 
 def _describe_scene(scene, seed):
@@ -143,8 +133,7 @@ def _find_incomplete(folder, scenes):
     """The numbers of the scenes of a plan.json of which a file is missing or of another size."""
 
     def is_whole(file, size):
-        with suppress(OSError):
-            return (folder / file).stat().st_size == size
+        return (folder / file).is_file() and (folder / file).stat().st_size == size
 
     return [number for number, scene in scenes.items() if not all(is_whole(*file) for file in scene["files"].items())]
 
@@ -225,9 +214,9 @@ def photograph_scene(scene, folder, seed=SEED):
 
 
 def expose_mosaic(photograph, box, white_balance, size_px):
-    """Return the noise-free signal that a crop (None: all) of an RGB Pillow image leaves in the long exposure.
+    """Return the noise-free signal of a crop (None: all) of an RGB Pillow image in the long exposure, see Scene.
 
-    It is float32 (height, width), DN above black, RGGB; the photograph's white saturates green. See Scene for the rest.
+    It is float32 (height, width), DN above black, RGGB; the photograph's white saturates green.
     """
     linear = decode_linear(photograph.resize(size_px, Image.Resampling.BICUBIC, box))
     return camera.mosaic(camera.unprocess(linear, white_balance)).astype(np.float32) * (camera.WHITE - camera.BLACK)

@@ -22,11 +22,9 @@ def write_dng(path, counts, exposure_s, scene):
 def encode_dng(counts, exposure_s, scene):
     """Return the bytes of an uncompressed DNG file of raw counts; their number depends on the shape alone.
 
-    Args:
-        counts: uint16 (H, W), see camera.expose; or (H, W, 3), linear camera RGB in 0…65535, black 0.
-        scene: an object with iso, f_number and white_balance.
-    Source: Adobe's DNG specification 1.4: the tags that it requires, and those that strict readers miss. Exposure time,
-        ISO and f-number go to an EXIF IFD of their own, where cameras write them and LibRaw looks.
+    Counts are uint16: (H, W) of camera.expose, or (H, W, 3), linear camera RGB in 0…65535, black 0. The scene has iso,
+    f_number and white_balance. The tags are those that Adobe's DNG specification 1.4 requires, and those that strict
+    readers miss. Exposure time, ISO and f-number go to an EXIF IFD of their own, where LibRaw looks.
     """
     is_mosaic = counts.ndim == 2
     black, white, samples = (camera.BLACK, camera.WHITE, 1) if is_mosaic else (0, 65535, 3)

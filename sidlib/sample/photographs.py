@@ -26,9 +26,8 @@ def load_photograph(photograph):
     if photograph in PHOTOGRAPHS:
         from skimage import data
 
-        return Image.fromarray(
-            data.stereo_motorcycle()[0] if photograph == "motorcycle" else getattr(data, photograph)()
-        )
+        pixels = data.stereo_motorcycle()[0] if photograph == "motorcycle" else getattr(data, photograph)()
+        return Image.fromarray(pixels)
     with Image.open(photograph) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I;16"):  # Pillow would cut these off at 255
@@ -55,10 +54,7 @@ def split_photographs(folder, seed):
     """Return {photograph: split} of a folder: one in five each for val and test, at least one.
 
     Files with equal pixels go to one split. Which split depends on the pixels and the seed: a photograph more moves at
-    most one other from train to val or back, and one to or from test.
-
-    Raises:
-        FileNotFoundError: it is not a folder. ValueError: it holds fewer than three different pictures.
+    most one other from train to val or back, and one to or from test. ValueError: there are fewer than three.
     """
     folder, pictures = Path(folder), {}
     if not folder.is_dir():

@@ -30,11 +30,6 @@ def small(monkeypatch):
     monkeypatch.setattr(sample, "FRAMES", {"train": 2, "val": 1, "test": 1})
 
 
-def test_photographs_never_cross_splits(scenes):
-    for photograph, split in sample.PHOTOGRAPHS.items():
-        assert {catalog.SPLITS[s.number[0]] for s in scenes if s.photograph == photograph} == {split}
-
-
 def test_the_sample_has_its_size(scenes):
     shorts = {digit: sum(len(s.short_s) for s in scenes if s.number[0] == digit) for digit in "012"}
     assert shorts == {"0": 1280, "1": 36, "2": 48}
@@ -57,10 +52,10 @@ def test_each_ratio_is_about_as_frequent_as_in_the_real_data_set(scenes):
         assert (ratios.value_counts(normalize=True) - real).abs().max() < 0.15
 
 
-def test_drawn_scenes_are_in_train_and_val_alone_and_take_colours_of_their_split(scenes):
-    drawn = [scene for scene in scenes if not scene.box]
-    assert {scene.number[0] for scene in drawn} == {"0", "2"}
-    assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in drawn)
+def test_photographs_and_drawn_scenes_with_their_colours_never_cross_splits(scenes):
+    assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in scenes)
+    assert {scene.number[0] for scene in scenes if not scene.box} == {"0", "2"}
+    assert {scene.photograph for scene in scenes} == {*sample.PHOTOGRAPHS}
 
 
 def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
@@ -118,11 +113,6 @@ def read_files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("[!.]*.dng")}
 
 
-def build_fresh(**arguments):
-    """What a build gives where nothing was before."""
-    return read_files(sample.build_sample(name="fresh", **arguments))
-
-
 def test_a_second_build_writes_nothing_and_opens_no_photograph(data, photos, monkeypatch):
     folders = [sample.build_sample(name="again"), sample.build_sample(photos, "mine")]
     for folder in folders:  # a read-only one will do: no lock is taken
@@ -145,26 +135,17 @@ def test_plan_json_says_what_each_scene_shows(data, photos):
     assert len(shown) == 3 and shown <= {file.name for file in photos.iterdir()}
 
 
-def add(photos):
-    save_photograph(photos / "7.png", 7)
-
-
-def remove(photos):
-    (photos / "2.png").unlink()
-
-
-def swap(photos):
-    for place in range(6):
-        save_photograph(photos / f"{place}.png", 10 + place)
-
-
-@pytest.mark.parametrize("change", [add, remove, swap])
+@pytest.mark.parametrize("change", ["fewer", "others"])
 def test_changed_photographs_leave_nothing_of_the_old_plan(data, photos, change):
     before = read_files(sample.build_sample(photos, "mine"))
-    change(photos)
+    if change == "fewer":
+        (photos / "2.png").unlink()
+    else:
+        for place in range(6):
+            save_photograph(photos / f"{place}.png", 10 + place)
     after = read_files(sample.build_sample(photos, "mine"))
-    assert after == build_fresh(photos=photos)
-    assert change is not swap or not set(before.values()) & set(after.values())
+    assert after == read_files(sample.build_sample(photos, "fresh"))
+    assert change == "fewer" or not set(before.values()) & set(after.values())
 
 
 def test_a_renamed_or_moved_photograph_changes_no_file(data, photos):
@@ -203,16 +184,15 @@ def test_a_file_of_ones_own_is_never_overwritten_nor_removed(data):
     assert own.read_bytes() == b"my own capture"
 
 
-@pytest.mark.parametrize("left", [0, 20_000, -1])
-def test_a_file_that_was_cut_off_is_made_anew(data, left):
+def test_a_file_that_was_cut_off_is_made_anew(data):
     folder = sample.build_sample(name="mine")
     whole = read_files(folder)
-    for name in list(whole)[::2]:
+    for name, left in zip(whole, (0, 20_000, -1), strict=False):
         (folder / name).write_bytes(whole[name][:left])
     assert read_files(sample.build_sample(name="mine")) == whole
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+@pytest.mark.parametrize("content", [None, "[]"])
 def test_without_its_plan_a_data_set_is_made_anew(data, content):
     whole = read_files(sample.build_sample(name="mine"))
     plan = data / "mine" / "plan.json"
@@ -250,31 +230,35 @@ def test_the_sharp_data_set_has_sids_shape_and_its_truth_is_the_photograph(data,
     assert read_files(folder) == files
 
 
+MANY = {"train": 20, "val": 2, "test": 4}
+
+
 def start_build(data, seed):
-    """Another process that builds a larger data set `shared`."""
+    """Another process that builds a larger data set `shared`, on one core."""
     code = f"""
 from pathlib import Path
+import joblib
 from sidlib import paths, sample
 paths.DATA = Path({str(data)!r})
 sample.SENSOR_PX = dict.fromkeys(sample.SENSOR_PX, (160, 106))
-sample.SCENES, sample.DRAWN = {{"train": 15, "val": 5, "test": 15}}, {{"train": 1, "val": 0, "test": 0}}
-sample.FRAMES = {{"train": 5, "val": 4, "test": 2}}
-sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
+sample.SCENES, sample.DRAWN = {MANY}, {{"train": 1, "val": 0, "test": 0}}
+sample.FRAMES = {{"train": 2, "val": 1, "test": 1}}
+with joblib.parallel_config("sequential"):
+    sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
 """
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
 
 
 def test_killed_builds_and_builds_at_once_never_mix_plans(data, photos, monkeypatch):
-    monkeypatch.setattr(sample, "SCENES", {"train": 15, "val": 5, "test": 15})
-    monkeypatch.setattr(sample, "FRAMES", {"train": 5, "val": 4, "test": 2})
+    monkeypatch.setattr(sample, "SCENES", MANY)
     killed, folder = start_build(data, 1), data / "shared"
-    while not list(folder.glob("*/0*.dng")):
+    while not list(folder.glob("*/00003*.dng")):
         assert killed.poll() is None
         time.sleep(0.01)
     killed.kill()
     killed.wait()
-    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*.dng")}
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("0000[12]*.dng")}  # the scenes that are whole
     sample.build_sample(photos, "shared", seed=1)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # it goes on where it was
     whole = read_files(folder)
@@ -287,7 +271,6 @@ def test_killed_builds_and_builds_at_once_never_mix_plans(data, photos, monkeypa
     assert {name: len(content) for name, content in found.items()} == {
         name: size for scene in plan["scenes"].values() for name, size in scene["files"].items()
     }
-    assert not list(folder.rglob(".*.dng"))
 
 
 def test_too_few_photographs_and_no_folder_are_refused(tmp_path):
