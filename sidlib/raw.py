@@ -14,7 +14,7 @@ import rawpy
 import tifffile
 
 from sidlib.camera import compute_ccm, quantize, render
-from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_black_fractions, read_camera
+from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_black_deltas, read_black_fractions, read_camera
 
 _log = logging.getLogger(__name__)
 
@@ -82,9 +82,11 @@ def interpret_raw(path, raw, pages):
     black += read_black_fractions(pages, len(raw.raw_pattern)) if counts.ndim == 2 else 0
     if not white > black.max():
         raise RawError(f"{path}: its white level, {white}, is not above its black level, {black.max():g}")
-    white_balance, ccm = (np.ones(3), np.eye(3)) if pattern == "W" else _read_colours(path, raw)
     counts = counts if counts.ndim == 2 else counts[..., : len(pattern)]
-    return Mosaic(counts, pattern, black, float(white), white_balance, ccm, sizes.flip)
+    if counts.ndim == 2 and (deltas := read_black_deltas(pages, counts.shape)).any():
+        counts = np.clip(counts - deltas, 0, 65535).astype(np.uint16)
+    mosaic = Mosaic(counts, pattern, black, float(white), np.ones(3), np.eye(3), sizes.flip)
+    return mosaic if pattern == "W" else _read_colours(path, raw, mosaic)
 
 
 def _read_pattern(raw):
@@ -99,19 +101,38 @@ def _read_pattern(raw):
     return channels, "".join(chr(raw.color_desc[channel]) for channel in channels)
 
 
-def _read_colours(path, raw):
-    """An open file's white balance and camera matrix; the log says what replaces a missing one."""
-    balances = [np.array(gains[:3]) for gains in (raw.camera_whitebalance, raw.daylight_whitebalance, (1, 1, 1))]
-    choice, gains = next((n, gains) for n, gains in enumerate(balances) if all(0 < gain < np.inf for gain in gains))
-    if choice:
-        _log.warning("%s has no white balance: %s", path, "daylight is taken" if np.ptp(gains) else "all gains are 1")
+def _read_colours(path, raw, mosaic):
+    """A Mosaic with its file's white balance and camera matrix; the log says what replaces a missing one."""
+    gains, ccm = np.array(raw.camera_whitebalance[:3]), np.eye(3)
+    if not all(0 < gain < np.inf for gain in gains):
+        _log.warning("%s has no white balance: its mean is taken for grey", path)
+        gains = balance_grey(mosaic)
     with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
         in_file = raw.color_matrix.any()  # LibRaw keeps either this matrix or the other
-        ccm = raw.color_matrix[:, :3].astype(float) if in_file else compute_ccm(raw.rgb_xyz_matrix[:3])
-        if np.allclose(ccm.sum(axis=1), 1, atol=0.01):  # else it cannot be inverted
-            return gains / gains.min(), ccm
+        found = raw.color_matrix[:, :3].astype(float) if in_file else compute_ccm(raw.rgb_xyz_matrix[:3])
+        if np.allclose(found.sum(axis=1), 1, atol=0.01):  # else it cannot be inverted
+            return replace(mosaic, white_balance=gains / gains.min(), ccm=found)
     _log.warning("%s has no colour matrix: its camera's colours are taken for sRGB's", path)
-    return gains / gains.min(), np.eye(3)
+    return replace(mosaic, white_balance=gains / gains.min(), ccm=ccm)
+
+
+def balance_grey(mosaic):
+    """Return the white balance, (3,), that makes a Mosaic grey on average: grey world.
+
+    Blocks of pixels that hold a saturated one are left out. Source: LibRaw's automatic white balance, which also cuts
+    off noise below black and is biased in the dark by that.
+    """
+    side, planes = mosaic.side, np.moveaxis(np.atleast_3d(mosaic.counts), -1, 0)
+    block = 8 if side <= 2 else 2 * side
+    height, width = (length // block for length in mosaic.counts.shape[:2])
+    blocks = planes[:, : height * block, : width * block].reshape(-1, height, block, width, block)
+    kept, light = blocks.max(axis=(0, 2, 4), initial=0) < 0.998 * mosaic.white, {}
+    for position, colour in enumerate(mosaic.pattern):
+        row, column = divmod(position, side) if len(planes) == 1 else (0, 0)
+        samples = blocks[position % len(planes), :, row::side, :, column::side].mean(axis=(1, 3), dtype=np.float32)
+        light.setdefault(colour, []).append(samples[kept].sum() - mosaic.black[position] * kept.sum())
+    means = np.array([np.mean(light[colour]) for colour in "RGB"])
+    return means.max() / means if means.min() > 0 else np.ones(3)
 
 
 def bin_mosaic(counts, scale, side=2):

@@ -15,6 +15,7 @@ MAX_PAGES = 32  # a damaged TIFF header may go round in circles
 MIN_BYTES = 64  # LibRaw calls shorter files an "Input/output error"
 CFA, LINEAR_RAW, CANON_SLICES = 32803, 34892, 50752  # photometrics of TIFF pages with RAW pixels, and a tag of Canon's
 KEPT_TAGS = "Make", "Model", "BlackLevelRepeatDim", "BlackLevel", "ActiveArea", "NoiseProfile"
+KEPT_TAGS += "MaskedAreas", "BlackLevelDeltaH", "BlackLevelDeltaV"
 
 
 class RawError(ValueError):
@@ -95,6 +96,21 @@ def read_black_fractions(pages, side):
         rest = np.tile(rest, (side, side)).reshape(rows, side, columns, side).mean(axis=(0, 2))
         return np.nan_to_num(rest.ravel(), posinf=0, neginf=0)  # a fraction may have the denominator 0
     return 0
+
+
+def read_black_deltas(pages, shape):
+    """Return the counts, int (H or 1, W or 1), by which black differs from its level in rows and columns of a DNG.
+
+    LibRaw adds their mean, rounded, to the black level and drops the rest.
+    """
+    deltas = np.zeros((1, 1))
+    for axis, name in enumerate(("BlackLevelDeltaV", "BlackLevelDeltaH")):
+        with suppress(IndexError, KeyError, TypeError, ValueError, ZeroDivisionError):
+            levels = np.reshape(find_raw_pages(pages)[-1].tags[name].value, (-1, 2)).astype(float)
+            levels = np.divide(*levels.T, out=np.zeros(len(levels)), where=levels[:, 1] != 0)
+            steps = levels[len(levels) - shape[axis] :] - np.floor(levels.mean() + 0.5)  # LibRaw drops odd borders
+            deltas = deltas + (steps[:, None] if axis == 0 else steps)
+    return np.rint(deltas).astype(int)
 
 
 def _announced_bytes(pages):

@@ -1,23 +1,17 @@
-"""Trainings that can be interrupted and resumed to the same bytes, one in this process or several side by side."""
+"""Trainings that can be interrupted and resumed to the same bytes."""
 
 import dataclasses
-import io
 import json
 import logging
-import os
 import sys
-import threading
 import time
-import warnings
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout, suppress
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sidlib import paths, workers
+from sidlib import paths
 from sidlib.backend import keras
 from sidlib.catalog import pick_splits
 from sidlib.dataset import fingerprint_pairs, make_dataset
@@ -46,22 +40,17 @@ def train(experiment, pairs, folder, on_epoch=None):
         ValueError: a split has no pairs, or a file of the run is damaged.
     """
     training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
-
-    def make_validation(model):
-        return make_dataset(validation_pairs, experiment.batch_size, source=source_of(model))
-
-    return train_run(experiment, folder, _make_key(pairs), training_pairs, make_validation, on_epoch)
-
-
-def _make_key(pairs):
-    """What tells the pictures of a training from others: a dict for config.json."""
-    training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
-    return {
+    key = {
         "dataset": training_pairs.dataset.iloc[0],
         "train_pairs": len(training_pairs),
         "val_pairs": len(validation_pairs),
         "pairs": fingerprint_pairs(pd.concat([training_pairs, validation_pairs])),
     }
+
+    def make_validation(model):
+        return make_dataset(validation_pairs, experiment.batch_size, source=source_of(model))
+
+    return train_run(experiment, folder, key, training_pairs, make_validation, on_epoch)
 
 
 def train_run(experiment, folder, key, training_pairs, make_validation, on_epoch=None):
@@ -99,46 +88,6 @@ def _fit(run, training_pairs, make_validation):
             verbose=0,
         )
     run.remove_checkpoints()
-
-
-def train_all(experiments, pairs, folder):
-    """Train experiments side by side, each as train does, and return {experiment: history}.
-
-    Each has one thread, so that results do not depend on the number of cores; see workers.share for GPUs and clusters.
-    The first error or an interrupt ends all of them; call it again to go on.
-    """
-    warnings.filterwarnings("ignore", "A worker stopped while")  # joblib restarts one that holds much memory
-    folder, key, ended = folder.absolute(), _make_key(pairs), threading.Event()
-    for run in (SaveEpochs(folder, experiment) for experiment in experiments):
-        with paths.lock(run.folder / ".lock"):
-            run.keep_config(key)
-    missing = [experiment for experiment in experiments if not is_finished(folder / experiment.name)]
-
-    def work(experiment):
-        with redirect_stdout(io.StringIO()):
-            train(experiment, pairs, folder)
-
-    with ThreadPoolExecutor() as pool:
-        if not os.environ.get("SID_SCHEDULER"):  # which has its own progress bar
-            pool.submit(_watch, missing, folder, ended, sys.stdout)
-        try:
-            list(workers.share(work, missing, "Training", "experiment", alone=True))
-        finally:
-            ended.set()
-    return {experiment: read_history(find_run(experiment, folder)) for experiment in experiments}
-
-
-def _watch(experiments, folder, ended, stdout):
-    """Show a progress line per training, one after the other, from the histories that other processes write."""
-    shown = "{l_bar}{bar}| {n_fmt}/{total_fmt}{postfix}"
-    for experiment in experiments:
-        run, over = folder / experiment.name, False
-        with tqdm(total=experiment.epochs, desc=experiment.name, file=stdout, bar_format=shown) as line:
-            while not over:
-                over = ended.wait(0.5) or is_finished(run)
-                with suppress(OSError, ValueError):  # there is no history yet
-                    history = read_history(run)
-                    ReportEpochs(line).on_epoch_end(len(history) - 1, history.iloc[-1])
 
 
 def has_stalled(history, experiment):

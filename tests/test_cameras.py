@@ -137,18 +137,39 @@ def test_each_orientation_of_each_kind_gives_the_same_upright_picture(pattern, l
         assert_agrees_with_libraw(path)
 
 
-def test_without_white_balance_daylight_is_taken_and_said(scene, tmp_path, caplog):
-    path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), neutral=False)
-    assert_agrees_with_libraw(path, use_camera_wb=False)
-    assert "a.dng has no white balance: daylight is taken" in caplog.text and "matrix" not in caplog.text
+@pytest.mark.parametrize("pattern", ["RGGB", "GBRG", XTRANS])
+def test_without_white_balance_the_mean_is_taken_for_grey_as_libraw_does_and_that_is_said(
+    pattern, scene, tmp_path, caplog
+):
+    path = write_raw(tmp_path / "a.dng", lay(scene, pattern), pattern, neutral=False)
+    gains = raw.read_mosaic(path).white_balance
+    options = {"user_wb": [*gains, gains[1]]}, {"use_auto_wb": True}
+    means = []
+    for each in options:
+        with rawpy.imread(str(path)) as file:
+            means.append(file.postprocess(**each, no_auto_bright=True).mean(axis=(0, 1)))
+    np.testing.assert_allclose(*means, atol=2)
+    assert "a.dng has no white balance: its mean is taken for grey" in caplog.text and "matrix" not in caplog.text
+
+
+def test_steps_of_black_in_rows_and_columns_are_taken_off(scene, tmp_path):
+    counts, rng = lay(scene, "RGGB"), np.random.default_rng(0)
+    rows, columns = rng.integers(-20, 20, len(counts)), rng.integers(-20, 20, len(counts[0]))
+    stepped = (counts + rows[:, None] + columns).astype(np.uint16)
+    deltas = [
+        ("BlackLevelDelta" + name, "2i", len(steps), [part for step in steps for part in (int(step), 1)])
+        for name, steps in (("V", rows), ("H", columns))
+    ]
+    mosaic = raw.read_mosaic(write_raw(tmp_path / "a.dng", stepped, tags=deltas))
+    found = mosaic.counts - mosaic.black.mean()
+    np.testing.assert_allclose(found, counts - 512.0, atol=2)
 
 
 def test_without_a_matrix_the_camera_colours_stay_as_they_are_and_that_is_said(scene, tmp_path, caplog):
     counts = lay(scene, "RGGB")
     signal = raw.read_signal(write_raw(tmp_path / "a.dng", counts, neutral=False, matrix=None))
-    np.testing.assert_array_equal([signal.white_balance, *signal.ccm], [np.ones(3), *np.eye(3)])
-    assert "a.dng has no white balance: all gains are 1" in caplog.text and "daylight" not in caplog.text
-    assert "a.dng has no colour matrix" in caplog.text
+    np.testing.assert_array_equal(signal.ccm, np.eye(3))
+    assert "a.dng has no white balance" in caplog.text and "a.dng has no colour matrix" in caplog.text
     balanced = raw.read_signal(write_raw(tmp_path / "b.dng", counts, matrix=None))
     np.testing.assert_allclose(balanced.white_balance, WHITE_BALANCE)
     assert "b.dng has no white balance" not in caplog.text
@@ -285,9 +306,11 @@ def test_paths_with_spaces_and_any_letters(scene, tmp_path):
 
 def test_the_matrix_is_found_wherever_libraw_keeps_it():
     def read_ccm(color_matrix, rgb_xyz_matrix):
-        file = SimpleNamespace(camera_whitebalance=(1, 1, 1, 1), daylight_whitebalance=(1, 1, 1, 1))
-        file.color_matrix, file.rgb_xyz_matrix = color_matrix, rgb_xyz_matrix
-        return raw._read_colours("a.dng", file)[1]
+        file = SimpleNamespace(
+            camera_whitebalance=(1, 1, 1, 1), color_matrix=color_matrix, rgb_xyz_matrix=rgb_xyz_matrix
+        )
+        mosaic = raw.Mosaic(None, "RGGB", np.zeros(4), 1, np.ones(3), np.eye(3), 0)
+        return raw._read_colours("a.dng", file, mosaic).ccm
 
     nothing, known = np.zeros((4, 3)), np.vstack([camera.XYZ_TO_CAMERA / 1e4, np.zeros(3)])
     np.testing.assert_allclose(read_ccm(nothing.T, known), camera.CCM)

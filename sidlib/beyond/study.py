@@ -61,7 +61,6 @@ def run_study(pairs, folder, experiments):
     kept = table.keys()
     if missing := [item for item in items if keys[item] not in kept]:
         (folder / "best.keras").unlink(missing_ok=True)
-    training.train_all([item for item in missing if not isinstance(item, str)], pairs, folder)
     score = partial(score_item, pairs=pairs, folder=folder)
     for item, rows in workers.share(score, missing, "Scoring", "experiment", alone=True):
         table.add(keys[item], rows)

@@ -11,7 +11,7 @@ from sidlib.camera import destabilise, mosaic, pack, stabilise, unpack
 from sidlib.full_size.tiles import map_ahead
 
 TILE_PX = 64  # side of the tiles
-MORE, LESS = 1.02, 0.97  # spreads, of nearly all tiles, that tell a wrong noise
+MORE, LESS = 1.05, 0.97  # spreads, of nearly all tiles, that tell a wrong noise
 ALIKE, BELOW_BLACK = 0.08, -0.4  # correlation and mean that tell a wrong black level
 
 
@@ -19,7 +19,8 @@ class Trust(NamedTuple):
     """Maps over tiles of a capture, float32 (rows, columns), as the sensor lay.
 
     Attributes:
-        spread: standard deviation of what was taken, relative to that of noise in the tile's light: 1 if it is noise, more if detail was taken for noise.
+        spread: standard deviation of what was taken, relative to that of noise in the tile's light: 1 if it is noise,
+            more if detail was taken for noise.
         alike: its correlation with like neighbours: 0 if it is noise.
         lost: its correlation with the detail of the picture: 0 if no detail was taken.
         detail: mean square of the picture's detail, stabilised.
@@ -71,7 +72,7 @@ def measure_trust(stable, counts, black, noise):
 
 
 def _predict_spread(electrons, sigma):
-    """The standard deviation of stabilised noise, (tiles,): 1 in light, down to 0.85 in the dark, whose root is bent."""
+    """The standard deviation of stabilised noise, (tiles,): 1 in light, 0.85 in the dark, where the root bends."""
     z, light = np.linspace(-3.5, 3.5, 57), np.maximum(electrons, 0)[:, None]
     stable, weights = stabilise(light + np.sqrt(light + sigma**2) * z, 1, sigma), np.exp(-(z**2) / 2)
     weights /= weights.sum()

@@ -1,24 +1,17 @@
-"""What trainings cost: the best model beside the course's dense CNN, and seven trainings side by side or in turns.
+"""What a training costs: the best model beside the course's dense CNN, in turns; make bench keeps training.csv."""
 
-Both are measured in turns in one run. `make bench` writes the tables to results/benchmarks/training.csv and
-results/benchmarks/side_by_side.csv.
-"""
-
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from sidlib import catalog, models, paths, preprocess, sample, training
+from sidlib import catalog, models, preprocess, sample, training
 from sidlib.beyond import stream, study
-from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+from sidlib.experiment import COURSE_EXPERIMENTS
 from tests.benchmarks.conftest import keep_table
 
 COMPARED = {"dense CNN": COURSE_EXPERIMENTS[2], "best": study.BEST}
-SEVEN = [replace(experiment, epochs=2) for experiment in (*COURSE_EXPERIMENTS, LONG_EXPERIMENT)]
 ROUNDS, EPOCHS = 3, 3
 
 
@@ -53,29 +46,3 @@ def bench_training(tmp_path, monkeypatch):
     table["training_minutes"] = table.updates * table.update_s / 60
     keep_table(table, "training", 4)
     assert table.multiply_accumulates["best"] <= 0.71e9
-
-
-WAYS = {  # each in a fresh process: TensorFlow's start and the graphs are counted
-    "one after the other, all threads": "for experiment in SEVEN: training.train(experiment, pairs, folder)",
-    "side by side, one thread each": "training.train_all(SEVEN, pairs, folder)",
-}
-SCRIPT = """
-import pathlib, sys
-from sidlib import training
-from tests.benchmarks.bench_training import SEVEN, load_pairs
-pairs, folder = load_pairs(), pathlib.Path(sys.argv[1])
-"""
-
-
-def bench_side_by_side(tmp_path):
-    load_pairs()  # develops them
-    seconds = {way: [] for way in WAYS}
-    for number in range(2):
-        for way, code in WAYS.items():
-            start = time.perf_counter()
-            command = [sys.executable, "-c", SCRIPT + code, tmp_path / f"{number} {way}"]
-            subprocess.run(command, check=True, cwd=paths.ROOT, stdout=subprocess.DEVNULL)
-            seconds[way].append(time.perf_counter() - start)
-    table = pd.DataFrame({"seconds": pd.DataFrame(seconds).min()}).rename_axis("way")
-    table["ratio"] = table.seconds / table.seconds.iloc[0]
-    keep_table(table, "side_by_side", 3)

@@ -26,8 +26,8 @@ def test_what_was_taken_is_trusted_if_it_is_noise_and_not_if_its_size_is_wrong(d
 def test_counts_below_black_tell_a_wrong_black_level():
     dark = np.zeros_like(FLAT)
     counts = destabilise(np.random.default_rng(0).normal(-1, 1, FLAT.shape[:2]), 2.0, 5.0) + 512
-    (remark,) = trust.remark_trust(trust.measure_trust(dark, counts, BLACK, NOISE))
-    assert "black level" in remark
+    remarks = trust.remark_trust(trust.measure_trust(dark, counts, BLACK, NOISE))
+    assert any("black level" in remark for remark in remarks)
 
 
 def test_a_capture_smaller_than_a_tile_has_no_map():
