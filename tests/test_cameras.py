@@ -141,7 +141,7 @@ def test_each_orientation_of_each_kind_gives_the_same_upright_picture(pattern, l
 def test_without_white_balance_the_mean_is_taken_for_grey_as_libraw_does_and_that_is_said(
     pattern, scene, tmp_path, caplog
 ):
-    path = write_raw(tmp_path / "a.dng", lay(scene, pattern), pattern, neutral=False)
+    path = write_raw(tmp_path / "a.dng", lay(np.tile(scene, (3, 2, 1)), pattern), pattern, neutral=False)
     gains = raw.read_mosaic(path).white_balance
     options = {"user_wb": [*gains, gains[1]]}, {"use_auto_wb": True}
     means = []

@@ -1,50 +1,105 @@
-"""The command line: python -m sidlib.full_size "my photo.arw" [--stops 5]."""
+"""The command line: python -m sidlib.full_size "my photo.arw" "a folder" [--stops 5] [--strength 0.8] [--out here]."""
 
 import argparse
+import glob
+import shlex
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from sidlib.full_size.capture import read_capture
-from sidlib.full_size.restore import load_network, restore_mosaic
-from sidlib.full_size.save import check_output, name_pictures, save_pictures
+from sidlib.full_size.restore import find_network, load_network, restore_mosaic
+from sidlib.full_size.save import check_output, name_pictures, read_software, save_pictures
 from sidlib.rawfile import RawError
 
 MAX_STOPS = 32  # beyond, there is nothing to see
+SUFFIXES = ".3fr .arw .cr2 .cr3 .crw .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw"
 
 
 def main(arguments=None):
-    """Restore a RAW file and save its pictures beside it, or exit with one sentence that says why not."""
-    parser = argparse.ArgumentParser("python -m sidlib.full_size", description="Restore a dark RAW file at full size.")
-    parser.add_argument("path", help="RAW file of a camera with a Bayer pattern")
+    """Restore RAW files and save their pictures, or exit with one sentence for each that says why not."""
+    parser = argparse.ArgumentParser("python -m sidlib.full_size", description="Restore dark RAW files at full size.")
+    named = 'RAW file of a camera with a Bayer pattern, a folder of such files, or a pattern: "night/*.arw"'
+    parser.add_argument("paths", nargs="+", metavar="path", help=f"{named}; what was restored before is left as it is")
     parser.add_argument("--stops", type=float, help="brightness relative to the capture; estimated if not given")
+    parser.add_argument("--strength", type=float, default=1, help="how much of the noise is taken, 0 to 1 (default)")
+    parser.add_argument("--out", metavar="folder", help="where pictures are saved, instead of beside their RAW files")
+    parser.add_argument("--burst", action="store_true", help="make one picture of all files, frames of one scene")
     options = parser.parse_args(arguments)
-    path, stops = options.path, options.stops
-    if stops is not None and not abs(stops) <= MAX_STOPS:
-        parser.error(f"--stops must be a number from -{MAX_STOPS} to {MAX_STOPS}. Received: {stops:g}")
-    if Path(path).is_dir():  # as is the current folder, ""
-        received = f"the folder {path}" if path else "nothing"
+    for name, low, high in (("stops", -MAX_STOPS, MAX_STOPS), ("strength", 0, 1)):
+        if (value := getattr(options, name)) is not None and not low <= value <= high:
+            parser.error(f"--{name} must be a number from {low} to {high}. Received: {value:g}")
+    files = [file for path in filter(None, options.paths) for file in find_files(path)]
+    if not files:
+        received = ", ".join(filter(None, options.paths)) or "nothing"
         sys.exit(f'A RAW file is needed, as in make restore RAW="my photo.arw". Received: {received}')
+    jobs, failed = [files] if options.burst else [[file] for file in files], []
     try:
-        capture = read_capture(path)
-        _, noise, info = capture
-        check_output(info)
-        with tqdm(desc=info.name, unit="tile", file=sys.stdout) as progress:
-
-            def show(done, tiles):
-                progress.total = tiles
-                progress.update(done - progress.n)
-
-            restoration = restore_mosaic(capture, load_network(), show)
-        save_pictures(restoration.render_strips(stops), restoration.shape, info)
-    except (RawError, OSError) as error:
+        find_network()
+        if options.out:
+            Path(options.out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         sys.exit(str(error))
+    for number, job in enumerate(jobs, 1):
+        try:
+            restore_files(job, options, f"{number} of {len(jobs)}: {job[0].name}" if len(jobs) > 1 else job[0].name)
+        except (RawError, OSError) as error:
+            failed.append(str(error))
+    if failed:
+        sys.exit("\n".join([f"{len(failed)} of {len(jobs)} failed:"] * (len(jobs) > 1) + failed))
+
+
+def find_files(path):
+    """Return the RAW files that a path names: those directly in a folder, itself, or those that match a pattern.
+
+    Text that names none is split at its spaces, as a shell does.
+    """
+    if Path(path).is_file():
+        return [Path(path)]
+    parts = [] if Path(path).exists() or glob.glob(path) else shlex.split(path)
+    if len(parts) > 1 and all(Path(part).exists() or glob.glob(part) for part in parts):
+        return [file for part in parts for file in find_files(part)]
+    found = Path(path).iterdir() if Path(path).is_dir() else map(Path, glob.glob(path) or [path])
+    named = sorted(file for file in found if file.suffix.lower() in SUFFIXES.split() and file.name[0] != ".")
+    return [file for file in named if not file.stem.endswith(" restored")]
+
+
+def restore_files(files, options, title):
+    """Restore a RAW file, or the frames of one burst, by the options of main; a file restored before is left."""
+    stops, strength = options.stops, options.strength
+    if options.burst:
+        from sidlib.full_size.burst import restore_burst
+
+        run = partial(restore_burst, files, load_network())
+    else:
+        capture = read_capture(files[0])
+        info = place(capture[2], options.out)
+        check_output(info)
+        if read_software(name_pictures(info.path)[0]) == info.sign(stops, strength):
+            return print(f"{title}: restored before")
+        run = partial(restore_mosaic, capture, load_network())
+    with tqdm(desc=title, unit="tile", file=sys.stdout) as progress:
+
+        def show(done, tiles):
+            progress.total = tiles
+            progress.update(done - progress.n)
+
+        restoration = run(show)
+    noise, info = restoration.noise, place(restoration.info, options.out)
+    save_pictures(replace(restoration, info=info), stops, strength)
     print(f"Noise, by {noise.source}: {noise.gain_dn:.3g} counts per electron, {noise.read_dn:.3g} counts in the dark")
     for remark in restoration.remarks:
         print(remark)
     print(f"{restoration.stops:+.1f} stops, estimated: --stops sets others" if stops is None else f"{stops:+.1f} stops")
-    print("Saved {} and {}".format(*name_pictures(path)))
+    print("Saved {} and {}".format(*name_pictures(info.path)))
+
+
+def place(info, folder):
+    """Return a CaptureInfo whose pictures are saved in a folder, if one is given."""
+    return replace(info, path=Path(folder, info.name)) if folder else info
 
 
 if __name__ == "__main__":

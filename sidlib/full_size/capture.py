@@ -9,7 +9,7 @@ from sidlib import camera, paths
 from sidlib.full_size.defects import mend_defects
 from sidlib.full_size.levels import find_white, restore_cut
 from sidlib.full_size.noise import find_noise
-from sidlib.full_size.save import CaptureInfo
+from sidlib.full_size.save import CaptureInfo, read_tags
 from sidlib.raw import interpret_raw
 from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
 
@@ -33,7 +33,8 @@ def read_capture(path):
         masked, exposure = read_masked(raw, pages), None
         with suppress(ValueError, OverflowError):  # an impossible date
             exposure = raw.other
-    info = CaptureInfo(path, *read_camera(pages), exposure, paths.fingerprint(mosaic.counts.tobytes()))
+        tags = read_tags(path, raw.rgb_xyz_matrix[:3])
+    info = CaptureInfo(path, *read_camera(pages), exposure, paths.fingerprint(mosaic.counts.tobytes()), tags=tags)
     pages = [*reversed(find_raw_pages(pages)), *pages]  # a preview may state a noise of its own
     profile = next((page.tags.valueof("NoiseProfile") for page in pages if "NoiseProfile" in page.tags), None)
     iso = exposure.iso_speed if exposure else 0

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import convolve
 
 from sidlib import camera, paths
 from sidlib.backend import keras
 from sidlib.brightness import estimate_ratio, is_dark
 from sidlib.full_size.capture import read_capture
-from sidlib.full_size.network import MULTIPLE_PX, find_cap, find_margin
+from sidlib.full_size.network import BILINEAR, MULTIPLE_PX, find_cap, find_margin
 from sidlib.full_size.noise import Noise
 from sidlib.full_size.save import CaptureInfo
 from sidlib.full_size.tiles import STRIP_PX, map_ahead, match_means, remove_checkerboard, run_tiles
@@ -24,7 +25,8 @@ class Restoration:
     """A network's picture of a capture, which can be rendered at any brightness.
 
     Attributes:
-        stable: float16 (H, W, 3), stabilised camera RGB, not turned yet. mosaic: of the capture, without its counts.
+        stable: float16 (H, W, 3), stabilised camera RGB, not turned yet. mosaic: of the capture; None for its counts
+            leaves strength at 1.
         stops: estimated brightness. gains: (3,), factors of R, G, B, see tiles.match_means.
         trust: see trust.measure_trust.
     """
@@ -53,41 +55,76 @@ class Restoration:
         found = list(self.info.remarks) if self.info else []
         return found + (remark_trust(self.trust) if self.trust else [])
 
-    def render(self, stops=None, part=np.s_[:, :]):
+    def render(self, stops=None, part=np.s_[:, :], strength=1):
         """Return the picture: uint16 (height, width, 3), sRGB, upright, in the colours of raw.develop.
 
         Args:
             stops: brightness relative to the capture, a factor of 2 each; None for the estimated one.
-            part: slices (rows, columns) of the picture.
+            part: slices (rows, columns) of the picture. strength: see mix.
         """
         picture = np.empty(self.upright[part].shape, np.uint16)
-        for top, strip in self.render_strips(stops, part):
+        for top, strip in self.render_strips(stops, part, strength):
             picture[top : top + len(strip)] = strip
         return picture
 
-    def render_strips(self, stops=None, part=np.s_[:, :]):
+    def render_strips(self, stops=None, part=np.s_[:, :], strength=1):
         """Yield (number of the first row, rows) of the picture of render, from top to bottom."""
         gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
-        stable, span = self.upright[part], np.float32(mosaic.white - mosaic.black.mean())
 
-        def render_strip(top):
-            light = camera.destabilise(stable[top : top + STRIP_PX], self.noise.gain_dn, self.noise.read_dn)
-            linear = camera.render(light * (self.gains / span), mosaic.white_balance, mosaic.ccm, gain)
-            return top, camera.quantize(linear, bits=16)
+        def render_strip(light):
+            return camera.quantize(camera.render(light, mosaic.white_balance, mosaic.ccm, gain), bits=16)
 
-        yield from map_ahead(render_strip, range(0, len(stable), STRIP_PX))
+        return self.map_strips(render_strip, part, strength)
 
-    def halve(self):
+    def map_strips(self, function, part=np.s_[:, :], strength=1):
+        """Yield (number of the first row, function(light)) from top to bottom, computed by several threads.
+
+        light is float32 (at most STRIP_PX, width, 3), linear camera RGB of black 0 and white 1. part, strength: see
+        render.
+        """
+        (top, bottom, _), (left, right, _) = map(slice.indices, part, self.shape)
+        scale = self.gains**strength / np.float32(self.mosaic.white - self.mosaic.black.mean())
+
+        def map_strip(row):
+            stable = self.mix(np.s_[row : min(row + STRIP_PX, bottom), left:right], strength)
+            light = camera.destabilise(stable, self.noise.gain_dn, self.noise.read_dn)
+            return row - top, function(light * scale)
+
+        yield from map_ahead(map_strip, range(top, bottom, STRIP_PX))
+
+    def mix(self, part=np.s_[:, :], strength=1):
+        """Return a part of the upright stabilised picture of which `strength`, 0…1, of the noise is taken.
+
+        What is left of it is the demosaiced capture's, by 1 - strength, with a standard deviation of as much.
+        """
+        stable, mosaic = self.upright[part], self.mosaic
+        if strength == 1:
+            return stable
+        (top, bottom, _), (left, right, _) = map(slice.indices, part, self.shape)
+        above, before = min(top, 1), min(left, 1)  # neighbours to interpolate from
+        window = np.s_[top - above : bottom + 1, left - before : right + 1]
+        indices = np.broadcast_arrays(*np.indices(mosaic.counts.shape, sparse=True))
+        counts, rows, columns = (turn(each, mosaic.flip)[window] for each in (mosaic.counts, *indices))
+        sites = rows % 2 * 2 + columns % 2
+        light = counts - (mosaic.black + self.noise.black_dn)[sites]
+        light = camera.stabilise(light, self.noise.gain_dn, self.noise.read_dn)
+        colours = np.array(list(mosaic.pattern))[sites]
+        noisy = [convolve(light * (colours == colour), BILINEAR[colour], mode="mirror") for colour in "RGB"]
+        noisy = np.stack(noisy, axis=-1)[above:, before:][: bottom - top, : right - left]
+        return np.float32(strength) * stable + np.float32(1 - strength) * noisy
+
+    def halve(self, strength=1):
         """Return the Restoration at half its width and height, upright: means of 2 × 2 pixels in linear light."""
         upright, levels = self.upright, (self.noise.gain_dn, self.noise.read_dn)
         height, width = (-(-side // 2) for side in self.shape[:2])
         half = np.empty((height, width, 3), np.float16)
         for top in range(0, len(upright), STRIP_PX):
-            light = camera.destabilise(upright[top : top + STRIP_PX], *levels)
+            light = camera.destabilise(self.mix(np.s_[top : top + STRIP_PX, :], strength), *levels)
             light = np.pad(light, [(0, len(light) % 2), (0, self.shape[1] % 2), (0, 0)], "edge")
             light = (light[::2, ::2] + light[::2, 1::2] + light[1::2, ::2] + light[1::2, 1::2]) / 4
             half[top // 2 :][: len(light)] = camera.stabilise(light, *levels)
-        return replace(self, stable=half, mosaic=replace(self.mosaic, flip=0))
+        mosaic = replace(self.mosaic, counts=None, flip=0)
+        return replace(self, stable=half, mosaic=mosaic, gains=self.gains**strength)
 
 
 def restore(path, stops=None):
@@ -122,7 +159,7 @@ def restore_mosaic(capture, network, on_tile=None):
     remove_checkerboard(stable[whole])
     gains = match_means(stable[whole], counts[whole], black, noise)
     trust = measure_trust(stable[whole], counts[whole], black, noise)
-    return Restoration(stable[inner], mosaic, noise, stops, info, gains, trust)
+    return Restoration(stable[inner], replace(mosaic, counts=counts[inner]), noise, stops, info, gains, trust)
 
 
 def find_stops(mosaic, noise):

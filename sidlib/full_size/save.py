@@ -1,18 +1,40 @@
-"""Restored pictures as files: a 16-bit PNG and a JPEG to look at, with the capture's EXIF and an sRGB profile."""
+"""Restored pictures as files: a linear DNG for the darkroom and a JPEG to look at, with the capture's EXIF."""
 
+import io
 import os
 import struct
-import zlib
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sidlib import paths
+from sidlib.camera import SRGB_TO_XYZ
+from sidlib.full_size.tiles import STRIP_PX
 
-SOFTWARE, EXIF_IFD = 305, 34665
+SOFTWARE, EXIF_IFD, GPS_IFD = 305, 34665, 34853
+PLACES = {EXIF_IFD: 34664, GPS_IFD: 34852}  # unused tags beside what tifffile does not write
+TEXTS = 306, 315, 33432  # date, author and copyright, which are taken over from the capture
+# MakerNote, whose offsets would be wrong; ExposureBiasValue, which darktable undoes; and what describes another picture
+LEFT_OUT = 37500, 37380, 40961, 40962, 40963, 40965
+LONGEST = 9999  # characters of a tag: the EXIF of a JPEG has 64 KB at most
+MATRICES = "ColorMatrix1 ColorMatrix2 CameraCalibration1 CameraCalibration2 AnalogBalance ForwardMatrix1 ForwardMatrix2"
+COLOURS = dict.fromkeys(MATRICES.split(), "2i") | {"CalibrationIlluminant1": "H", "CalibrationIlluminant2": "H"}
+TYPES = COLOURS | {"DNGVersion": "B", "AsShotNeutral": "2I", "BaselineExposure": "2i", "PreviewColorSpace": "I"}
+TYPES |= {"BlackLevel": "H", "WhiteLevel": "I", "NoiseProfile": "d", "AnalogBalance": "2I", 274: "H"}
+TYPES |= dict.fromkeys(PLACES.values(), "I")
+D65, SRGB = 21, 2  # of CalibrationIlluminant1 and PreviewColorSpace
+PREVIEW_PX = 2048  # longest side
+HEADROOM_STOPS = 3  # of light above the picture's white, at most: each costs half of the precision in the shadows
+MOST = 0.999  # of the pixels of a strip: brighter points may be cut off
+WHITE = 65535  # black is 0: LibRaw and darktable fail to subtract others from all of a linear picture's colours
+BILINEAR_NOISE = 9 / 16, 5 / 8, 9 / 16  # mean variance of R, G, B after bilinear interpolation of pixels of variance 1
 
 
 @dataclass(frozen=True)
@@ -20,7 +42,7 @@ class CaptureInfo:
     """A capture's RAW file, camera ("" if the file does not say), and exposure as rawpy's Other, None if unreadable.
 
     The fingerprint is that of its counts, since two cards may have captures of one name. The remarks are sentences on
-    what was found in it, see capture.examine.
+    what was found in it, see capture.examine. tags: see read_tags.
     """
 
     path: Path
@@ -29,6 +51,7 @@ class CaptureInfo:
     exposure: tuple | None = None
     fingerprint: str = ""
     remarks: tuple = ()
+    tags: dict = field(default_factory=dict)
 
     @property
     def name(self):
@@ -37,92 +60,164 @@ class CaptureInfo:
 
     @property
     def signature(self):
-        """The software tag of pictures that were restored from this capture."""
+        """The software tag of pictures that were restored from this capture begins with it."""
         return f"sidlib, restored from {self.name} {self.fingerprint}".encode("ascii", "backslashreplace").decode()
+
+    def sign(self, stops, strength):
+        """Return the software tag of its pictures of a brightness, None for the estimated one, and a strength."""
+        return f"{self.signature}, stops {stops}, strength {strength:g}"
+
+
+def read_tags(path, xyz_to_camera=()):
+    """Return the tags of a RAW file that its pictures take over: of COLOURS, TEXTS, EXIF_IFD and GPS_IFD.
+
+    A file that is not TIFF-like has none but xyz_to_camera, LibRaw's matrix, which stands in where the file has none.
+    """
+    tags = {"ColorMatrix1": xyz_to_camera} if np.any(xyz_to_camera) else {}
+    with suppress(Exception), open(path, "rb") as file:  # no TIFF, or damaged
+        exif = Image.Exif()
+        exif.load_from_fp(file)
+        codes = {tifffile.TIFF.TAGS[name]: name for name in (*COLOURS, "UniqueCameraModel")}
+        known = {codes.get(tag, tag): exif[tag] for tag in (*codes, *TEXTS) if tag in exif}
+        known = {tag: value.encode("latin-1") if isinstance(value, str) else value for tag, value in known.items()}
+        folders = {number: make_ifd(number, exif.get_ifd(number)) for number in PLACES}
+        _ = pack_tags(known), [folder.tobytes() for folder in folders.values()]  # what cannot be written raises here
+        tags |= known | {number: dict(folder) for number, folder in folders.items()}
+    return tags
 
 
 def name_pictures(path):
-    """Return the files beside a RAW file that it is restored to: PNG and JPEG."""
-    return [Path(path).with_name(f"{Path(path).stem} restored{suffix}") for suffix in (".png", ".jpg")]
+    """Return the files beside a RAW file that it is restored to: DNG and JPEG."""
+    return [Path(path).with_name(f"{Path(path).stem} restored{suffix}") for suffix in (".dng", ".jpg")]
 
 
 def check_output(info):
     """Raise an OSError if the folder of a capture is read-only, or holds other files of its pictures' names."""
     for file in name_pictures(info.path):
         if not os.access(file.parent, os.W_OK):
-            raise PermissionError(f"{file.parent} cannot be written: copy {info.name} to another folder")
-        if file.is_symlink() or file.exists() and _read_software(file) != info.signature:
+            raise PermissionError(f"{file.parent} cannot be written: name another folder, as in OUT=restored")
+        if file.is_symlink() or file.exists() and not read_software(file).startswith(info.signature):
             raise FileExistsError(f"{file} is there and was not restored from this {info.name}: move it away")
 
 
-def _read_software(file):
-    try:
-        with Image.open(file) as image:
-            return image.getexif().get(SOFTWARE)
-    except Exception:  # damaged or no picture: not written here
-        return None
+def read_software(file):
+    """Return the software tag of a picture, "" if it has none or there is no picture."""
+    with suppress(Exception), Image.open(file) as image:  # damaged or no picture: not written here
+        return str(image.getexif().get(SOFTWARE, ""))
+    return ""
 
 
-def save_pictures(strips, shape, info):
-    """Write a picture beside its RAW file, as PNG and as JPEG: both whole, or neither.
+def save_pictures(restoration, stops=None, strength=1):
+    """Write a Restoration beside its RAW file, as DNG and as JPEG: both whole, or neither.
 
     Args:
-        strips, shape: see Restoration.render_strips and shape. info: its CaptureInfo.
+        stops, strength: see Restoration.render.
     Raises:
         OSError: see check_output; or a file cannot be written.
     """
+    info = restoration.info
     check_output(info)
-    exif, profile = make_exif(info), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image = Image.new("RGB", shape[1::-1])
+    exif, profile = make_exif(info, stops, strength), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.new("RGB", restoration.shape[1::-1])
+    for top, rows in restoration.render_strips(stops, strength=strength):
+        image.paste(Image.fromarray(((rows + 128.0) // 257).astype(np.uint8)), (0, top))
     with ExitStack() as whole:
-        png, jpeg = (whole.enter_context(paths.write_atomically(file)) for file in name_pictures(info.path))
-        with write_png(png, shape, exif.tobytes().removeprefix(b"Exif\0\0"), profile) as write_rows:
-            for top, rows in strips:
-                write_rows(rows)
-                image.paste(Image.fromarray(((rows + 128.0) // 257).astype(np.uint8)), (0, top))
+        dng, jpeg = (whole.enter_context(paths.write_atomically(file)) for file in name_pictures(info.path))
         image.save(jpeg, quality=95, subsampling=0, exif=exif, icc_profile=profile)
+        image.thumbnail((PREVIEW_PX, PREVIEW_PX))
+        write_dng(dng, restoration, image, exif, restoration.stops if stops is None else stops, strength)
 
 
-def make_exif(info):
+def make_exif(info, stops=None, strength=1):
     """Return the metadata of a CaptureInfo as Pillow's Exif, for an upright picture."""
     exif, exposure = Image.Exif(), info.exposure
-    tags = {271: info.make, 272: info.model, 274: 1, SOFTWARE: info.signature}
-    exif.update({tag: value for tag, value in tags.items() if value})
+    tags = {271: info.make, 272: info.model, 274: 1, SOFTWARE: info.sign(stops, strength)}
+    tags |= {tag: info.tags[tag] for tag in TEXTS if tag in info.tags}
+    exif.update({tag: value.encode() if isinstance(value, str) else value for tag, value in tags.items() if value})
+    details = {}
     if exposure:
         numbers = {33434: exposure.shutter_speed, 33437: exposure.aperture, 37386: exposure.focal_length}
         details = {tag: number for tag, number in numbers.items() if np.isfinite(number)}
         details[34855] = round(min(exposure.iso_speed, 65535)) if np.isfinite(exposure.iso_speed) else 0
         if exposure.timestamp.year > 1970:
             details[36867] = exposure.timestamp.strftime("%Y:%m:%d %H:%M:%S")
-        exif.get_ifd(EXIF_IFD).update({tag: value for tag, value in details.items() if value})
+    details = {tag: value for tag, value in details.items() if value} | info.tags.get(EXIF_IFD, {})
+    exif.get_ifd(EXIF_IFD).update(details)
+    exif.get_ifd(GPS_IFD).update(info.tags.get(GPS_IFD, {}))
     return exif
 
 
-@contextmanager
-def write_png(path, shape, exif, profile):
-    """Yield a function that writes the next uint16 rows of a picture to a PNG.
+def write_dng(path, restoration, preview, exif, stops, strength=1):
+    """Write a Restoration as a linear DNG of 16 bits, compressed without loss.
 
-    Pillow has no 16-bit colour, and TensorFlow's encoder has no metadata and copies the whole picture. Each row is
-    filtered as differences to the pixel on the left (filter 1). Source: the PNG specification, third edition.
+    Args:
+        preview: Pillow's image of it. exif: see make_exif. stops, strength: see Restoration.render.
+    Source of the tags: Adobe's DNG specification 1.4.
     """
-    height, width = shape[:2]
-    packer = zlib.compressobj(level=1)
-    with open(path, "wb") as file:
+    info, mosaic, noise, jpeg = restoration.info, restoration.mosaic, restoration.noise, io.BytesIO()
+    height, width, _ = restoration.shape
+    levels = restoration.map_strips(lambda light: np.quantile(light, MOST), strength=strength)
+    brightest = np.ceil(
+        stops + np.log2(max(level for _, level in levels) + 2.0**-32)
+    )  # stops above the picture's white
+    baseline = min(stops, max(0, brightest), HEADROOM_STOPS)
+    gain, across = 2.0 ** (stops - baseline), -(-width // 32) * 16  # LibRaw reads no tile wider than the picture
 
-        def write_chunk(kind, content):
-            file.write(struct.pack(">I", len(content)) + kind + content)
-            file.write(struct.pack(">I", zlib.crc32(kind + content)))
+    def encode_strip(light):
+        counts = np.rint(np.clip(light * np.float32(gain * WHITE), 0, WHITE)).astype(np.uint16)
+        counts = np.pad(counts, [(0, STRIP_PX - len(counts)), (0, 2 * across - width), (0, 0)], "edge")
+        tiles = np.ascontiguousarray(counts[:, :across]), np.ascontiguousarray(counts[:, across:])
+        return [imagecodecs.jpeg_encode(tile, lossless=True, bitspersample=16) for tile in tiles]
 
-        def write_rows(picture):
-            rows = np.ascontiguousarray(picture, ">u2").view(np.uint8).reshape(-1, 6 * width)
-            coded = np.ones((len(rows), 1 + 6 * width), np.uint8)
-            coded[:, 1:7], coded[:, 7:] = rows[:, :6], rows[:, 6:] - rows[:, :-6]
-            write_chunk(b"IDAT", packer.compress(coded))
+    pointers = {number: place for number, place in PLACES.items() if exif.get_ifd(number)}
+    tags = (
+        dict(exif) | dict.fromkeys(pointers.values(), 0) | {"UniqueCameraModel": f"{info.make} {info.model}".encode()}
+    )
+    as_in_daylight = np.linalg.inv(SRGB_TO_XYZ @ mosaic.ccm * mosaic.white_balance)
+    tags |= {"DNGVersion": (1, 4, 0, 0), "CalibrationIlluminant1": D65, "ColorMatrix1": as_in_daylight}
+    tags |= {name: value for name, value in info.tags.items() if isinstance(name, str)}
+    tags |= {"AsShotNeutral": mosaic.white_balance.min() / mosaic.white_balance}
+    tags |= {"BaselineExposure": baseline, "PreviewColorSpace": SRGB}
+    raw_tags = {"BlackLevel": [0] * 3, "WhiteLevel": [WHITE] * 3}  # left out, RawTherapee takes those of its camera
+    if strength < 1:  # else only what the network leaves, of which no such line is known
+        scale = gain / (mosaic.white - mosaic.black.mean())
+        line = scale * noise.gain_dn, (scale * noise.read_dn) ** 2
+        raw_tags["NoiseProfile"] = [(1 - strength) ** 2 * share * level for share in BILINEAR_NOISE for level in line]
+    preview.save(jpeg, "jpeg", quality=90, subsampling=0)
+    options = {"compression": "jpeg", "metadata": None, "software": tags.pop(SOFTWARE)}
+    with tifffile.TiffWriter(path, bigtiff=False, byteorder="<") as tiff:
+        first = {"photometric": "ycbcr", "subsampling": (1, 1), "rowsperstrip": preview.height, "subfiletype": 1}
+        first |= {"shape": (preview.height, preview.width, 3), "dtype": np.uint8, "subifds": 1}
+        tiff.write(iter([jpeg.getvalue()]), extratags=pack_tags(tags), **first, **options)
+        second = {"photometric": "linear_raw", "bitspersample": 16, "tile": (STRIP_PX, across)}
+        second |= {"shape": (height, width, 3), "dtype": np.uint16}
+        tiles = (tile for _, strip in restoration.map_strips(encode_strip, strength=strength) for tile in strip)
+        tiff.write(tiles, extratags=pack_tags(raw_tags), **second, **options)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for number, place in pointers.items():
+            begin = tiff.filehandle.seek(0, os.SEEK_END)
+            begin += tiff.filehandle.write(bytes(begin % 2))  # at an even place
+            tiff.filehandle.write(make_ifd(number, exif.get_ifd(number)).tobytes(begin))
+            tiff.filehandle.seek(tiff.pages[0].tags[place].offset)
+            tiff.filehandle.write(struct.pack("<2H2I", number, 4, 1, begin))  # one LONG
 
-        file.write(b"\x89PNG\r\n\x1a\n")
-        write_chunk(b"IHDR", struct.pack(">2I5B", width, height, 16, 2, 0, 0, 0))  # 16 bits, RGB
-        write_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
-        write_chunk(b"eXIf", exif)
-        yield write_rows
-        write_chunk(b"IDAT", packer.flush())
-        write_chunk(b"IEND", b"")
+
+def make_ifd(number, tags):
+    """Return EXIF or GPS tags in the form in which Pillow writes them, without those in LEFT_OUT and too long ones."""
+    ifd = ImageFileDirectory_v2(group=number)
+    ifd.update({tag: value for tag, value in tags.items() if tag not in LEFT_OUT and len(str(value)) <= LONGEST})
+    ifd.tagtype.update({tag: 7 for tag, value in ifd.items() if tag and isinstance(value, bytes)})  # UNDEFINED
+    return ifd
+
+
+def pack_tags(tags):
+    """Return {name or number: value} as tifffile's extratags, with the types of TYPES; others are texts."""
+    packed = []
+    for tag, value in tags.items():
+        dtype = TYPES.get(tag, "s")
+        values = value if dtype == "s" else np.ravel(value).tolist()
+        count = len(values)
+        if dtype in ("2i", "2I"):
+            values = [part for x in values for part in Fraction(float(x)).limit_denominator(10**6).as_integer_ratio()]
+        packed.append((tag, dtype, count, values, True))
+    return packed

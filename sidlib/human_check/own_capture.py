@@ -137,14 +137,14 @@ class OwnCapture(Mode):
             self.viewer.status = f"Saved {file}"
 
     def save_restored(self, button=None):
-        """Save the restored picture with the brightness that is shown: PNG of 16 bits and JPEG, with EXIF."""
+        """Save the restored picture with the brightness that is shown: DNG and JPEG, with EXIF."""
         restoration, file = self.full_view.restoration, self._name_file(self.capture.name)
         with self._telling(f"Saving {self.capture.name}"):
             self.folder.mkdir(parents=True, exist_ok=True)
             info = replace(restoration.info, path=file)
-            save.save_pictures(restoration.render_strips(self.stops), restoration.shape, info)
-            png, jpeg = save.name_pictures(file)
-            self.viewer.status = f"Saved {png} and {jpeg.name}"
+            save.save_pictures(replace(restoration, info=info), self.stops)
+            dng, jpeg = save.name_pictures(file)
+            self.viewer.status = f"Saved {dng} and {jpeg.name}"
 
     def _name_file(self, title):
         return self.folder / re.sub(r"[^\w ,.+-]", "_", title)  # a model may be called "cnn/relu"

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,17 +81,38 @@ def test_a_part_is_that_of_the_whole_and_half_its_size_is_its_mean_in_linear_lig
     np.testing.assert_allclose(camera.decode_srgb(half / 65535), block_reduce(linear, (2, 2, 1), np.mean), atol=2e-3)
 
 
+@pytest.mark.parametrize("pattern", camera.ORDERS)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_of_the_noise_as_much_is_left_as_is_asked_for(pattern, orientation, scene, tmp_path):
+    size = (199, 298)
+    light = np.random.default_rng(0).poisson(lay(scene[: size[0], : size[1]] / 20, pattern, 0).astype(float) / 8) * 8
+    tags = [("Orientation", "H", 1, orientation), ("NoiseProfile", "d", 2, (8 / 15871, (9 / 15871) ** 2))]
+    path = write_raw(tmp_path / "a.dng", (light + 512).astype(np.uint16), pattern, tags=tags)
+    demosaic = restore.restore_capture(path, DEMOSAIC)  # leaves all of the noise
+    smooth = replace(demosaic, stable=np.zeros_like(demosaic.stable), gains=np.ones(3, np.float32))
+    noisy = smooth.mix(strength=0)
+    np.testing.assert_allclose(noisy[2:-2, 2:-2], demosaic.upright[2:-2, 2:-2], atol=0.1)
+    np.testing.assert_allclose(smooth.mix(strength=0.75), noisy / 4, atol=1e-5)
+    part = np.s_[33:100, 7:8]
+    np.testing.assert_array_equal(smooth.mix(part, 0.5), smooth.mix(strength=0.5)[part])
+    np.testing.assert_array_equal(demosaic.render(5, strength=1.0), demosaic.render(5))
+    whole = np.concatenate([light for _, light in smooth.map_strips(lambda light: light, strength=0.5)])
+    half = np.concatenate([light for _, light in smooth.halve(0.5).map_strips(lambda light: light)])
+    whole = np.pad(whole, [(0, side % 2) for side in whole.shape[:2]] + [(0, 0)], "edge")
+    np.testing.assert_allclose(half, block_reduce(whole, (2, 2, 1), np.mean), atol=1e-4)
+
+
 def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
     model, told = network.build_residual_unet((4, 4, 4, 4)), []
     last = model.get_layer("square_conv")
-    last.set_weights([np.random.default_rng(0).normal(0, 0.2, last.kernel.shape), np.zeros(16)])
+    last.set_weights([np.random.default_rng(0).normal(0, 0.03, last.kernel.shape), np.zeros(16)])
     path = write_raw(tmp_path / "a.dng", lay(scene / 20, "GRBG"))
     whole = restore.restore_capture(path, model).stable.astype(float)
     monkeypatch.setattr(tiles, "TILE_PX", 160)
     tiled = restore.restore_capture(path, model, lambda *done: told.append(done)).stable.astype(float)
     assert np.abs(whole - restore.restore_capture(path, DEMOSAIC).stable).max() > 1
-    assert np.abs(tiled - whole).max() < 0.02
+    assert np.abs(tiled - whole).max() < 0.13  # two steps of float16 above 64
     assert told == [(done, 4) for done in range(5)]
 
 
@@ -139,9 +161,9 @@ def test_masked_pixels_are_those_that_the_file_names(scene, tmp_path):
     counts = np.rint(rng.normal(counts, 6)).astype(np.uint16)
     active, (height, width) = ("ActiveArea", "I", 4, (8, 8, *counts.shape)), counts.shape
     masked = ("MaskedAreas", "I", 8, (0, 0, 4, width, 8, 0, height, 4))
-    for tags, black_dn in (([active, masked], 4), ([active], 0)):
-        path = write_raw(tmp_path / "a.dng", counts, tags=tags)
-        assert restore.read_capture(path)[1].black_dn == pytest.approx(black_dn, abs=0.5)
+    for tags, black in (([active, masked], 516), ([active], 512)):
+        mosaic, noise, _ = restore.read_capture(write_raw(tmp_path / "a.dng", counts, tags=tags))
+        assert mosaic.black.mean() + noise.black_dn == pytest.approx(black, abs=0.5)
 
 
 def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(monkeypatch, tmp_path):
