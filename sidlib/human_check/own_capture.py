@@ -49,11 +49,17 @@ class OwnCapture(Mode):
         self.restore = button("Restore at full size", self.restore_file)
         self.save_full = button("Save at full size", self.save_restored)
         self.overlay = widgets.Dropdown(options=OVERLAYS, description="Show", layout=fit("16em"))
-        self.overlay.observe(lambda change: self.viewer.render(), "value")
+        self.strength = widgets.FloatSlider(
+            1, min=0, max=1, step=0.05, description="Noise taken", continuous_update=False
+        )
+        for control in (self.overlay, self.strength):
+            control.observe(lambda change: self.viewer.render(), "value")
         self.said = widgets.Label()  # the status again, which a large picture moves out of sight
         widgets.dlink((viewer, "status"), (self.said, "value"))
         rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
-        self.controls = [row(*each) for each in (*rows, [self.restore, self.save_full, self.overlay, self.said])]
+        self.controls = [
+            row(*each) for each in (*rows, [self.restore, self.save_full, self.strength, self.overlay], [self.said])
+        ]
 
     def begin(self, chosen):
         """Offer the pictures that are shown for saving."""
@@ -63,7 +69,7 @@ class OwnCapture(Mode):
             control.disabled = self.capture is None
         self.restore.disabled = self.capture is None or self.full_view is not None
         self.save_full.disabled = self.full_view is None
-        for control in (self.said, self.overlay):
+        for control in (self.said, self.overlay, self.strength):
             control.layout.display = "none" if self.full_view is None else None
 
     @property
@@ -74,7 +80,8 @@ class OwnCapture(Mode):
     def show_full(self, view):
         if not self.full_view:
             return []
-        return [self.full_view.show(self.stops, view, self.overlay.value) | {"stops": self.viewer.stops}]
+        shown = self.full_view.show(self.stops, view, self.overlay.value, self.strength.value)
+        return [shown | {"stops": self.viewer.stops}]
 
     @contextmanager
     def _telling(self, doing):
@@ -142,7 +149,7 @@ class OwnCapture(Mode):
         with self._telling(f"Saving {self.capture.name}"):
             self.folder.mkdir(parents=True, exist_ok=True)
             info = replace(restoration.info, path=file)
-            save.save_pictures(replace(restoration, info=info), self.stops)
+            save.save_pictures(replace(restoration, info=info), self.stops, self.strength.value)
             dng, jpeg = save.name_pictures(file)
             self.viewer.status = f"Saved {dng} and {jpeg.name}"
 
@@ -169,21 +176,27 @@ class FullView:
     """A restore.Restoration in the viewer: the whole, reduced to fit a screen, or any part, down to single pixels."""
 
     def __init__(self, restoration):
-        self.restoration, self.levels = restoration, [restoration]  # levels: halves of it until one fits
-        while max(self.levels[-1].shape) > SCREEN_PX:
-            self.levels.append(self.levels[-1].halve())
-        self.show = lru_cache(4)(self._show)
+        self.restoration = restoration
+        self.halve, self.show = lru_cache(2)(self._halve), lru_cache(4)(self._show)
 
-    def _show(self, stops, view, overlay=None):
+    def _halve(self, strength=1):
+        """Return the Restoration and its halves until one fits a screen, of a strength."""
+        levels = [self.restoration]
+        while max(levels[-1].shape) > SCREEN_PX:
+            levels.append(levels[-1].halve(strength if levels[-1] is self.restoration else 1))
+        return levels
+
+    def _show(self, stops, view, overlay=None, strength=1):
         """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures.
 
         The name of one of Trust's maps is laid over it.
         """
         height, width = self.restoration.shape[:2]
-        fits = [max(level.shape) <= SCREEN_PX * view.zoom for level in self.levels]
+        levels = self.halve(strength)
+        fits = [max(level.shape) <= SCREEN_PX * view.zoom for level in levels]
         number = fits.index(True)
-        rows, columns = find_part(self.levels[number].shape, view)
-        picture = self.levels[number].render(stops, (rows, columns))
+        rows, columns = find_part(levels[number].shape, view)
+        picture = levels[number].render(stops, (rows, columns), 1 if number else strength)
         across, down = 2**number / width, 2**number / height  # of a pixel, as fractions of the whole
         part = [across * columns.start, down * rows.start, across * picture.shape[1], down * picture.shape[0]]
         title, caption = "restored at full size", f"{width} × {height} pixels, {stops:+.1f} stops"

@@ -489,7 +489,7 @@ def test_after_whatever_went_wrong_it_can_be_tried_again(own, check, tiny_pairs,
 
 def test_what_is_large_is_shown_in_as_many_pixels_as_fit_a_screen(own, tiny_pairs):
     shown = own_capture.FullView(restore.restore_capture(tiny_pairs.short[0]))
-    assert [level.shape[:2] for level in shown.levels] == [(214, 320), (107, 160), (54, 80)]
+    assert [level.shape[:2] for level in shown.halve()] == [(214, 320), (107, 160), (54, 80)]
     for zoom in (1, 1.5, 2, 3, 5):
         part = shown.show(0, View(zoom, 0.3, 0.9))
         assert 50 < max(part["width"], part["height"]) <= 100
@@ -515,3 +515,16 @@ def test_an_overlay_marks_the_tiles_where_more_than_noise_was_taken(flip, own, t
     rows, columns = upright.nonzero()
     assert rows.max() < 0.35 * len(upright) and columns.min() > 0.5 * len(upright[0])
     assert changed[1].mean() > 0.8 and "electrons per pixel" in electrons["caption"]
+
+
+def test_some_of_the_noise_can_be_left_whole_and_in_parts(own, tiny_pairs, monkeypatch):
+    monkeypatch.setattr(restore, "load_network", lambda: network.build_residual_unet((4, 8)))
+    restored = restore.restore_capture(tiny_pairs.short[0])
+    smooth = replace(restored, stable=np.full_like(restored.stable, restored.stable.mean()))
+    shown = own_capture.FullView(smooth)
+    for view in (View(), View(5)):
+        spreads = []
+        for strength in (1, 0.5, 0):
+            part = shown.show(0, view, None, strength)
+            spreads.append(np.frombuffer(part["pixels"], "u1").reshape(-1, 3).std(axis=0).mean())
+        assert spreads[0] == 0 < spreads[1] < spreads[2]
