@@ -11,14 +11,17 @@ import pandas as pd
 import rawpy
 from scipy.stats import spearmanr
 from skimage.measure import block_reduce
+from skimage.transform import EuclideanTransform, warp
 
 from sidlib import camera
 from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
+from sidlib.full_size.burst import merge_burst, restore_merged
 from sidlib.full_size.capture import read_capture
-from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth
+from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth, score_fitted
 from sidlib.full_size.noise import ROUNDING_DN, Noise, find_noise
 from sidlib.full_size.restore import restore_mosaic
+from sidlib.full_size.save import CaptureInfo
 from sidlib.full_size.trust import TILE_PX, predict_error
 from sidlib.raw import Mosaic, reduce_mosaic
 from sidlib.sample.dng import write_dng
@@ -92,17 +95,59 @@ def restore_photograph(network, linear, by, white_e, seed=0, estimated=False):
 
 
 def develop_clean(linear, algorithm="AHD"):
-    """Return LibRaw's development of a picture's mosaic without noise: float (H, W, 3), sRGB in 0…255.
+    """Return LibRaw's development of the mosaic without noise of a picture (H, W, 3) in linear sRGB: develop_light."""
+    return develop_light(camera.mosaic(camera.unprocess(linear, SONY.white_balance)), algorithm)
 
-    Args:
-        linear: (H, W, 3), linear sRGB. algorithm: a name of rawpy.DemosaicAlgorithm.
+
+def develop_light(light, algorithm="AHD"):
+    """Return LibRaw's development of SONY's mosaic of light (H, W), white 1: float (H, W, 3), sRGB in 0…255.
+
+    algorithm: a name of rawpy.DemosaicAlgorithm.
     """
-    mosaic = camera.mosaic(camera.unprocess(linear, SONY.white_balance))
-    counts = np.rint(SONY.black + (SONY.white - SONY.black) * mosaic).astype(np.uint16)
+    counts = (SONY.black + (SONY.white - SONY.black) * light).round().clip(0, SONY.white).astype(np.uint16)
     with TemporaryDirectory() as folder:
         file = Path(folder, "clean.dng")
         write_dng(file, counts, 1, SimpleNamespace(iso=100, f_number=8, white_balance=SONY.white_balance))
         return develop_truth(file, **SRGB, demosaic_algorithm=rawpy.DemosaicAlgorithm[algorithm]) / 257
+
+
+def take_burst(linear, white_e, count, hand_held=False, seed=0):
+    """Return captures of SONY, (Mosaic, Noise, CaptureInfo) each, see photograph, and their true pictures: two lists.
+
+    Hand-held frames are shifted by up to 20 pixels and turned by up to half a degree; the first is not.
+    """
+    rng, frames, pictures = np.random.default_rng(seed), [], []
+    middle = np.array(linear.shape[1::-1]) / 2
+    for number in range(count):
+        turn = EuclideanTransform(translation=-middle) + EuclideanTransform(rotation=np.radians(rng.uniform(-0.5, 0.5)))
+        pose = turn + EuclideanTransform(translation=middle + rng.uniform(-20, 20, 2))
+        seen = warp(linear, pose, order=5, mode="reflect").clip(0, 1) if hand_held and number else linear
+        frames.append((*photograph(seen, SONY, white_e, rng), CaptureInfo(str(number))))
+        pictures.append(255 * camera.encode_srgb(seen))
+    return frames, pictures
+
+
+def compare_bursts(network, photographs=("china", "flower", "astronaut"), whites_e=(4, 15, 60), counts=(1, 2, 4, 8)):
+    """Return the fitted PSNR in dB of bursts by their number of frames: a DataFrame, means over photographs and light.
+
+    Columns: tripod; hand-held; LibRaw, tripod, the control: its development of the mean of as many frames.
+    """
+    rows = []
+    for name, white_e, hand_held in product(photographs, whites_e, (False, True)):
+        picture = np.asarray(load_photograph(name))
+        linear = camera.decode_srgb(picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] / 255)
+        frames, pictures = take_burst(linear, white_e, max(counts), hand_held)
+        for count in counts:
+            merged = merge_burst(frames[:count])
+            output = restore_merged(merged, network).render(np.log2(SONY.find_gain(white_e))) / 257
+            truth = pictures[int(merged.info.name)][INNER]
+            rows.append(("hand-held" if hand_held else "tripod", count, score_fitted(output[INNER], truth)))
+            if not hand_held:
+                light = np.mean([mosaic.counts for mosaic, *_ in frames[:count]], axis=0) - SONY.black
+                developed = develop_light(light / (white_e * SONY.gain_dn))
+                rows.append(("LibRaw, tripod", count, score_fitted(developed[INNER], truth)))
+    table = pd.DataFrame(rows, columns=["way", "frames", "fitted_db"])
+    return table.pivot_table("fitted_db", "frames", "way", sort=False)
 
 
 def check_trust(pairs, network, mistakes=MISTAKES):

@@ -74,7 +74,7 @@ def test_it_is_better_than_no_network(trained):
 def test_a_demosaic_without_noise_is_nearly_the_picture_and_the_better_algorithm_is_nearer():
     picture = np.asarray(load_photograph("china"))[:240, :320]
     errors = [np.square(checks.develop_clean(decode_srgb(picture / 255), name) - picture).mean() for name in ALGORITHMS]
-    assert errors[1] < errors[0] < 400
+    assert errors[1] < errors[0] < 1000
 
 
 def test_a_mistaken_noise_is_remarked_on_and_a_right_one_is_not(photograph_scenes):

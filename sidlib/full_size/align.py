@@ -1,0 +1,203 @@
+"""How far a frame is displaced from another of the same scene, and the frame as the other sees it.
+
+Frames are compared as levels: means of ever larger blocks in the stabilised domain, where noise has a standard
+deviation of 1 and detail of any brightness counts alike. Displacements are in squares of 2 × 2 pixels, down and right.
+"""
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from sidlib import camera
+from sidlib.full_size.tiles import STRIP_PX, map_ahead
+
+CELL = 8  # squares along a cell, for which one displacement is found
+FINER = 3  # levels that may be the finest: their blocks fit a cell
+LOOK_BLOCKS = 96  # along the coarsest level, at most
+CLIP = 4.0  # times the noise: larger differences count no more
+SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
+DEFORMS = 0.001  # of the size: standard deviation of a motion apart from shift and rotation
+STILL = 20.0  # χ² with 6 degrees of freedom, below which the whole did not move
+EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
+AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
+
+
+def make_levels(light, noise):
+    """Return the levels of mean counts above black of blocks of 2 × 2 squares, (rows, columns): a list, finest first.
+
+    noise: a Noise, whose gain and read noise define the domain.
+    """
+    levels, count = [], max(FINER, 1 + math.ceil(math.log2(max(light.shape) / LOOK_BLOCKS)))
+    for level in range(1, count + 1):
+        pixels = 4 ** (level + 1)
+        levels.append(camera.stabilise(light, noise.gain_dn / pixels, noise.read_dn / pixels**0.5))
+        height, width = (side // 2 * 2 for side in light.shape)
+        light = average(light[:height, :width], 2)
+    return levels
+
+
+def average(values, side):
+    """Return means of side × side values: (h, w, …) to (h / side, w / side, …)."""
+    height, width, *rest = values.shape
+    return values.reshape(height // side, side, width // side, side, *rest).mean(axis=(1, 3), dtype=np.float32)
+
+
+def spread(cells, factor, shape):
+    """Return values of cells (…, rows, columns) at factor times as many places each way, cut to a shape."""
+    flat, part = cells.reshape(-1, *cells.shape[-2:]), tuple(slice(length) for length in shape)
+    wide = [ndimage.zoom(each, factor, order=1, mode="nearest", grid_mode=True)[part] for each in flat]
+    return np.reshape(wide, (*cells.shape[:-2], *shape))
+
+
+def fetch(values, motion, mode="constant"):
+    """Return values (rows, columns) at displaced places; motion: (2, rows, columns). NaN outside, or the "nearest"."""
+    at = motion + np.indices(values.shape, np.float32)
+    return ndimage.map_coordinates(values, at, order=1, mode=mode, cval=np.nan)
+
+
+def find_slope(level):
+    """Return the derivatives of a level, smoothed by a Gaussian of 1: (2, rows, columns)."""
+    return np.stack([ndimage.gaussian_filter(level, 1, order=order) for order in ((1, 0), (0, 1))])
+
+
+def align(reference, levels, shift, relative):
+    """Return how far the scene is displaced in a frame, by cell: float32 (2, rows, columns).
+
+    Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find an affine motion of the whole, which is nearly
+    a rotation, and then what moves apart from it where that is beyond doubt.
+
+    Args:
+        reference, levels: of the reference and of the frame, in the same domain. shift: (2,), to begin with.
+        relative: variance of the frame over that of the reference.
+    """
+    size, variance = np.array(reference[0].shape) * 2, 1 + relative
+    affine = np.array([[shift[0], 0, 0], [shift[1], 0, 0]], float)
+    slopes = [find_slope(level) for level in reference]
+    energies = np.array([np.square(slope).sum() for slope in slopes])
+    known = 1 - np.array([2 * SLOPE_NOISE * level.size for level in reference]) / energies  # share that is no noise
+    tells = np.maximum(known, 0.1) ** 2 * energies / 4.0 ** np.arange(len(levels))
+    finest = int(np.argmax(tells[:FINER]))
+    deforms = np.zeros((3, 6))  # stretched down and right, sheared
+    deforms[0, 1], deforms[1, 5], deforms[2, [2, 4]] = 1, 1, size.max() / size[::-1]
+    for level in reversed(range(finest, len(levels))):
+        first, slope, side, share = reference[level], slopes[level], 2 ** (level + 1), max(known[level], 0.25)
+        basis = make_basis(first.shape, side, size)
+        firm = deforms.T @ deforms * variance * (side / (DEFORMS * size.max())) ** 2
+        for _ in range(4):
+            seen, apart = _compare(first, levels[level], np.einsum("ab,bhw->ahw", affine, basis) / side, variance)
+            jacobian = ((slope * seen)[:, None] * basis).reshape(6, -1)
+            curvature = jacobian @ jacobian.T * share
+            force = jacobian @ apart.ravel() + firm @ affine.ravel() / side
+            affine -= side * np.linalg.lstsq(curvature + firm, force, rcond=None)[0].reshape(2, 3)
+    if affine.ravel() @ curvature @ affine.ravel() * share / side**2 < STILL * variance:
+        affine[:] = 0
+    local = np.zeros((2, *(size // CELL)), np.float32)
+    for _ in range(2):
+        motion = np.einsum("ab,bhw->ahw", affine, basis) + spread(local, CELL // side, first.shape)
+        seen, apart = _compare(first, levels[finest], motion / side, variance)
+        local -= side * _step_locally(slope * seen, apart, CELL // side, variance)
+    return np.einsum("ab,bhw->ahw", affine, make_basis(local.shape[1:], CELL, size)).astype(np.float32) + local
+
+
+def make_basis(shape, side, size):
+    """Return 1, and the distances from the middle down and right, in sizes, of blocks of squares: (3, *shape)."""
+    down, right = ((np.arange(count) + 0.5) * side / whole - 0.5 for count, whole in zip(shape, size, strict=True))
+    return np.stack([np.ones(shape), *np.meshgrid(down, right, indexing="ij")]).astype(np.float32)
+
+
+def _compare(first, second, motion, variance):
+    """Where the displaced second is seen, and by how much it differs there."""
+    apart, bound = fetch(second, motion) - first, CLIP * variance**0.5
+    seen = np.isfinite(apart)
+    return seen, np.where(seen, apart, 0).clip(-bound, bound)
+
+
+def _step_locally(slope, apart, side, variance):
+    """The Gauss-Newton steps of the cells by their neighbourhoods, shrunk towards 0 (James and Stein 1961)."""
+    down, right = slope
+    edges = [(0, -length % side) for length in apart.shape]
+    products = (down * down, down * right, right * right, down * apart, right * apart)
+    sums = [average(np.pad(product, edges), side) * side**2 for product in products]
+    sums = [ndimage.gaussian_filter(each, AROUND, mode="constant") * (4 * np.pi * AROUND**2) for each in sums]
+    (yy, yx, xx), (y, x) = sums[:3], sums[3:]
+    step = np.stack([xx * y - yx * x, yy * x - yx * y]) / np.maximum(yy * xx - yx**2, 1e-6)
+    chi2 = (step[0] * y + step[1] * x) / variance
+    return step * np.maximum(0, 1 - EVIDENCE / np.maximum(chi2, 1e-6))
+
+
+def measure_sharpness(reference, levels, motion, visible):
+    """Return a frame's detail over the reference's, at the finest level where it exceeds `visible` times the noise.
+
+    It is the median over tiles of 8 × 8 blocks, weighted by their detail, which is not misled by what moves.
+    """
+    for level, first in enumerate(reference[:FINER]):
+        side, whole = 2 ** (level + 1), tuple(slice(length // 8 * 8) for length in first.shape)
+        one, two = find_slope(first), find_slope(fetch(levels[level], spread(motion, CELL // side, first.shape) / side))
+        detail, common = (average((one * each).sum(axis=0)[whole], 8) for each in (one, two))
+        detail -= 2 * SLOPE_NOISE
+        if detail.mean() > visible * 2 * SLOPE_NOISE:
+            told = np.isfinite(common) & (detail > 0)
+            return weighted_median(common[told] / detail[told], detail[told])
+    return 1.0
+
+
+def weighted_median(values, weights):
+    """Return the value below which lies half the weight; weights are not negative."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def add_displaced(total, counts, black, gains, motion, weight):
+    """Add to a total (h, w, 4) a frame's counts above black as the reference sees them, times a weight (h, w).
+
+    Between the pixels of a colour the other colours tell detail: the frame is demosaiced, then interpolated.
+
+    Args:
+        counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align; None where nothing moved.
+    """
+    height, width = weight.shape
+    gains = np.float32(gains)[[0, 1, 1, 2]].reshape(2, 2)
+    flow = None if motion is None else spread(2 * motion, CELL, weight.shape)
+
+    def add(top):
+        rows = slice(top, min(top + STRIP_PX, height))
+        if flow is None:
+            total[rows] += weight[rows, :, None] * (camera.pack(counts[2 * rows.start : 2 * rows.stop]) - black)
+            return
+        down = flow[0, rows] + 2 * np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        right = flow[1, rows] + 2 * np.arange(width, dtype=np.float32)
+        first = int(np.clip(down.min() - 4, 0, 2 * height - 8)) // 2 * 2
+        part = counts[first : max(first + 8, int(down.max() + 6) // 2 * 2)]
+        tiled = len(part) // 2, width
+        colours = demosaic((part - np.tile(black.reshape(2, 2), tiled)) * np.tile(gains, tiled))
+        for place, (row, column) in enumerate(np.ndindex(2, 2)):
+            at = np.stack([down + (row - first), right + column])
+            seen = ndimage.map_coordinates(colours[row + column], at, order=1, mode="nearest")
+            total[rows, :, place] += weight[rows] / gains[row, column] * seen
+
+    for _ in map_ahead(add, range(0, height, STRIP_PX)):
+        pass
+
+
+def demosaic(values):
+    """Return R, G and B, each (H, W), of a white-balanced RGGB mosaic. Source: Malvar, He and Cutler (ICASSP 2004)."""
+    edged = np.pad(values, 2, "reflect")
+    height, width = values.shape
+
+    def move(down, right):
+        return edged[2 + down : 2 + down + height, 2 + right : 2 + right + width]
+
+    beside, across = move(0, -1) + move(0, 1), move(-1, 0) + move(1, 0)
+    far_beside, far_across = move(0, -2) + move(0, 2), move(-2, 0) + move(2, 0)
+    corners = move(-1, -1) + move(-1, 1) + move(1, -1) + move(1, 1)
+    green = values / 2 + (beside + across) / 4 - (far_beside + far_across) / 8
+    in_row = (5 * values + 4 * beside - far_beside - corners + far_across / 2) / 8
+    in_column = (5 * values + 4 * across - far_across - corners + far_beside / 2) / 8
+    corner = (6 * values + 2 * corners - 1.5 * (far_beside + far_across)) / 8
+    red, blue = values.copy(), values.copy()
+    green[::2, 1::2], green[1::2, ::2] = values[::2, 1::2], values[1::2, ::2]
+    red[::2, 1::2], red[1::2, ::2], red[1::2, 1::2] = in_row[::2, 1::2], in_column[1::2, ::2], corner[1::2, 1::2]
+    blue[1::2, ::2], blue[::2, 1::2], blue[::2, ::2] = in_row[1::2, ::2], in_column[::2, 1::2], corner[::2, ::2]
+    return red, green, blue

@@ -1,0 +1,375 @@
+"""Several frames of one scene to one picture: their light is added where they show the same.
+
+The mean of N frames is a capture with the gain K / N and the read noise σ / √N. Sources: Hasinoff et al., Burst
+photography (HDR+, SIGGRAPH Asia 2016); Wronski et al., Handheld multi-frame super-resolution (SIGGRAPH 2019).
+"""
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from scipy import ndimage
+
+from sidlib import camera
+from sidlib.full_size.align import (
+    CELL,
+    add_displaced,
+    align,
+    average,
+    fetch,
+    make_levels,
+    measure_sharpness,
+    spread,
+    weighted_median,
+)
+from sidlib.full_size.capture import read_capture
+from sidlib.full_size.noise import Noise
+from sidlib.full_size.restore import find_stops, load_network, restore_mosaic
+from sidlib.full_size.tiles import STRIP_PX
+from sidlib.raw import Mosaic
+from sidlib.rawfile import RawError
+
+SHIFT = 0.04  # of the width, the largest that is searched
+ALIKE = 0.5  # correlation of two looks above which they show one scene
+LOOK_NOISE = 0.07  # variance of the look of noise alone
+SHARP, VISIBLE = 0.65, 0.5  # of the reference's detail: frames with less are blurred; of the noise: detail that tells
+LONGER, FULL = 1.2, 0.9  # a frame that is so much brighter does not take part above so much of the white level
+BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
+WINDOWS = (2, 5)  # cells along a square over which differences are averaged
+CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
+WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
+MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
+MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
+MEDIAN = np.pi / 2  # variance of a median over that of a mean
+MISFIT = "is blurred, or much in it moved"
+SEEN = 0.3  # of the cells, at least, in which a frame of the same scene takes part
+
+
+@dataclass(frozen=True, eq=False)
+class Burst:
+    """Several captures as one.
+
+    Attributes:
+        mosaic: that of the reference; its counts are float32 means. info: CaptureInfo of the reference, or None.
+        noise: where all frames take part. remarks: sentences that say which frames were left out and why.
+        levels: float32 (2, rows, columns), gain_dn and read_dn of each cell of 16 × 16 pixels of the mosaic as RGGB;
+            None for one capture.
+    """
+
+    mosaic: Mosaic
+    noise: Noise
+    info: object
+    remarks: tuple = ()
+    levels: np.ndarray | None = None
+
+
+@dataclass(eq=False)
+class _Frame:
+    """A capture whose counts wait in a temporary file, so that one is in memory at a time, and what is known of it.
+
+    look, detail: see _look. noise: of counts divided by ratio, times as bright as the reference. motion: see align.
+    cells: their mean counts as the reference sees them, (rows, columns, 4), NaN where they do not take part.
+    fine: by how much finer blocks differ, relative to noise; of the reference, their own variance.
+    """
+
+    name: str
+    mosaic: Mosaic
+    noise: Noise
+    info: object
+    file: object
+    kind: dict
+    look: np.ndarray = None
+    detail: np.ndarray = None
+    ratio: float = 1.0
+    motion: np.ndarray = None
+    cells: np.ndarray = None
+    fine: np.ndarray = None
+
+    def load(self):
+        """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
+        self.file.seek(0)
+        counts = np.fromfile(self.file, self.kind["type"]).reshape(self.kind["size"])
+        return camera.align(counts, self.mosaic.pattern, multiple=2 * CELL)
+
+    @property
+    def black(self):
+        """The black level of the positions of RGGB."""
+        return np.float32(camera.align_levels(self.mosaic.black, self.mosaic.pattern) + self.noise.black_dn)
+
+    def measure_blocks(self):
+        """Return means of 2 × 2 squares above black, divided by the ratio: (rows, columns, 4), NaN where saturated."""
+        packed = camera.pack(self.load()[0])
+        blocks = (average(packed, 2) - self.black) / np.float32(self.ratio)
+        if self.ratio > LONGER:
+            blocks[average(packed >= FULL * self.mosaic.white, 2).any(axis=-1)] = np.nan
+        return blocks
+
+
+def restore_burst(paths, network=None, on_tile=None):
+    """Return the Restoration of RAW files of one scene; that of one file is restore_capture's.
+
+    Args:
+        paths: RAW files, or captures as those of read_capture. network, on_tile: see restore_capture.
+    Raises:
+        RawError: no file can be read, see read_capture.
+    """
+    return restore_merged(merge_burst(paths), network or load_network(), on_tile)
+
+
+def restore_merged(burst, network, on_tile=None):
+    """Return the Restoration of a Burst by a network.
+
+    The network sees the same noise everywhere: where fewer frames take part, the stabilised signal is smaller. Its
+    picture is put back to the unit of the whole, and the mean light to the sensor's: see _match_means.
+    """
+    mosaic, noise, info = burst.mosaic, burst.noise, burst.info
+    info = info and replace(info, remarks=(*info.remarks, *burst.remarks))
+    if burst.levels is None:
+        return restore_mosaic((mosaic, noise, info), network, on_tile)
+    counts, whole = mosaic.counts.copy(), (noise.gain_dn, noise.read_dn)
+    for rows, local in _spread_cells(burst, burst.levels):
+        dark = _lay_black(burst, rows)
+        counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
+    restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
+    stable, factors = restoration.stable, _match_means(burst, restoration.stable)
+    for rows, (gain, read, *factor) in _spread_cells(burst, [*burst.levels, *factors]):
+        light = camera.destabilise(stable[rows], gain[..., None], read[..., None])
+        stable[rows] = camera.stabilise(light * np.stack(factor, axis=-1), *whole)
+    return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), gains=np.ones(3, np.float32))
+
+
+def _match_means(burst, stable):
+    """Factors of R, G, B by cell, (3, rows, columns), that make the mean light the sensor's: see tiles.match_means.
+
+    How much a network guesses depends on the noise: places with as much light have factors of their own.
+    """
+    mosaic, noise, groups = burst.mosaic, burst.noise, np.rint(8 * burst.noise.gain_dn / burst.levels[0])  # 0…8
+    colours, sums = np.reshape(["RGB".index(letter) for letter in mosaic.pattern], (2, 2)), np.zeros((3, 27))
+    for rows, (gain, read, group) in _spread_cells(burst, [*burst.levels, groups]):
+        light = camera.destabilise(stable[rows], gain[..., None], read[..., None])
+        place = 3 * np.rint(group).astype(int) + _tile(colours, group.shape)
+        seen = mosaic.counts[rows] - _lay_black(burst, rows), camera.mosaic(light, mosaic.pattern), np.ones(group.shape)
+        sums += [np.bincount(place.ravel(), values.ravel(), 27) for values in seen]
+    counted, found, pixels = sums
+    random = pixels * noise.read_dn**2 * 8 / np.maximum(np.arange(27) // 3, 1)
+    counted = counted * np.maximum(0, 1 - random / np.maximum(counted**2, 1))
+    doubt = (noise.black_doubt_dn * np.maximum(pixels, 1)) ** 2 + random
+    factors = np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2).reshape(9, 3)
+    return np.moveaxis(factors[groups.astype(int)], -1, 0)
+
+
+def _tile(square, shape):
+    """A pattern of 2 × 2 pixels over a shape that begins with it."""
+    return np.tile(square, (-(-shape[0] // 2), -(-shape[1] // 2)))[: shape[0], : shape[1]]
+
+
+def _lay_black(burst, rows):
+    """The black level of the pixels of rows, which begin with an even one."""
+    black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
+    return _tile(black, burst.mosaic.counts[rows].shape)
+
+
+def _spread_cells(burst, cells):
+    """Yield slices of rows, and their pixels' values, (rows, W), of each of the values of cells, (rows, columns)."""
+    (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
+    columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5
+    for top in range(0, height, 2 * STRIP_PX):
+        rows = slice(top, min(height, top + 2 * STRIP_PX))
+        at = np.meshgrid((np.arange(rows.start, rows.stop) + down + 0.5) / (2 * CELL) - 0.5, columns, indexing="ij")
+        yield rows, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in cells]
+
+
+def merge_burst(captures):
+    """Return the Burst of RAW files, or of captures as those of read_capture.
+
+    The reference is the sharpest frame of those that show the same scene. Frames of another scene or camera, damaged
+    and blurred ones, and copies are left out.
+
+    Raises:
+        RawError: no file can be read, see read_capture.
+    """
+    captures, frames, remarks, error = list(captures), [], [], RawError("A burst needs at least one RAW file")
+    if len(captures) == 1:
+        return Burst(*_read(captures[0]))
+    for number, capture in enumerate(captures, 1):
+        try:
+            frames.append(_look(_read(capture), number))
+        except RawError as reason:
+            error, remarks = reason, [*remarks, f"Left out: {reason}"]
+    if not frames:
+        raise error
+    reference, others, reasons = _choose(frames)
+    _view(reference, others)
+    reasons += [(frame, MISFIT) for frame, _ in others if frame.motion is None]
+    kept = [reference, *(frame for frame, _ in others if frame.motion is not None)]
+    shares = _find_shares(kept)
+    taken = [(frame, share) for frame, share in zip(kept, shares, strict=True) if share.mean() >= SEEN]
+    reasons += [(frame, MISFIT) for frame, share in zip(kept, shares, strict=True) if share.mean() < SEEN]
+    return _add(taken, (*remarks, *(f"Left out: {frame.name} {reason}" for frame, reason in reasons)))
+
+
+def _read(capture):
+    return capture if isinstance(capture, tuple) else read_capture(capture)
+
+
+def _look(capture, number):
+    """The _Frame of a capture; its look is its coarsest level without slow changes, detail the energy of each level."""
+    mosaic, noise, info = capture
+    kind = {"camera": info and (info.make, info.model), "size": mosaic.counts.shape, "pattern": mosaic.pattern}
+    kind["type"], file = mosaic.counts.dtype, tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the frame
+    mosaic.counts.tofile(file)
+    frame = _Frame(info.name if info else f"frame {number}", replace(mosaic, counts=None), noise, info, file, kind)
+    levels = make_levels(frame.measure_blocks().mean(axis=-1), noise)
+    steps = [[np.square(np.diff(level, axis=axis)).mean() - 2 for axis in (0, 1)] for level in levels]
+    frame.detail = np.mean(steps, axis=1)  # noise alone has differences with a variance of 2
+    frame.look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
+    return frame
+
+
+def _choose(frames):
+    """The reference, the others with their shifts in squares, and the rest with the reasons."""
+    matches = [[_match(first, second) for second in frames] for first in frames]
+    fits = np.array([[not reason for reason, _ in row] for row in matches])
+    group = np.flatnonzero(fits[fits.sum(axis=1).argmax()])
+    detail = np.array([frames[number].detail for number in group])
+    visible = np.median(detail, axis=0) > 2 * VISIBLE
+    finest = visible.argmax() if visible.any() else -1
+    best = group[np.argmax(detail[:, finest] / np.maximum(detail[:, -1], 1))]
+    found = [(frame, *matches[best][number]) for number, frame in enumerate(frames) if number != best]
+    others = [(frame, shift) for frame, reason, shift in found if not reason]
+    return frames[best], others, [(frame, reason) for frame, reason, _ in found if reason]
+
+
+def _match(first, second):
+    """Why two frames do not belong together, or None, and the shift from the first to the second in squares."""
+    if first is second:
+        return None, (0, 0)
+    for name in ("camera", "size", "pattern"):
+        if first.kind[name] != second.kind[name]:
+            return f"has another {name}", (0, 0)
+    if first.info and first.info.fingerprint and first.info.fingerprint == second.info.fingerprint:
+        return f"is a copy of {first.name}", (0, 0)
+    farthest = math.ceil(SHIFT * max(first.look.shape))
+    found = []
+    for down, right in product(range(-farthest, farthest + 1), repeat=2):
+        one, two = _overlap(first.look, second.look, down, right)
+        energies = [max(np.square(look).mean() - LOOK_NOISE, LOOK_NOISE) for look in (one, two)]
+        found.append(((one * two).mean() / math.prod(energies) ** 0.5, (down, right)))
+    alike, shift = max(found)
+    return None if alike > ALIKE else "shows another scene", tuple(2 ** len(first.detail) * step for step in shift)
+
+
+def _overlap(first, second, down, right):
+    """The parts of two pictures that show the same, which lies down and right in the second."""
+    height, width = first.shape[:2]
+    one = first[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    return one, second[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
+
+
+def _view(reference, others):
+    """Set what the reference sees of the others, given with their shifts; motion stays None where they are blurred."""
+    blocks, noise = reference.measure_blocks(), reference.noise
+    levels, bright = make_levels(blocks.mean(axis=-1), noise), blocks.mean(axis=-1)
+    reference.cells = average(blocks, BLOCKS)
+    spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
+    reference.fine = np.maximum(spread_out - _predict(noise, reference.cells).mean(axis=-1) / 16, 0)
+    for frame, shift in others:
+        seen = frame.measure_blocks()
+        frame.ratio = ratio = _compare_light(blocks, seen, shift)
+        seen = frame.measure_blocks() if ratio > LONGER else seen / np.float32(ratio)
+        gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
+        own = make_levels(seen.mean(axis=-1), noise)
+        motion = align(levels, own, shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
+        if measure_sharpness(levels, own, motion, VISIBLE) < SHARP:
+            continue
+        frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
+        seen = np.stack([fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
+        frame.cells = average(seen, BLOCKS)
+        corners, size = np.indices(motion.shape[1:]) * CELL + motion, np.reshape(motion.shape[1:], (2, 1, 1)) * CELL
+        frame.cells[((corners < -0.5) | (corners > size - CELL + 0.5)).any(axis=0)] = np.nan
+        frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
+        variance = (_predict(noise, frame.cells) + _predict(frame.noise, frame.cells)).mean(axis=-1) / 16
+        apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
+        frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
+
+
+def _predict(noise, light):
+    """The variance of a pixel of given counts."""
+    return noise.gain_dn * np.maximum(light, 0) + noise.read_dn**2
+
+
+def _compare_light(first, second, shift):
+    """How many times as bright as the first the second is: the median over parts, weighted by their light."""
+    one, two = _overlap(first, second, *(step // 2 for step in shift))
+    height, width = (length // CELL * CELL for length in one.shape[:2])
+    one, two = (average(each[:height, :width], CELL).mean(axis=-1).ravel() for each in (one, two))
+    return max(weighted_median(two / np.maximum(one, 1e-6), np.maximum(one, 0)), 0.01)
+
+
+def _find_shares(frames):
+    """Where each frame takes part, 0 or 1 in each cell; the first is the reference.
+
+    A frame is compared with the median of the others. Where the reference differs from it, only the reference counts.
+    """
+    shape, cells = frames[0].cells.shape[:2], np.stack([frame.cells for frame in frames])
+    if len(frames) == 1:
+        return [np.ones(shape, np.float32)]
+    light = np.median(np.nan_to_num(cells), axis=0)
+    variances = np.stack([_predict(frame.noise, light) for frame in frames]) / CELL**2
+    tests = []
+    for number in range(len(frames)):
+        others = np.delete(np.arange(len(frames)), number)
+        seen = np.where(np.isnan(cells[others]), cells[0], cells[others])
+        noise = variances[number] + variances[others].mean(axis=0) / len(others) * (MEDIAN if len(others) > 2 else 1)
+        apart = np.nan_to_num(cells[number] - np.median(seen, axis=0))
+        tests.append(_test(apart, noise, light, frames[0].fine))
+    fine = [FINE * (frame.fine - 0.5) for frame in frames[1:]]
+    tests = [np.fmax(np.maximum(test, tests[0]), each) for test, each in zip(tests[1:], fine, strict=True)]
+    near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
+    shares = [np.ones(shape, np.float32)]
+    for test, frame in zip(tests, frames[1:], strict=True):
+        moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
+        out = moved | np.isnan(frame.cells).any(axis=-1)
+        shares.append(1 - ndimage.maximum_filter(out, 3).astype(np.float32))  # shares fade out within a cell
+    return shares
+
+
+def _test(apart, noise, light, detail):
+    """χ² of differences of cells (rows, columns, 4): the largest of CONTRASTS in WINDOWS."""
+    noise, error = noise @ CONTRASTS.T**2, MISPLACED[1] ** 2 * detail[..., None] + (MISPLACED[2] * light) ** 2
+    apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
+    found = []
+    for window in WINDOWS:
+        mean, unknown, wrong = (ndimage.uniform_filter(each, (window, window, 0)) for each in (apart, noise, error))
+        found.append((WORTH * mean**2 / (unknown / window**2 + wrong)).max(axis=-1))
+    return np.max(found, axis=0)
+
+
+def _add(taken, remarks):
+    """The Burst of frames with their shares; the first is the reference."""
+    reference, black = taken[0][0], taken[0][0].black
+    mosaic, noise, (counts, inner) = reference.mosaic, reference.noise, reference.load()
+    if len(taken) == 1:
+        return Burst(replace(mosaic, counts=counts[inner]), noise, reference.info, remarks)
+    size = tuple(length // 2 for length in counts.shape)
+    typical, total = max(float(reference.cells.mean()), 0), np.zeros((*size, 4), np.float32)
+    sums, whole = np.zeros((3, *reference.cells.shape[:2])), np.zeros(3)  # of weights, and of variances
+    for frame, share in taken:
+        weight = 1 / (frame.noise.gain_dn * typical + frame.noise.read_dn**2)
+        terms = np.array([weight, weight**2 * frame.noise.gain_dn, weight**2 * frame.noise.read_dn**2])
+        whole += terms
+        sums += terms[:, None, None] * share  # shares are 0 or 1
+        wide = spread(share, CELL, size) * np.float32(weight / frame.ratio)
+        motion = frame.motion if frame.motion is not None and frame.motion.any() else None
+        add_displaced(total, frame.load()[0], frame.black, mosaic.white_balance, motion, wide)
+    merged, weights = np.empty(counts.shape, np.float32), spread(sums[0], CELL, size)
+    for top in range(0, size[0], STRIP_PX):
+        mean = total[top : top + STRIP_PX] / weights[top : top + STRIP_PX, :, None] + black
+        merged[2 * top : 2 * (top + STRIP_PX)] = camera.unpack(np.minimum(mean, mosaic.white))
+    gain, variance = whole[1:] / whole[0] ** 2
+    noise = noise._replace(gain_dn=float(gain), read_dn=float(variance**0.5))
+    levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0]])
+    return Burst(replace(mosaic, counts=merged[inner]), noise, reference.info, remarks, levels.astype(np.float32))

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from sidlib import camera
+from sidlib.full_size import burst, network, restore
+from sidlib.full_size.checks import CAMERAS, SONY, photograph
+from sidlib.full_size.save import CaptureInfo
+from sidlib.rawfile import RawError
+from sidlib.sample import load_photograph
+from tests.test_cameras import lay, write_raw
+
+DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
+SIZE, MARGIN = (400, 560), 40
+
+
+def look_at(name, shift=(0, 0), degrees=0.0):
+    """A photograph in linear light, seen by a camera that moved by a shift in pixels and turned: (*SIZE, 3)."""
+    picture = camera.decode_srgb(np.asarray(load_photograph(name).resize((640, 480))) / 255)
+    down, right = np.indices(SIZE) - np.reshape(SIZE, (2, 1, 1)) / 2
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    at = [cos * down + sin * right + 240 + shift[0], cos * right - sin * down + 320 + shift[1]]
+    return np.stack([ndimage.map_coordinates(colour, at) for colour in np.moveaxis(picture, -1, 0)], -1).clip(0, 1)
+
+
+def expose(linear, number=0, white_e=60, by=SONY, **info):
+    mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(number))
+    return mosaic, noise, CaptureInfo(f"{number}.raw", "a", "b", fingerprint=str(number), **info)
+
+
+def find_error(merged, linear, white_e=60, by=SONY):
+    """How far each pixel is from its noise-free value, in units of the noise that is stated where all take part."""
+    known = by.describe()
+    clean = camera.mosaic(camera.unprocess(linear, known.white_balance, known.ccm), by.pattern) * white_e * by.gain_dn
+    levels = merged.noise.gain_dn, merged.noise.read_dn
+    return camera.stabilise(merged.mosaic.counts - float(by.black), *levels) - camera.stabilise(clean, *levels)
+
+
+@pytest.fixture(scope="module")
+def coffee():
+    return look_at("coffee")
+
+
+def test_one_frame_and_its_copy_give_the_same_bytes_as_restore(coffee, tmp_path):
+    path = write_raw(tmp_path / "a.dng", lay(coffee[:200, :300] / 20, "GRBG"), "GRBG")
+    single = restore.restore_capture(path, DEMOSAIC)
+    assert burst.merge_burst([path, path]).remarks == ("Left out: a.dng is a copy of a.dng",)
+    for paths in ([path], [path, path]):
+        found = burst.restore_burst(paths, DEMOSAIC)
+        assert np.array_equal(found.render(), single.render())
+
+
+def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
+    captures = [expose(coffee, number) for number in range(4)]
+    merged = burst.merge_burst(captures)
+    assert merged.noise.gain_dn == pytest.approx(captures[0][1].gain_dn / 4, rel=0.01)
+    assert merged.noise.read_dn == pytest.approx(captures[0][1].read_dn / 2, rel=0.01)
+    assert np.median(merged.levels[0]) == pytest.approx(merged.noise.gain_dn) and not merged.remarks
+    assert find_error(merged, coffee)[MARGIN:-MARGIN].std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("by", [SONY, CAMERAS["Panasonic S1"]], ids=["RGGB", "GBRG"])
+def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel(by):
+    poses = [((0, 0), 0), ((17.3, -9.6), 0.5), ((-12.2, 19.1), -0.4), ((3.5, 8.7), 0.2)]
+    scenes = [look_at("coffee", *pose) for pose in poses]
+    merged = burst.merge_burst([expose(scene, number, 60, by) for number, scene in enumerate(scenes)])
+    error = find_error(merged, scenes[int(merged.info.name[0])], 60, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    assert not merged.remarks and error.std() < 1.15  # one frame alone has 2
+
+
+def test_frames_in_much_darkness_are_aligned_too():
+    scenes = [look_at("coffee", *pose) for pose in [((0, 0), 0), ((17.3, -9.6), 0.5), ((-12.2, 19.1), -0.4)]]
+    merged = burst.merge_burst([expose(scene, number, 4) for number, scene in enumerate(scenes)])
+    error = find_error(merged, scenes[int(merged.info.name[0])], 4)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    assert not merged.remarks and error.std() < 1.1 and np.abs(ndimage.gaussian_filter(error, 8)).max() < 0.4
+
+
+def test_three_of_ten_frames_that_show_another_scene_are_named(coffee):
+    scenes = [look_at("chelsea") if number in (0, 4, 9) else coffee for number in range(10)]
+    merged = burst.merge_burst([expose(scene, number, 15) for number, scene in enumerate(scenes)])
+    assert merged.remarks == tuple(f"Left out: {number}.raw shows another scene" for number in (0, 4, 9))
+    assert find_error(merged, coffee, 15).std() == pytest.approx(1, abs=0.1)
+
+
+def test_what_does_not_fit_is_named_with_the_reason(coffee, tmp_path):
+    (tmp_path / "damaged.dng").write_bytes(b"II*")
+    mosaic, noise, info = expose(coffee, 5)
+    captures = [expose(coffee, number, 300) for number in range(3)] + [
+        expose(np.stack([ndimage.gaussian_filter(colour, 6) for colour in np.moveaxis(coffee, -1, 0)], -1), 3, 300),
+        expose(coffee[:-2], 4),
+        (mosaic, noise, replace(info, model="c")),
+        tmp_path / "damaged.dng",
+    ]
+    damaged, *others = burst.merge_burst(captures).remarks
+    reasons = ["3.raw is blurred, or much in it moved", "4.raw has another size", "5.raw has another camera"]
+    assert sorted(others) == [f"Left out: {reason}" for reason in reasons] and "damaged.dng" in damaged
+    with pytest.raises(RawError, match="damaged.dng"):
+        burst.merge_burst([tmp_path / "damaged.dng"] * 2)
+
+
+def test_what_moves_is_taken_from_one_frame_alone(coffee):
+    scenes, moved = [], np.zeros(SIZE, bool)
+    for number in range(4):
+        disc = np.hypot(*(np.indices(SIZE) - np.reshape([200, 120 + 90 * number], (2, 1, 1)))) < 40
+        scenes.append(np.where(disc[..., None], 1 - coffee, coffee))
+        moved |= disc
+    merged = burst.merge_burst([expose(scene, number, 60) for number, scene in enumerate(scenes)])
+    own = find_error(merged, scenes[int(merged.info.name[0])])
+    assert np.abs(ndimage.gaussian_filter(own, 4)).max() < 1.5  # a ghost would be 5 to 10
+    fewer = ndimage.zoom(merged.levels[0], 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
+    assert (fewer > 1.2 * merged.noise.gain_dn)[moved].mean() > 0.95
+    assert (fewer > 1.2 * merged.noise.gain_dn)[~ndimage.binary_dilation(moved, iterations=90)].mean() < 0.2
+    assert not merged.remarks
+    picture = burst.restore_merged(merged, DEMOSAIC).render(np.log2(SONY.find_gain(60))) / 65535
+    truth = camera.encode_srgb(scenes[int(merged.info.name[0])])
+    assert np.abs(ndimage.gaussian_filter(picture - truth, (8, 8, 0)))[MARGIN:-MARGIN, MARGIN:-MARGIN].max() < 0.2
+
+
+def test_each_exposure_counts_by_what_it_knows_and_saturated_pixels_do_not(coffee):
+    bright, dark = 12000, 3000  # electrons for white: the brighter ones saturate at 7900
+    captures = [expose(coffee, 0, dark), expose(coffee, 1, bright), expose(coffee, 2, bright)]
+    merged = burst.merge_burst(captures)
+    unit = dark if merged.info.name == "0.raw" else bright
+    assert not merged.remarks
+    if unit == dark:
+        assert merged.noise.gain_dn == pytest.approx(captures[0][1].gain_dn / 9, rel=0.03)
+        error = find_error(merged, coffee, dark)
+        assert abs(error.mean()) < 0.3 and error.std() < 1.5
