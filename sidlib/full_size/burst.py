@@ -71,7 +71,8 @@ class _Frame:
     """A capture whose counts wait in a temporary file, so that one is in memory at a time, and what is known of it.
 
     look, detail: see _look. noise: of counts divided by ratio, times as bright as the reference. motion: see align.
-    cells: their mean counts as the reference sees them, (rows, columns, 4), NaN where they do not take part.
+    cells: their mean counts as the reference sees them, (rows, columns, 4), NaN where any are unknown.
+    unseen: cells that do not take part, since they are saturated or their middle lies outside.
     fine: by how much finer blocks differ, relative to noise; of the reference, their own variance.
     """
 
@@ -86,6 +87,7 @@ class _Frame:
     ratio: float = 1.0
     motion: np.ndarray = None
     cells: np.ndarray = None
+    unseen: np.ndarray = None
     fine: np.ndarray = None
 
     def load(self):
@@ -123,63 +125,38 @@ def restore_merged(burst, network, on_tile=None):
     """Return the Restoration of a Burst by a network.
 
     The network sees the same noise everywhere: where fewer frames take part, the stabilised signal is smaller. Its
-    picture is put back to the unit of the whole, and the mean light to the sensor's: see _match_means.
+    picture is put back to the unit of the whole.
     """
     mosaic, noise, info = burst.mosaic, burst.noise, burst.info
     info = info and replace(info, remarks=(*info.remarks, *burst.remarks))
     if burst.levels is None:
         return restore_mosaic((mosaic, noise, info), network, on_tile)
     counts, whole = mosaic.counts.copy(), (noise.gain_dn, noise.read_dn)
-    for rows, local in _spread_cells(burst, burst.levels):
+    for rows, local in _spread_levels(burst):
         dark = _lay_black(burst, rows)
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    stable, factors = restoration.stable, _match_means(burst, restoration.stable)
-    for rows, (gain, read, *factor) in _spread_cells(burst, [*burst.levels, *factors]):
-        light = camera.destabilise(stable[rows], gain[..., None], read[..., None])
-        stable[rows] = camera.stabilise(light * np.stack(factor, axis=-1), *whole)
-    return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), gains=np.ones(3, np.float32))
-
-
-def _match_means(burst, stable):
-    """Factors of R, G, B by cell, (3, rows, columns), that make the mean light the sensor's: see tiles.match_means.
-
-    How much a network guesses depends on the noise: places with as much light have factors of their own.
-    """
-    mosaic, noise, groups = burst.mosaic, burst.noise, np.rint(8 * burst.noise.gain_dn / burst.levels[0])  # 0…8
-    colours, sums = np.reshape(["RGB".index(letter) for letter in mosaic.pattern], (2, 2)), np.zeros((3, 27))
-    for rows, (gain, read, group) in _spread_cells(burst, [*burst.levels, groups]):
-        light = camera.destabilise(stable[rows], gain[..., None], read[..., None])
-        place = 3 * np.rint(group).astype(int) + _tile(colours, group.shape)
-        seen = mosaic.counts[rows] - _lay_black(burst, rows), camera.mosaic(light, mosaic.pattern), np.ones(group.shape)
-        sums += [np.bincount(place.ravel(), values.ravel(), 27) for values in seen]
-    counted, found, pixels = sums
-    random = pixels * noise.read_dn**2 * 8 / np.maximum(np.arange(27) // 3, 1)
-    counted = counted * np.maximum(0, 1 - random / np.maximum(counted**2, 1))
-    doubt = (noise.black_doubt_dn * np.maximum(pixels, 1)) ** 2 + random
-    factors = np.clip((counted * found + doubt) / (found**2 + doubt), 0, 2).reshape(9, 3)
-    return np.moveaxis(factors[groups.astype(int)], -1, 0)
-
-
-def _tile(square, shape):
-    """A pattern of 2 × 2 pixels over a shape that begins with it."""
-    return np.tile(square, (-(-shape[0] // 2), -(-shape[1] // 2)))[: shape[0], : shape[1]]
+    for rows, (gain, read) in _spread_levels(burst):
+        light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
+        restoration.stable[rows] = camera.stabilise(light, *whole)
+    return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise))
 
 
 def _lay_black(burst, rows):
     """The black level of the pixels of rows, which begin with an even one."""
     black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
-    return _tile(black, burst.mosaic.counts[rows].shape)
+    height, width = burst.mosaic.counts[rows].shape
+    return np.tile(black, (-(-height // 2), -(-width // 2)))[:height, :width]
 
 
-def _spread_cells(burst, cells):
-    """Yield slices of rows, and their pixels' values, (rows, W), of each of the values of cells, (rows, columns)."""
+def _spread_levels(burst):
+    """Yield slices of rows, and the gain and the read noise of their pixels, each (rows, W)."""
     (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
     columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5
     for top in range(0, height, 2 * STRIP_PX):
         rows = slice(top, min(height, top + 2 * STRIP_PX))
         at = np.meshgrid((np.arange(rows.start, rows.stop) + down + 0.5) / (2 * CELL) - 0.5, columns, indexing="ij")
-        yield rows, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in cells]
+        yield rows, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in burst.levels]
 
 
 def merge_burst(captures):
@@ -276,6 +253,7 @@ def _view(reference, others):
     reference.cells = average(blocks, BLOCKS)
     spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
     reference.fine = np.maximum(spread_out - _predict(noise, reference.cells).mean(axis=-1) / 16, 0)
+    middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
     for frame, shift in others:
         seen = frame.measure_blocks()
         frame.ratio = ratio = _compare_light(blocks, seen, shift)
@@ -288,8 +266,9 @@ def _view(reference, others):
         frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
         seen = np.stack([fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
         frame.cells = average(seen, BLOCKS)
-        corners, size = np.indices(motion.shape[1:]) * CELL + motion, np.reshape(motion.shape[1:], (2, 1, 1)) * CELL
-        frame.cells[((corners < -0.5) | (corners > size - CELL + 0.5)).any(axis=0)] = np.nan
+        outside = np.abs(np.indices(motion.shape[1:]) * CELL + motion - middle) - middle  # by how many squares
+        frame.unseen = np.isnan(frame.cells).any(axis=-1) | (outside > CELL / 2).any(axis=0)
+        frame.cells[(outside > 0.5).any(axis=0)] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = (_predict(noise, frame.cells) + _predict(frame.noise, frame.cells)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
@@ -332,8 +311,8 @@ def _find_shares(frames):
     shares = [np.ones(shape, np.float32)]
     for test, frame in zip(tests, frames[1:], strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
-        out = moved | np.isnan(frame.cells).any(axis=-1)
-        shares.append(1 - ndimage.maximum_filter(out, 3).astype(np.float32))  # shares fade out within a cell
+        out = ndimage.maximum_filter(moved | frame.unseen, 3) | np.isnan(frame.cells).any(axis=-1)
+        shares.append(1 - out.astype(np.float32))  # which fade between the middles of cells
     return shares
 
 
