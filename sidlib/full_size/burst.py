@@ -139,7 +139,9 @@ def restore_merged(burst, network, on_tile=None):
     for rows, (gain, read) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
         restoration.stable[rows] = camera.stabilise(light, *whole)
-    return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise))
+    if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
+        trust = trust._replace(spread=trust.spread / np.median(trust.spread))
+    return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), trust=trust)
 
 
 def _lay_black(burst, rows):
