@@ -49,8 +49,8 @@ class OwnCapture(Mode):
         self.restore = button("Restore at full size", self.restore_file)
         self.save_full = button("Save at full size", self.save_restored)
         self.overlay = widgets.Dropdown(options=OVERLAYS, description="Show", layout=fit("16em"))
-        self.strength = widgets.FloatSlider(
-            1, min=0, max=1, step=0.05, description="Noise taken", continuous_update=False
+        self.strength = widgets.BoundedFloatText(
+            1, min=0, max=1, step=0.1, description="Noise taken", style=named_whole
         )
         for control in (self.overlay, self.strength):
             control.observe(lambda change: self.viewer.render(), "value")
@@ -129,7 +129,9 @@ class OwnCapture(Mode):
                 self.full_view = FullView(restore.restore_capture(path, on_tile=tell_progress))
                 self.viewer.begin()
                 found = self.full_view.restoration
-                self.viewer.status = ". ".join([f"{name}: restored, noise by {found.noise.source}", *found.remarks])
+                self.viewer.status = ". ".join(
+                    [f"{name}: restored at full size, noise by {found.noise.source}", *found.remarks]
+                )
 
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""

@@ -393,7 +393,7 @@ def test_ones_own_capture_is_restored_at_full_size_and_sharp_where_one_looks(own
     viewer.observe(lambda change: said.append(change.new), "status")
     own.restore.click()
     assert "Restoring night.arw … 0 %" in said
-    assert viewer.status.startswith("night.arw: restored, noise by calibration") and not viewer.busy
+    assert viewer.status.startswith("night.arw: restored at full size, noise by calibration") and not viewer.busy
     assert own.restore.disabled and not own.save_full.disabled and own.said.value == viewer.status
     *small, whole = viewer.pictures
     assert [picture["title"] for picture in small] == ["input", "input, amplified", *MODELS]
