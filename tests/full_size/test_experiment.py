@@ -12,6 +12,7 @@ TINY = replace(experiment.FULL_SIZE, epochs=2, updates=2, batch_size=2)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
+    monkeypatch.setattr(stream, "POOLS", {"train": 2, "val": 1})
     monkeypatch.setattr(stream, "draw_pool", lambda _, seed, *of: np.random.default_rng(seed).random((2, 192, 192, 3)))
     monkeypatch.setattr(experiment, "VALIDATION", 2)
     monkeypatch.setitem(network.NETWORKS, "residual_unet", lambda: network.build_residual_unet((4, 8)))
