@@ -21,7 +21,7 @@ BRANCHES = {  # residual blocks by level, full size first
 }
 THRESHOLDS = (8.0, 1.5, 0.4)  # of SmoothAlike's steps: 4 to 8 times the square by which noise alone differs
 ABOVE_WHITE = 0.1  # what a factor of e above white adds to rendered light
-CAP_WHITES, CAP_NOISES = 1.5, 4.0  # a network sees values up to so many times white, and so much noise above
+CAP_WHITES, CAP_NOISES = 0.6, 4.0  # a network sees values up to so many times white, and so much noise above
 FOUND = (0.2, 0.5)  # of the cap: where a network finds less, no lamp is there, and where it finds more, one is
 # Kernels that interpolate the colours of a Bayer mosaic
 BILINEAR = dict.fromkeys("RB", np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4)
