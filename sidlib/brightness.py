@@ -1,12 +1,13 @@
 """How much brighter a dark capture has to become."""
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import maximum_filter, median_filter
 
 MAX_RATIO = 300  # the paper's code amplifies by no more
 BRIGHT = 0.54  # median of find_bright over the sample's train photographs
 BLOCKS = 3  # side of the median: hot pixels, lines and lamps of up to two blocks do not move it
 TAIL = 1.25  # times the 95th percentile: where the 98th is higher, it is one of lamps
+CLIPPED, FEWEST = 0.95, 0.1  # of white, in a block that is saturated; share of blocks that have to be left
 DARK = 0.25  # times the read noise: where medians of green differ by less, a capture shows nothing
 
 
@@ -19,9 +20,12 @@ def find_bright(signal):
     """Return the level in 0…1 of what is bright in a raw.Signal, white-balanced, lamps and defects apart.
 
     It is the 98th percentile of medians over 3 × 3 blocks, each of its brightest colour, or not far above the 95th.
+    Saturated blocks and their neighbours do not count, unless they are nearly all: a window does not darken the room.
     """
-    medians = median_filter(signal.camera_rgb, (BLOCKS, BLOCKS, 1), mode="nearest") * signal.white_balance
-    often, seldom = np.percentile(medians.max(axis=-1).clip(max=1), (95, 98))
+    medians = median_filter(signal.camera_rgb, (BLOCKS, BLOCKS, 1), mode="nearest")
+    unclipped = maximum_filter(medians.max(axis=-1), BLOCKS) < CLIPPED  # and not beside such
+    balanced = (medians * signal.white_balance).max(axis=-1).clip(max=1)
+    often, seldom = np.percentile(balanced[unclipped] if unclipped.mean() > FEWEST else balanced, (95, 98))
     return max(float(min(seldom, TAIL * often)), 1e-6)
 
 

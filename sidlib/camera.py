@@ -138,7 +138,7 @@ def add_noise(electrons, gain_dn, read_dn, rng, tail=None, row_dn=0.0):
     standard deviations in counts. Read noise follows the Tukey lambda distribution of shape `tail`, or the normal one.
     Source: the physics-based model of Wei et al. (CVPR 2020).
     """
-    counts = gain_dn * rng.poisson(electrons)
+    counts = float(gain_dn) * rng.poisson(electrons)
     if tail is None:
         counts += rng.normal(0, read_dn, counts.shape)
     else:  # scipy.stats.tukeylambda.ppf in a tenth of its time

@@ -29,6 +29,15 @@ def test_lamps_and_hot_pixels_hardly_move_the_estimate(share):
     assert abs(np.log2(moved / plain)) < 0.4
 
 
+def test_a_window_does_not_darken_the_room_and_a_clipped_picture_is_not_brightened():
+    room = np.random.default_rng(0).uniform(0.001, 0.01, (80, 120, 1)).astype(np.float32) * np.ones(3, np.float32)
+    window = room.copy()
+    window[10:40, 20:80] = 1  # a fifth
+    ratios = [brightness.estimate_ratio(raw.Signal(each, np.ones(3), np.eye(3))) for each in (room, window)]
+    assert abs(np.log2(ratios[1] / ratios[0])) < 0.1
+    assert brightness.estimate_ratio(raw.Signal(np.ones((80, 120, 3), np.float32), np.ones(3), np.eye(3))) == 1
+
+
 def test_a_frame_of_noise_alone_is_dark_and_one_with_light_is_not():
     noise = np.random.default_rng(0).normal(0, 0.0007, (40, 60, 3)).astype(np.float32)
     read = 0.005  # of single pixels: those of a tenth are means
