@@ -65,12 +65,12 @@ def examine(mosaic, camera_name="", iso=0, profile=None, masked=None):
     if np.ptp(mosaic.counts) == 0:
         raise RawError("all its pixels are alike: there is no picture in it")
     stated = camera_name, iso, profile, masked
-    noise, _ = find_noise(mosaic, *stated)  # roughly: defects are in it
+    (noise, refuted), remarks = find_noise(mosaic, *stated), []  # roughly, if defects are in it
     counts, defects = mend_defects(mosaic.counts, mosaic.black, noise)
-    mosaic, remarks = replace(mosaic, counts=counts), []
     if any(defects):
+        mosaic = replace(mosaic, counts=counts)
+        noise, refuted = find_noise(mosaic, *stated)
         remarks.append("Replaced {} hot or dead pixels, {} columns and {} rows".format(*defects))
-    noise, refuted = find_noise(mosaic, *stated)
     white = find_white(mosaic, noise)
     if white < WHITE_DIFFERS * mosaic.white:
         remarks.append(f"Its counts pile up at {white:g}: that is its white level, not {mosaic.white:g} as it states")

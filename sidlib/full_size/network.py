@@ -45,7 +45,7 @@ def build_residual_unet(filters=FILTERS, branches=BRANCHES):
     for level, deeper in enumerate(filters[1:], 1):
         for b, counts in branches.items():
             streams[b] = _add_blocks(streams[b], counts["encoder"][level - 1], f"{b}_encoder{level}")
-        skips.append(dict(streams))  # (batch, h, w, 16), then half the size and twice the channels per level
+        skips.append(streams)  # (batch, h, w, 16), then half the size and twice the channels per level
         both = layers.Concatenate(name=f"encoder{level}_both")(list(streams.values()))
         streams = {b: layers.Conv2D(deeper, 2, 2, name=f"{b}_encoder{level}_down")(both) for b in branches}
     for b, counts in branches.items():

@@ -67,16 +67,15 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
         claim = float(known.gain_dn_per_e), float(np.hypot(known.read_sigma_dn, ROUNDING_DN)), "calibration"
     elif levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
         claim = levels[0], max(levels[1], LEAST_READ_E * levels[0]), "NoiseProfile"
-    seen, means = _estimate_noise(mosaic, black_dn)
+    (seen, means), refuted = _estimate_noise(mosaic, black_dn), []
     if claim:
         seen_variance, variance = (k * np.maximum(means, 0) + read**2 for k, read in (seen, claim[:2]))
         ratios = seen_variance / variance
         if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
             return Noise(*claim[:2], black_dn, claim[2]), []
         off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
-        remark = f"Its {claim[2]} is not believed: the mosaic has {off:.2g} times the variance that it states"
-        return Noise(*seen, black_dn, "estimate"), [remark]
-    return Noise(*seen, black_dn, "estimate"), []
+        refuted = [f"Its {claim[2]} is not believed: the mosaic has {off:.2g} times the variance that it states"]
+    return Noise(*seen, black_dn, "estimate"), refuted
 
 
 def read_profile(profile, span_dn):

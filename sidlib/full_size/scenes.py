@@ -25,7 +25,7 @@ def draw_chart(rng, size_px):
     """
     upright = rng.random() < 0.4  # along the sensor's rows and columns
     large = round(FINE * max(size_px) * (1 if upright else 1.45))
-    image, kind = Image.new("I", (large, large)), list(CHARTS)[rng.choice(len(CHARTS), p=list(CHARTS.values()))]
+    image, kind = Image.new("I", (large, large)), draw_key(rng, CHARTS)
     kind(ImageDraw.Draw(image), rng, large)
     areas = np.asarray(image if upright else image.rotate(rng.uniform(0, 360)))
     top, left = ((large - FINE * length) // 2 for length in size_px[::-1])
@@ -150,6 +150,11 @@ def _add_lamp(light, rng, strength, radius, blur, flares):
             spikes = np.exp(-abs(along) / length - across**2) + np.exp(-abs(across) / length - along**2)
             seen = np.maximum(seen, draw_log(rng, (1e-4, 2e-2)) * spikes)
     light += seen[..., None] * colour
+
+
+def draw_key(rng, shares):
+    """Return a random key of {key: its share}; the shares add up to 1."""
+    return list(shares)[rng.choice(len(shares), p=list(shares.values()))]
 
 
 def draw_log(rng, bounds):

@@ -11,7 +11,7 @@ from sidlib.brightness import MAX_RATIO
 from sidlib.full_size.levels import fill_cut
 from sidlib.full_size.network import find_cap, join_rendering, render_soft
 from sidlib.full_size.noise import ROUNDING_DN, Noise
-from sidlib.full_size.scenes import add_lamps, draw_chart, draw_log
+from sidlib.full_size.scenes import add_lamps, draw_chart, draw_key, draw_log
 from sidlib.full_size.tiles import OUTLIER
 from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, load_photograph
 
@@ -95,7 +95,7 @@ def crop_patch(pools, rng):
 
     Some patches are of one colour, and some nearly black: there a network must add nothing.
     """
-    size_px, kind = (PATCH_PX, PATCH_PX), rng.choice(list(SHARES), p=list(SHARES.values()))
+    size_px, kind = (PATCH_PX, PATCH_PX), draw_key(rng, SHARES)
     if kind == "flat":
         patch = np.tile(camera.decode_srgb(rng.uniform(-0.2, 1.2, 3).clip(0, 1)), (*size_px, 1)).astype(np.float32)
     elif kind == "photograph":
@@ -129,7 +129,7 @@ def expose(linear, white_balance, ccm, rng):
     """
     camera_rgb = np.maximum(linear @ np.float32(np.linalg.inv(ccm).T / white_balance), 0)
     gain_dn, read_e = draw_log(rng, GAIN_DN), draw_log(rng, READ_E)
-    white_e = draw_log(rng, list(WHITE_E)[rng.choice(len(WHITE_E), p=list(WHITE_E.values()))])
+    white_e = draw_log(rng, draw_key(rng, WHITE_E))
     full_e = white_e * (rng.uniform(1, 1.1) if rng.random() < FULL else draw_log(rng, (1, MAX_RATIO)))
     full_e = max(white_e, min(full_e, FULL_WELL_E))
     read_dn, full_dn = read_e * gain_dn, np.rint(full_e * gain_dn)

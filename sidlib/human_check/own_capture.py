@@ -218,14 +218,11 @@ class FullView:
         else:
             values = np.maximum(values, 0.01)
             low, high = np.percentile(values, (2, 98))
-            caption, strength = (
-                f"from {low:.2g} (blue) to {high:.2g} (yellow) electrons per pixel",
-                np.full_like(values, 0.6),
-            )
+            caption, strength = f"from {low:.2g} (blue) to {high:.2g} (yellow) electrons per pixel", 0.6
             values, low, high = np.log(values), np.log(low), np.log(high)
         colours = colormaps["viridis"](np.clip((values - low) / max(high - low, 1e-6), 0, 1))
         colours[..., 3] = strength
-        height, width = turn(np.empty(self.restoration.shape[:2], bool), mosaic.flip & 4).shape  # of the sensor
+        height, width = self.restoration.stable.shape[:2]
         rows, columns = (
             (np.arange(length // 8) * 8 // TILE_PX).clip(max=n - 1)
             for length, n in zip((height, width), values.shape, strict=True)
