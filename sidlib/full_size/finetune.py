@@ -17,7 +17,7 @@ from sidlib.full_size.network import build_trainer, find_cap, join_rendering
 from sidlib.full_size.restore import find_network
 from sidlib.full_size.stream import PATCH_PX, batch_patches
 
-VERSION = 1  # raise it when the same captures give other truths or patches
+VERSION = 2  # raise it when the same captures give other truths or patches
 PATCHES = 4  # per file that is opened
 VALIDATION = 24  # files
 
