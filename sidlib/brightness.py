@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, median_filter
 
 MAX_RATIO = 300  # the paper's code amplifies by no more
-BRIGHT = 0.54  # median of find_bright over the sample's train photographs
+BRIGHT = 0.44  # median of find_bright over the sample's train photographs
 BLOCKS = 3  # side of the median: hot pixels, lines and lamps of up to two blocks do not move it
 TAIL = 1.25  # times the 95th percentile: where the 98th is higher, it is one of lamps
 CLIPPED, FEWEST = 0.95, 0.1  # of white, in a block that is saturated; share of blocks that have to be left

@@ -15,6 +15,7 @@ from sidlib import paths
 MODEL = "Sony ILCE-7SM2"
 MAKE_TAG, MODEL_TAG = "SONY", "ILCE-7SM2"  # as the camera itself spells them
 BLACK, WHITE = 512, 16383  # counts (DN), 14 bit
+STRIP_PX = 512  # rows that are exposed at once, for the memory of a capture of 12 megapixels
 PATTERN = "RGGB"
 ORDERS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # row and column of the first red
 # Linear sRGB to CIE XYZ for a D65 white: IEC 61966-2-1.
@@ -59,7 +60,7 @@ def unprocess(linear, white_balance, ccm=CCM, most=1):
 
     Light above `most` times white is clipped.
     """
-    return np.clip(linear @ np.linalg.inv(ccm).T, 0, most) / np.asarray(white_balance, float)
+    return np.clip(_multiply(linear, np.linalg.inv(ccm)), 0, most) / np.asarray(white_balance, float)
 
 
 def render(camera_rgb, white_balance, ccm, gain=1.0):
@@ -68,7 +69,15 @@ def render(camera_rgb, white_balance, ccm, gain=1.0):
     Channels are clipped before the matrix, at most at a saturated pixel's level: such highlights stay neutral.
     """
     balanced = np.minimum(camera_rgb * np.float32(gain) * white_balance.astype(np.float32), np.float32(min(gain, 1)))
-    return balanced @ ccm.T.astype(np.float32)
+    return _multiply(balanced, ccm.astype(np.float32))
+
+
+def _multiply(colours, matrix):
+    """The product of a matrix and each colour, in its type. BLAS rounds differently for other sizes and processors."""
+    product = np.empty(colours.shape, matrix.dtype)
+    for place, (red, green, blue) in enumerate(matrix):
+        product[..., place] = colours[..., 0] * red + colours[..., 1] * green + colours[..., 2] * blue
+    return product
 
 
 def mosaic(camera_rgb, pattern=PATTERN):
@@ -163,9 +172,11 @@ def expose(signal_dn, ratio, iso, rng):
     if not ratio > 0:
         raise ValueError(f"ratio must be positive. Received: {ratio}")
     gain, tail = noise.gain_dn_per_e, noise.tukey_lambda
-    read_dn = noise.tukey_scale_dn * tukey_std(tail)
-    counts = add_noise(signal_dn / (ratio * gain), gain, read_dn, rng, tail, noise.row_sigma_dn)
-    return np.clip(np.rint(counts + (noise.black_error_dn + BLACK)), 0, WHITE).astype(np.uint16)
+    read_dn, strips = noise.tukey_scale_dn * tukey_std(tail), []
+    for strip in np.split(signal_dn, range(STRIP_PX, len(signal_dn), STRIP_PX)):
+        counts = add_noise(strip / (ratio * gain), gain, read_dn, rng, tail, noise.row_sigma_dn)
+        strips.append(np.clip(np.rint(counts + (noise.black_error_dn + BLACK)), 0, WHITE).astype(np.uint16))
+    return np.concatenate(strips)
 
 
 def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):

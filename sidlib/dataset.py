@@ -1,4 +1,4 @@
-"""Developed pairs to a tf.data pipeline that reads each picture when it is needed, and flips it.
+"""Developed pairs to a tf.data pipeline that reads each picture when it is needed, crops and flips it.
 
 A picture is float32 in 0…255, shape (height, width, 3).
 """
@@ -14,22 +14,27 @@ from sidlib.preprocess import load_signal, read_digest
 from sidlib.sources import SOURCES, check_source
 
 
-def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8"):
+def make_dataset(
+    pairs, batch_size=10, augment=False, shuffle=False, seed=0, epochs=range(1), source="dark8", crop_px=None, updates=1
+):
     """Return the tf.data.Dataset of (short, long) batches, (batch, height, width, 3) each, pictures of one size.
 
-    Order and flips of an epoch depend only on the seed and the epoch's number, so that a resumed training sees the
-    pictures that it would have seen.
+    Order, crops and flips of an epoch depend only on the seed and the epoch's number, so that a resumed training sees
+    the pictures that it would have seen.
 
     Args:
         pairs: DataFrame of preprocess.develop_pairs. batch_size: pairs per batch, at most.
         augment: flip each pair horizontally with probability ½ and vertically with probability ½.
         shuffle: draw another order in every epoch. epochs: range of the epochs to run through.
         source: what the model sees of the short exposure, one of sources.SOURCES.
+        crop_px: width and height of random crops; None for whole pictures.
+        updates: batches of crops per epoch, which take pairs in turn; of whole pictures an epoch has each once.
     Raises:
         ValueError: there are no pairs, or no such source.
     """
     check_source(source)
     count, steps = len(pairs), count_batches(pairs, batch_size)
+    count, steps = (updates * batch_size, updates) if crop_px else (count, steps)
     files = tf.constant(pairs[["short_png", "long_png"]].astype(str).to_numpy())
     rows = pairs.to_dict("records")
 
@@ -42,8 +47,10 @@ def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epo
             return read_picture(files[number, 0])
         return tf.ensure_shape(tf.numpy_function(develop, (number,), tf.float32), (None, None, 3))
 
-    def read_pair(number, flips):
-        return flip(read_short(number), flips), flip(read_picture(files[number, 1]), flips)
+    def read_pair(number, flips, place):
+        pair = flip(tf.concat([read_short(number), read_picture(files[number, 1])], axis=-1), flips)
+        pair = tf.image.stateless_random_crop(pair, (*crop_px[::-1], 6), place) if crop_px else pair
+        return pair[..., :3], pair[..., 3:]
 
     def size_key(short, long):  # tf.data's own batch only compares the number of values
         height, width = tf.unstack(tf.cast(tf.shape(long)[:2], tf.int64))
@@ -51,8 +58,9 @@ def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epo
 
     def run_epoch(epoch):
         draws = tf.random.stateless_uniform((count, 3), (seed, epoch))  # order, horizontal flip, vertical flip
-        order = tf.argsort(draws[:, 0]) if shuffle else tf.range(count)
-        numbers = tf.data.Dataset.from_tensor_slices((order, (draws[:, 1:] < 0.5) & augment))
+        places = tf.random.stateless_uniform((count, 2), (seed, epoch), None, None, tf.int32)  # seeds of crops
+        order = (tf.argsort(draws[:, 0]) if shuffle else tf.range(count)) + tf.cast(epoch * count, tf.int32)
+        numbers = tf.data.Dataset.from_tensor_slices((order % len(pairs), (draws[:, 1:] < 0.5) & augment, places))
         pictures = numbers.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE)
         return pictures.group_by_window(size_key, lambda _, window: window.batch(batch_size), batch_size)
 
@@ -61,7 +69,7 @@ def make_dataset(pairs, batch_size=10, augment=False, shuffle=False, seed=0, epo
 
 
 def count_batches(pairs, batch_size):
-    """Return the number of batches per epoch; raise a ValueError if there are no pairs."""
+    """Return the number of batches of whole pictures per epoch; raise a ValueError if there are no pairs."""
     if pairs.empty:
         raise ValueError("At least one pair is needed. Received: none")
     sizes = pairs.long_png.map(lambda file: Image.open(file).size)

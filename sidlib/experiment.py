@@ -36,13 +36,26 @@ class Training:
         """Return the optimizer for a training of so many updates, if no early stopping ends it."""
         return keras.optimizers.Adam(self.learning_rate)
 
+
+@dataclass(frozen=True, kw_only=True)
+class PairTraining(Training):
+    """The settings of a training on pairs; the defaults are the course's. A child adds `augment`, see make_dataset."""
+
+    crop_px: tuple | None = (24, 16)  # width and height of the random crops that training sees; None: whole pictures
+    updates: int = 187  # per epoch of crops, as many as the deck's 1865 pairs made; of whole pictures each is seen once
+
     def count_updates(self, pairs):
         """Return the number of updates per epoch on training pairs."""
-        return count_batches(pairs, self.batch_size)
+        return self.updates if self.crop_px else count_batches(pairs, self.batch_size)
+
+    def make_dataset(self, pairs, epochs, source="dark8"):
+        """Return the pipeline of training pairs over a range of epochs."""
+        crops = source, self.crop_px, self.updates
+        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, *crops)
 
 
 @dataclass(frozen=True)
-class Experiment(Training):
+class Experiment(PairTraining):
     """One setting of the course: a model, its activation (see models), a loss (see losses), and flips of the pairs."""
 
     model: str
@@ -58,7 +71,7 @@ class Experiment(Training):
     def name(self):
         """What is varied, then what differs from the defaults: "unet-relu-mae-flips-epochs50"."""
         parts = [self.model, self.activation, self.loss, "flips" if self.augment else "noflips"]
-        parts += [value if isinstance(value, str) else f"{name}{value:g}" for name, value in self._changes()]
+        parts += [value if name == "monitor" else f"{name}{value}" for name, value in self._changes()]
         return "-".join(parts)
 
     @property
@@ -71,8 +84,9 @@ class Experiment(Training):
         return ", ".join(words)
 
     def _changes(self):
-        settings = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(Training)]
-        return [(name, value) for name, value in settings if value != getattr(Training, name)]
+        settings = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(PairTraining)]
+        texts = {"crop_px": "x".join(map(str, self.crop_px or ["none"]))}
+        return [(name, texts.get(name, value)) for name, value in settings if value != getattr(PairTraining, name)]
 
     @property
     def loss_function(self):
@@ -81,10 +95,6 @@ class Experiment(Training):
     def build_model(self):
         """Return the untrained model, with first weights drawn from the seed."""
         return draw_weights(build_model(self.model, self.activation), self.seed)
-
-    def make_dataset(self, pairs, epochs):
-        """Return the pipeline of training pairs over a range of epochs."""
-        return make_dataset(pairs, self.batch_size, self.augment, shuffle=True, seed=self.seed, epochs=epochs)
 
 
 COURSE_EXPERIMENTS = (

@@ -1,25 +1,39 @@
 """Figures: functions from arrays or a DataFrame to a Figure. Pictures keep the order input, outputs, truth."""
 
 import math
+from base64 import b64encode
+from itertools import pairwise
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyBboxPatch
 
 from sidlib import paths
 
 SPLIT_COLOURS = {"train": "#4c72b0", "val": "#dd8452", "test": "#55a868"}
 CHANNEL_COLOURS = {"red": "#c44e52", "green": "#55a868", "blue": "#4c72b0"}
 SHORT_COLOUR, LONG_COLOUR = "#30356b", "#e8a33d"
-LAYER_COLOURS = {  # by the kind of a layer, see _kinds
-    "picture": ("#5c5f73", "picture"),
-    "conv": ("#4c72b0", "convolution 3 × 3"),
-    "join": ("#e8a33d", "join"),
-    "pool": ("#c44e52", "max-pooling, half the size"),
+STEP_COLOURS = {  # of a layer's arrow, by its kind, see _kinds
+    "conv": ("#30356b", "convolution"),
+    "join": ("#888888", "join"),
+    "pool": ("#dd8452", "max-pooling, half the size"),
     "up": ("#55a868", "up-sampling, double the size"),
-    "resize": ("#8fc9a0", "resize to the skip's size"),
-    "clip": ("#30356b", "clip to 0…255"),
+    "resize": ("#d62728", "resize to the skip's size"),
+    "clip": ("#c23fa5", "clip to 0…255"),
+}
+SIDE = 0.08  # of a box that is seen from its left, in parts of its height
+PIPELINE = {  # the size of what each step hands on, with the course's settings
+    "capture": "RAW files,\nshort and long",
+    "mosaic": "4240 × 2832\ncounts of 14 bit",
+    "a tenth": "424 × 284 × 3\nlinear light",
+    "PNG": "424 × 284 × 3\n8 bit: 0…255",
+    "tf.data": "batches of crops\n10 × 16 × 24 × 3",
+    "network": "10 × 16 × 24 × 3\nany value",
+    "clip": "the same,\n0…255",
+    "loss": "one number\nper batch",
 }
 STYLE = {
     "axes.spines.top": False,
@@ -40,10 +54,15 @@ def _start(rows, columns, size, **options):
     return figure, axes.ravel()
 
 
-def save(figure, file):
-    """Write a Figure to a file and return it."""
+def save(figure, file, alt):
+    """Write a Figure to a PNG file, and return it with an alternative text for those who cannot see it in a notebook.
+
+    nbconvert writes the text to its pages, and Jupyter reads it out.
+    """
     with paths.write_atomically(file) as path:
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=100, metadata={"Description": alt})
+    shown = {"image/png": b64encode(Path(file).read_bytes()).decode()}, {"image/png": {"alt": alt}}
+    figure._repr_mimebundle_ = lambda include=None, exclude=None: shown
     return figure
 
 
@@ -80,29 +99,64 @@ def mark_place(picture, top, left, height, width):
     return marked
 
 
-def plot_index(pairs, title):
-    """Return the number of pairs by exposure times, ratio, ISO and f-number, a colour per split."""
-    short = [f"1/{round(1 / seconds)} s" if seconds < 1 else f"{seconds:g} s" for seconds in pairs.short_s]
-    columns = {
-        "short and long exposure": short + pairs.long_s.map(", {:g} s".format),
-        "exposure ratio": pairs.ratio.round().astype(int),
-        "ISO": pairs.iso,
-        "f-number": pairs.f_number,
-    }
-    figure, axes = _start(2, 2, (10, 5.5))
-    for axis, (name, column) in zip(axes, columns.items(), strict=True):
-        counts = pd.crosstab(column, pairs.split).reindex(columns=SPLIT_COLOURS, fill_value=0)
-        turn = 60 if len(counts) > 8 else 0
-        counts.plot.bar(ax=axis, stacked=True, color=SPLIT_COLOURS, width=0.85, legend=False, rot=turn)
-        axis.set(xlabel=name, ylabel="pairs")
-    axes[0].legend(frameon=False)
-    figure.suptitle(title)
+def plot_pipeline(*lit):
+    """Return a drawing of the way from a capture to its loss: a box per step of PIPELINE, the `lit` ones in colour.
+
+    Below each step stands the size of what it hands on. Raise a ValueError if there is no such step.
+    """
+    if unknown := set(lit) - PIPELINE.keys():
+        raise ValueError(f"The steps are {', '.join(PIPELINE)}. Received: {', '.join(sorted(unknown))}")
+    figure, (axis,) = _start(1, 1, (10, 2.2))
+    line, arrow = "#777777", {"arrowstyle": "-|>", "color": "#777777", "shrinkA": 0, "shrinkB": 0}
+    for place, (step, size) in enumerate(PIPELINE.items()):
+        fill, ink = (LONG_COLOUR, "black") if step in lit else ("#ededf3", "#666666")
+        shape = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": fill, "edgecolor": "none"}
+        axis.add_patch(FancyBboxPatch((place - 0.39, -0.25), 0.78, 0.5, **shape))
+        axis.text(place, 0, step, color=ink, size=11, weight="bold", ha="center", va="center_baseline")
+        axis.text(place, -0.36, size, color=ink, size=9, ha="center", va="top")
+        if place:
+            axis.annotate("", (place - 0.4, 0), (place - 0.6, 0), arrowprops=arrow)
+    start, end = (list(PIPELINE).index(step) for step in ("tf.data", "loss"))
+    axis.plot([start, start, end], [0.26, 0.55, 0.55], color=line, linewidth=1)
+    axis.annotate("", (end, 0.26), (end, 0.55), arrowprops=arrow)
+    axis.text((start + end) / 2, 0.6, "truth: the long exposure", color="#666666", size=9, ha="center", va="bottom")
+    axis.set(xlim=(-0.5, len(PIPELINE) - 0.5), ylim=(-1, 0.8))
+    axis.axis("off")
     return figure
+
+
+def plot_index(indices):
+    """Return what the pairs of data sets, {name: DataFrame}, consist of: the share of pairs per value, by data set."""
+    shares = {name: _describe_index(pairs) for name, pairs in indices.items()}
+    figure, axes = _start(2, 3, (10, 5), width_ratios=(0.7, 1.1, 1.2))
+    for axis, column in zip(axes, next(iter(shares.values())), strict=True):
+        counts = {name: table[column].value_counts(normalize=True) for name, table in shares.items()}
+        percent = 100 * pd.DataFrame(counts).fillna(0).sort_index()
+        turn = 90 if len(percent) > 10 else 0
+        percent.plot.bar(ax=axis, color=["#4c72b0", LONG_COLOUR], width=0.85, legend=False, rot=turn)
+        axis.set(xlabel=column, ylabel="share of pairs (%)")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def _describe_index(pairs):
+    short = [f"1/{round(1 / seconds)}" if seconds < 1 else f"{seconds:g}" for seconds in pairs.short_s]
+    columns = {
+        "split": pd.Categorical(pairs.split, SPLIT_COLOURS),
+        "short : long exposure (s)": short + pairs.long_s.map(" : {:g}".format),
+        "frames per burst": pairs.groupby(["scene", "short_s"]).scene.transform("size"),
+        "exposure ratio": pairs.ratio.round().astype(int),
+        "f-number": pairs.f_number,
+        "ISO": pairs.iso,
+    }
+    return pd.DataFrame(columns)
 
 
 def plot_light_levels(short_counts, long_counts, black, white):
     """Return histograms of two captures' raw counts: the share of the pixels per count, whatever a bin's width."""
-    figure, (axis,) = _start(1, 1, (9, 3))
+    figure, (axis,) = _start(1, 1, (9, 3.2))
+    means = (counts.mean(dtype=float) - black for counts in (short_counts, long_counts))
+    axis.set_title("mean above black: short {:.1f} counts, long {:.0f} counts".format(*means))
     linear = 30  # counts: bins of one count up to here, of about equal width on the logarithmic axis from there
     edges = np.append(np.arange(-linear, linear), np.geomspace(linear, white - black, 60).round())
     bins = np.unique(edges) - 0.5  # between counts, so that each bin holds as many of them as it is wide
@@ -114,7 +168,7 @@ def plot_light_levels(short_counts, long_counts, black, white):
     axis.axvline(white - black, color="gray", linestyle=":", label="saturation")
     ticks = [-20, 0, 20, 100, 1000, 10000]
     axis.set(xlabel="counts above black", xticks=ticks, xticklabels=ticks, xlim=(-linear, None))
-    axis.set(ylabel="pixels per count (%)", yscale="log", ylim=(1e-4, None))
+    axis.set(ylabel="share of pixels at one count (%)", yscale="log", ylim=(1e-4, None))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.legend(frameon=False)
     return figure
@@ -126,7 +180,8 @@ def plot_grey_levels(short, long):
     for axis, name, picture, colour in ((axes[0], "short", short, SHORT_COLOUR), (axes[1], "long", long, LONG_COLOUR)):
         share = np.bincount(picture.ravel(), minlength=256) / picture.size * 100
         axis.bar(np.arange(256), share, width=1, color=colour)
-        axis.set(title=f"{name}: {np.count_nonzero(share)} of 256 levels", xlabel="8-bit value", ylabel="pixels (%)")
+        axis.set(title=f"{name}: {np.count_nonzero(share)} of 256 levels", xlabel="8-bit value")
+        axis.set_ylabel("share of pixels (%)")
     return figure
 
 
@@ -158,50 +213,98 @@ def plot_stabilised(table):
 def draw_network(table, title):
     """Return a drawing of the network that a DataFrame of models.describe_layers lists.
 
-    A box per layer is as high as its output, and thicker for more channels. Below it stand its channels, and its size
-    where it changes. Half the height is drawn a row lower. A colour marks the kind of layer, an arrow a skip.
+    A box per tensor is as high as its pictures, and thicker for more channels, in a colour per convolution that made
+    some of them. Below stand the number of channels, and the size where it changes: red where it misses its skip's.
+    An arrow per layer leads from tensor to tensor, a row down where the size is halved and up where it is doubled.
     """
-    across_in, tallest_in, gap_in = 10.7, 1.5, 0.32
-    halvings, thickness = np.log2(table.height.max() / table.height).round(), np.sqrt(table.channels)
-    width = thickness * min(0.08, (across_in - gap_in * len(table)) / thickness.sum())
-    left = (width + gap_in).cumsum() - width - gap_in
-    height = tallest_in * table.height / table.height.max()
-    middle = -1.5 * tallest_in * (1 - 0.5**halvings) - 0.6 * halvings  # 0.6 for the texts between the rows
-    boxes = pd.DataFrame({"left": left, "bottom": middle - height / 2, "width": width, "height": height})
-    figure, (axis,) = _start(1, 1, (11, 2.9 + 0.95 * halvings.max()))
-    sizes = table.height.map(str) + " × " + table.width.map(str)
-    is_new = sizes != sizes.shift()
-    for layer, kind in _kinds(table).items():
-        box = boxes.loc[layer]
-        _draw_box(axis, box, *LAYER_COLOURS[kind])
-        axis.text(box.left, box.bottom - 0.04, table.channels[layer], va="top", weight="bold")
-        axis.text(box.left, box.bottom - 0.22, sizes[layer] if is_new[layer] else "", va="top", fontsize=7)
-    for source, join in (boxes.loc[list(joined)].itertuples() for joined in find_joined(table)):
-        start, end = (box.left + part * box.width + 0.06 * box.height for box, part in ((source, 0.75), (join, 0.25)))
-        top = source.bottom + 1.06 * source.height
-        axis.plot([start, start, end], [top, top + 0.18, top + 0.18], color="#888888", linewidth=1.3)
-        axis.annotate("", (end, top - 0.02), (end, top + 0.2), arrowprops={"arrowstyle": "-|>", "color": "#888888"})
-    axis.set(title=title, aspect="equal", xlim=(-0.1, left.iloc[-1] + 0.6))
+    kinds, sizes = _kinds(table), table.height.map(str) + " × " + table.width.map(str)
+    is_odd = (kinds == "up") & (kinds.shift(-1) == "resize") & (sizes != sizes.shift(-1))
+    shown = table[is_odd | ~kinds.isin(["up", "resize"])]  # a join shows the size of what was resized for it
+    row = ((kinds == "pool").cumsum() - (kinds == "up").cumsum())[shown.index]
+    gap, height, width = 0.36, 1.5 * shown.height / shown.height.max(), np.sqrt(shown.channels)  # inches
+    width *= min(0.08, (8.8 - gap * len(shown)) / width.sum())
+    bottom = -2.25 * (1 - 0.5**row) - 0.7 * row - height / 2  # 0.7 for the texts between the rows
+    left = (width + gap).cumsum() - width - gap
+    boxes = pd.DataFrame({"left": left, "bottom": bottom, "width": width, "height": height})
+    ends = [bottom.min() - 0.45, height.max() / 2 + 0.35]  # with room for texts and skips
+    figure, (axis,) = _start(1, 1, (9, np.ptp(ends) + 0.4 + 0.25 * math.ceil(kinds[1:].nunique() / 3)))
+    parts = _find_parts(table)
+    for layer, box in boxes.iterrows():
+        _draw_box(axis, box, parts[layer], is_pale=kinds[layer] == "join")
+        axis.text(box.left, box.bottom - 0.05, shown.channels[layer], va="top", size=10, weight="bold")
+        colour = STEP_COLOURS["resize"][0] if is_odd[layer] else "black"
+        if sizes[layer] != sizes[shown.index].shift()[layer]:
+            x, side = (box.left + box.width / 2, "center") if is_odd[layer] else (box.left, "left")
+            axis.text(x, box.bottom - 0.24, sizes[layer], va="top", ha=side, size=10, color=colour)
+    for before, layer in pairwise(boxes.index):
+        _draw_arrow(axis, _find_way(boxes.loc[before], boxes.loc[layer]), *STEP_COLOURS[kinds.shift(-1)[before]])
+    for start, end in (boxes.loc[list(joined)].itertuples() for joined in find_joined(table)):
+        (x, y), last = _find_top(start, 0.75), _find_top(end, 0.25)
+        _draw_arrow(axis, [(x, y), (x, y + 0.2), (last[0], y + 0.2), last], *STEP_COLOURS["join"])
+    middle = (boxes.left + boxes.width).max() / 2
+    axis.set(title=title, aspect="equal", xlim=(middle - 4.4, middle + 4.4), ylim=ends)
     axis.axis("off")
     once = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(once.values(), once, loc="outside lower center", ncols=len(once), frameon=False, fontsize=8)
+    figure.legend(once.values(), once, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure
 
 
-def _draw_box(axis, box, colour, label):
-    """Draw a cuboid seen from its left: its front, which the legend names, a lighter top and a darker side."""
-    front, right, up = np.array([[box.left, box.bottom], [box.width, 0], [0, box.height]])
-    for light, corner, edge in ((0, front, right), (0.35, front + up, right), (-0.25, front + right, up)):
-        other = 0.12 * box.height if light else up
-        corners = np.transpose([corner, corner + edge, corner + edge + other, corner + other])
-        shade = np.array(to_rgb(colour)) * (1 - abs(light)) + max(light, 0)
-        axis.fill(*corners, facecolor=shade, edgecolor="white", linewidth=0.5, label=None if light else label)
+def _find_parts(table):
+    """Return for each layer what made its channels, from the first on: a list of (colour, number of channels)."""
+    parts, kinds, joined = {}, _kinds(table), {join: source for source, join in find_joined(table)}
+    colours = iter(plt.colormaps["viridis"](np.linspace(0.1, 0.95, (kinds == "conv").sum())))
+    for before, layer in zip([None, *table.index], table.index, strict=False):
+        if kinds[layer] == "join":
+            parts[layer] = parts[joined[layer]] + parts[before]
+        elif kinds[layer] == "conv":
+            parts[layer] = [(next(colours), table.channels[layer])]
+        else:
+            parts[layer] = parts.get(before, [("#777777", table.channels[layer])])
+    return parts
+
+
+def _draw_box(axis, box, parts, is_pale):
+    """Draw a cuboid seen from its left, part beside part: fronts, lighter tops, darker sides; all pale if so wished."""
+    left, unit = box.left, box.width / sum(channels for _, channels in parts)
+    for colour, channels in parts:
+        front, right, up = np.array([[left, box.bottom], [channels * unit, 0], [0, box.height]])
+        for light, corner, edge in ((0, front, right), (0.35, front + up, right), (-0.25, front + right, up)):
+            other = SIDE * box.height if light else up
+            corners = np.transpose([corner, corner + edge, corner + edge + other, corner + other])
+            shade = np.array(to_rgb(colour)) * (1 - abs(light)) + max(light, 0)
+            shade = (shade + is_pale) / (1 + is_pale)
+            axis.fill(*corners, facecolor=shade, edgecolor="white", linewidth=0.5)
+        left += channels * unit
+
+
+def _find_way(start, end):
+    """Return the points of the arrow from a box to the next: straight in a row, with a corner into another row."""
+    middle, target = start.bottom + start.height / 2, end.bottom + end.height / 2
+    right, top = (start.left + start.width + SIDE * start.height, middle), _find_top(end, 0.25)
+    if target < middle - 0.1:
+        return [right, (top[0], middle), top]
+    if target > middle + 0.1:
+        top = _find_top(start, 0.75)
+        return [top, (top[0], target), (end.left, target)]
+    return [right, (end.left, middle)]
+
+
+def _find_top(box, part):
+    """Return the point on a box's top at a part of its width."""
+    return box.left + part * box.width + SIDE * box.height / 2, box.bottom + (1 + SIDE / 2) * box.height
+
+
+def _draw_arrow(axis, points, colour, label=None):
+    """Draw an arrow through points (x, y), which the legend names."""
+    axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.5, label=label)
+    head = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.5}
+    axis.annotate("", points[-1], points[-2], arrowprops=head)
 
 
 def _kinds(table):
-    """Return the kind of each layer, the last part of its name: "encoder2_pool" → "pool"; the first is the picture."""
-    kinds = table.index.to_series().str.rsplit("_", n=1).str[-1]
-    return kinds.where(kinds.index != kinds.index[0], "picture")
+    """Return the kind of each layer, from its name: "encoder2_pool" and "max_pooling2d_1" → "pool"; first the picture."""
+    kinds = table.index.to_series().str.extract("(conv|concat|join|pool|up|resize|clip)", expand=False)
+    return kinds.replace("concat", "join").where(kinds.index != kinds.index[0], "picture")
 
 
 def find_joined(table):

@@ -15,7 +15,7 @@ from sidlib.raw import Signal, read_signal
 from sidlib.rawfile import RawError
 
 MIN_SIZE_PX = 11  # the window of SSIM
-VERSION = 2  # raise it when the same capture gives another Signal or PNG than before
+VERSION = 3  # raise it when the same capture gives another Signal or PNG than before
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG
 
 

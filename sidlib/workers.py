@@ -27,8 +27,9 @@ def share(function, items, title, unit, alone=False):
 
     Args:
         title, unit: of the progress bar.
-        alone: the function trains or runs a network, and shows its own progress. One item after the other runs in this
-            process, with all its threads; a worker of a cluster takes one at a time, with all of its own.
+        alone: the function trains or runs a network, and shows its own progress. Here each item has one thread, in a
+            process of its own; with a GPU, one item after the other runs in this process. A worker of a cluster takes
+            one at a time, with all its threads.
     Raises:
         ConnectionError: the scheduler does not answer, or was lost. ModuleNotFoundError: Dask is not installed.
         RuntimeError: no worker of the cluster does trainings.
@@ -44,10 +45,14 @@ def share(function, items, title, unit, alone=False):
 
 
 def _share_here(function, items, alone):
+    jobs = -1
     if alone:
-        return zip(items, map(function, items), strict=True)
-    results = joblib.Parallel(-1, return_as="generator")(joblib.delayed(function)(item) for item in items)
-    return zip(items, results, strict=True)
+        from sidlib.backend import tf  # only networks need it
+
+        jobs = 1 if tf.config.list_physical_devices("GPU") else -1
+        function = function if jobs == 1 else partial(_work_alone, function, 1)
+    results = joblib.Parallel(jobs, return_as="generator")(joblib.delayed(function)(item) for item in items)
+    yield from zip(items, results, strict=True)
 
 
 def _share_on_cluster(cluster, function, items, alone):
@@ -65,7 +70,7 @@ def _share_on_cluster(cluster, function, items, alone):
         raise ConnectionError(f"No Dask scheduler answers at SID_SCHEDULER={cluster}: {advice} ({error})") from error
     with client:
         _await_workers(client, alone)
-        work = partial(_work_alone, function) if alone else function
+        work = partial(_work_alone, function, None) if alone else function
         tasks = dict(zip(client.map(work, items, pure=False, resources=ALONE if alone else None), items, strict=True))
         try:
             for task in as_completed(tasks, loop=client.loop):
@@ -85,11 +90,13 @@ def _await_workers(client, alone):
         raise RuntimeError(f"No worker does trainings: start them with `dask worker {address} --resources training=1`")
 
 
-def _work_alone(function, item):
-    """Call the function in a worker of Dask with as many TensorFlow threads as it has."""
-    from distributed import get_worker
+def _work_alone(function, threads, item):
+    """Call the function in a worker process with so many TensorFlow threads; None: as many as Dask's worker has."""
+    if threads is None:
+        from distributed import get_worker
 
+        threads = get_worker().state.nthreads
     for pool in THREADS:  # TensorFlow reads them when it first computes
-        os.environ.setdefault(pool, str(get_worker().state.nthreads))
+        os.environ.setdefault(pool, str(threads))
     with joblib.parallel_config("sequential"):  # the other cores have trainings of their own
         return function(item)

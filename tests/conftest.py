@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
-    """Two train scenes of three shorts, one val scene, two test scenes."""
+    """Two train scenes of three shorts, one val scene, two test scenes, all of a tiny sensor."""
     data = tmp_path_factory.mktemp("data")
     for table in ("sid_sony.csv", "sony_a7s2_noise.csv"):
         shutil.copy(paths.DATA / table, data)

@@ -137,6 +137,26 @@ def test_rendering_undoes_unprocessing_in_double_precision():
     np.testing.assert_allclose(camera.render(camera_rgb, np.array(gains), camera.CCM), linear, atol=1e-6)
 
 
+def test_a_colour_is_rendered_to_the_same_bits_whatever_is_beside_it():
+    picture = np.random.default_rng(0).random((67, 43, 3)).astype(np.float32)
+    gains = np.array([2.1, 1.0, 1.7])
+    for process in (lambda part: camera.render(part, gains, camera.CCM), lambda part: camera.unprocess(part, gains)):
+        whole = process(picture)
+        for part in (np.s_[5:6, 7:8], np.s_[:, 3], np.s_[20:41, ::3]):
+            np.testing.assert_array_equal(process(picture[part]), whole[part])
+
+
+def test_a_large_capture_has_the_noise_of_each_of_its_strips(monkeypatch):
+    signal = np.repeat([0.0, 4000.0], 50)[:, None] * np.ones(400)
+    whole = camera.expose(signal, 1, 1600, np.random.default_rng(0))
+    monkeypatch.setattr(camera, "STRIP_PX", 30)
+    strips = camera.expose(signal, 1, 1600, np.random.default_rng(0))
+    assert strips.shape == whole.shape and strips.dtype == whole.dtype == np.uint16
+    for half in (np.s_[:50], np.s_[50:]):
+        assert strips[half].std() == pytest.approx(whole[half].std(), rel=0.05)
+        assert strips[half].mean() == pytest.approx(whole[half].mean(), abs=2)
+
+
 def test_white_balance_and_clip_come_in_their_order():
     camera_rgb = np.array([[[0.25, 0.5, 0.5], [0.9, 0.9, 0.9]]], np.float32)
     linear = camera.render(camera_rgb, np.array([2.0, 1.0, 1.5]), np.eye(3))

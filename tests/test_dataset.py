@@ -68,6 +68,42 @@ def test_an_epoch_is_the_same_whether_the_ones_before_were_run_or_not(train):
     assert whole != other
 
 
+def test_crops_are_of_one_place_in_both_pictures_and_of_every_place(train, tmp_path):
+    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    pair = train[:1].assign(short_png=tmp_path / "picture.png", long_png=tmp_path / "picture.png")
+    places = Counter()
+    for short, long in dataset.make_dataset(pair, crop_px=(5, 3), updates=40, epochs=range(2)):
+        np.testing.assert_array_equal(short, long)
+        assert short.shape == (10, 3, 5, 3)
+        places.update(tuple(np.argwhere(picture[..., 0] == crop[0, 0, 0])[0].tolist()) for crop in short.numpy())
+    assert set(places) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert min(places.values()) > 150  # 200 expected; 150 is four standard deviations away
+
+
+@pytest.mark.parametrize("source", ["dark8", "signed"])
+def test_crops_of_an_epoch_depend_on_the_seed_and_its_number_alone(train, source):
+    options = {"batch_size": 4, "shuffle": True, "source": source, "crop_px": (9, 7), "updates": 5}
+    whole = list_shorts(dataset.make_dataset(train, **options, epochs=range(4)))
+    assert list_shorts(dataset.make_dataset(train, **options, epochs=range(2, 4))) == whole[40:]
+    assert len(whole) == 80 and len(set(whole)) > 70  # hardly a crop comes twice
+    assert list_shorts(dataset.make_dataset(train, **options, seed=1, epochs=range(4))) != whole
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_each_pair_is_cropped_equally_often_over_the_epochs(mixed, shuffle):
+    options = {"batch_size": 3, "shuffle": shuffle, "crop_px": (6, 6), "updates": 1}  # 3 of 8 pairs per epoch
+    batches = list(dataset.make_dataset(mixed, **options, epochs=range(8)))
+    assert [short.shape for short, _ in batches] == [(3, 6, 6, 3)] * 8  # pictures of any size share a batch
+    seen = Counter(int(crop[0, 0, 0]) for short, _ in batches for crop in short.numpy())
+    assert set(seen.values()) == {3} or shuffle
+
+
+def test_a_crop_larger_than_a_picture_is_refused(train):
+    with pytest.raises(Exception, match="Need value.shape >= size"):
+        next(iter(dataset.make_dataset(train, crop_px=(50, 10), updates=2)))
+
+
 def test_no_pairs_and_unknown_sources_are_refused(train):
     with pytest.raises(ValueError, match="At least one pair"):
         dataset.make_dataset(train[:0])

@@ -75,7 +75,9 @@ def test_a_prediction_is_what_a_model_or_a_function_makes_of_each_short_exposure
 def trained(tiny_pairs, tmp_path_factory):
     """The folder and the summary of two short trainings."""
     folder = tmp_path_factory.mktemp("results")
-    experiments = [Experiment("cnn", "relu", loss, augment=False, epochs=1, seed=7) for loss in ("mae", "mse")]
+    experiments = [
+        Experiment("cnn", "relu", loss, augment=False, epochs=1, seed=7, updates=1) for loss in ("mae", "mse")
+    ]
     for experiment in experiments:
         training.train(experiment, tiny_pairs, folder)
     return folder, experiments, evaluation.summarize(experiments, tiny_pairs, folder)

@@ -1,7 +1,13 @@
+from base64 import b64decode
+
 import numpy as np
 import pandas as pd
+import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from sidlib import catalog, models, plots
+from sidlib.backend import keras
+from sidlib.experiment import Experiment
 
 
 def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel_and_without_axes():
@@ -13,11 +19,28 @@ def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel_and_without_a
     assert not any(axis.axison for axis in figure.axes)
 
 
-def test_the_bars_of_the_index_add_up_to_its_pairs():
+def test_the_pipeline_is_drawn_in_its_order_with_the_sizes_that_a_training_has_and_its_lit_steps_in_colour():
+    (axis,) = plots.plot_pipeline("PNG", "loss").axes
+    steps = [text.get_text() for text in axis.texts if text.get_weight() == "bold"]
+    assert steps == ["capture", "mosaic", "a tenth", "PNG", "tf.data", "network", "clip", "loss"]
+    colours = [patch.get_facecolor() for patch in axis.patches]
+    assert {step for step, colour in zip(steps, colours, strict=True) if colours.count(colour) == 2} == {"PNG", "loss"}
+    width, height = Experiment.crop_px
+    assert plots.PIPELINE["tf.data"].endswith(f"{Experiment.batch_size} × {height} × {width} × 3")
+    assert all(text.get_fontsize() >= 9 for text in axis.texts if text.get_text())
+    with pytest.raises(ValueError, match="Received: demosaic"):
+        plots.plot_pipeline("demosaic")
+
+
+def test_the_bars_of_each_data_set_in_an_index_add_up_to_all_of_its_pairs():
     index = catalog.load_index()
-    figure = plots.plot_index(index, "SID")
+    figure = plots.plot_index({"SID": index, "test": index[index.split == "test"]})
     for axis in figure.axes:
-        assert sum(bar.get_height() for bar in axis.patches) == len(index)
+        assert [container.get_label() for container in axis.containers] == ["SID", "test"]
+        heights = [sum(bar.get_height() for bar in container) for container in axis.containers]
+        np.testing.assert_allclose(heights, 100)
+    _, test = figure.axes[0].containers
+    assert [bar.get_height() for bar in test] == [0, 0, 100]
 
 
 def test_the_used_grey_levels_are_counted():
@@ -42,13 +65,41 @@ def test_a_marked_place_keeps_its_pixels_and_the_picture_its_own():
     assert (plots.mark_place(picture, 0, 0, 20, 30) == 7).all()
 
 
-def test_the_drawing_of_a_network_has_each_layer_and_each_skip():
+def draw(model, height, width):
+    """Return the axis of a network's drawing, and its table of layers."""
+    table = models.describe_layers(model, height, width)
+    (axis,) = plots.draw_network(table, "a network").axes
+    return axis, table
+
+
+def test_the_drawing_of_a_network_has_its_channels_and_an_arrow_per_step_and_skip():
     for name in models.MODELS:
-        table = models.describe_layers(models.build_model(name, "relu"), 86, 128)
-        (axis,) = plots.draw_network(table, name).axes
-        channels = [text.get_text() for text in axis.texts if text.get_weight() == "bold"]
-        assert channels == table.channels.astype(str).tolist()
-        assert len(axis.lines) == len(plots.find_joined(table))
+        axis, table = draw(models.build_model(name, "relu"), 88, 128)
+        shown = table[~table.index.str.contains("up|resize")]
+        channels = [text for text in axis.texts if text.get_weight() == "bold"]
+        assert [text.get_text() for text in channels] == shown.channels.astype(str).tolist()
+        assert len(axis.lines) == len(shown) - 1 + len(plots.find_joined(table))
+        assert min(text.get_fontsize() for text in axis.texts) >= 10
+
+
+def test_a_size_that_misses_its_skips_by_a_pixel_is_red_and_no_other_is():
+    def find_red(height, width):
+        axis, _ = draw(models.build_model("unet", "relu"), height, width)
+        return [text.get_text() for text in axis.texts if text.get_color() == plots.STEP_COLOURS["resize"][0]]
+
+    assert find_red(284, 424) == ["70 × 106"]
+    assert find_red(288, 424) == []
+    assert find_red(15, 8) == ["2 × 2", "6 × 4", "14 × 8"]
+
+
+def test_a_network_whose_layers_keras_named_is_drawn_alike():
+    inputs = x = keras.Input((None, None, 3))
+    for filters in (2, 4):
+        x = keras.layers.Concatenate()([x, keras.layers.Conv2D(filters, 3, padding="same")(x)])
+    outputs = models.ClipPixels()(keras.layers.MaxPooling2D()(x))
+    axis, _ = draw(keras.Model(inputs, outputs), 8, 8)
+    drawn = {line.get_color() for line in axis.lines}
+    assert drawn == {plots.STEP_COLOURS[kind][0] for kind in ("conv", "join", "pool", "clip")}
 
 
 def test_a_join_takes_an_earlier_layer_and_the_one_before_it():
@@ -60,10 +111,13 @@ def test_a_join_takes_an_earlier_layer_and_the_one_before_it():
     assert [source for source, _ in joined] == ["dark8", "level1_join", "level2_join"]
 
 
-def test_a_saved_figure_is_returned(tmp_path):
+def test_a_saved_figure_is_returned_and_shown_with_its_alternative_text(tmp_path):
     figure = plots.show_pictures([np.zeros((2, 2, 3))], ["black"])
-    assert plots.save(figure, tmp_path / "figures" / "black.png") is figure
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["black.png"]
+    assert plots.save(figure, tmp_path / "figures" / "black.png", "Nothing but black.") is figure
+    (file,) = (tmp_path / "figures").iterdir()
+    shown, about = DisplayFormatter().format(figure)
+    assert b64decode(shown["image/png"]) == file.read_bytes()
+    assert about["image/png"]["alt"] == "Nothing but black."
 
 
 def test_noise_is_drawn_before_and_after_it_is_stabilised():

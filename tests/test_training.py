@@ -1,11 +1,14 @@
+import io
 import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import paths, training
+from sidlib import paths, training, workers
 from sidlib.backend import keras
 from sidlib.dataset import make_dataset
 from sidlib.experiment import Experiment
 
-EXPERIMENT = Experiment("cnn", "relu", "mae", augment=True, epochs=3, batch_size=4)
+EXPERIMENT = Experiment("cnn", "relu", "mae", augment=True, epochs=3, batch_size=4, crop_px=(24, 16), updates=2)
 OTHER = replace(EXPERIMENT, loss="mse")
 LOSSES = ["loss", "mae", "val_loss", "val_mae"]
 
@@ -79,7 +82,10 @@ def test_a_run_leaves_its_settings_its_history_and_its_best_weights(undisturbed)
     assert list(history.columns) == ["epoch", *LOSSES, "seconds"] and history.epoch.tolist() == [1, 2, 3]
     assert history.loss.is_monotonic_decreasing and history.val_loss.iloc[-1] < 0.95 * history.val_loss.iloc[0]
     config = json.loads((run / "config.json").read_text())
-    assert config.items() >= {**asdict(EXPERIMENT), "dataset": "tiny", "train_pairs": 6, "val_pairs": 2}.items()
+    assert (
+        config.items()
+        >= {**asdict(EXPERIMENT), "crop_px": [24, 16], "dataset": "tiny", "train_pairs": 6, "val_pairs": 2}.items()
+    )
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(undisturbed, tiny_pairs):
@@ -159,9 +165,9 @@ def test_early_stopping_counts_across_an_interruption(tiny_pairs, tmp_path):
     assert len(history) < 9
 
 
-@pytest.mark.parametrize(("batch_size", "name"), [(4, "loss"), (6, "val_loss")])  # of one update the loss is finite
-def test_a_loss_that_is_not_a_number_names_experiment_and_epoch(batch_size, name, tiny_pairs, tmp_path):
-    wild = replace(EXPERIMENT, learning_rate=float("inf"), batch_size=batch_size)
+@pytest.mark.parametrize(("updates", "name"), [(2, "loss"), (1, "val_loss")])  # of one update the loss is finite
+def test_a_loss_that_is_not_a_number_names_experiment_and_epoch(updates, name, tiny_pairs, tmp_path):
+    wild = replace(EXPERIMENT, learning_rate=float("inf"), updates=updates)
     with pytest.raises(FloatingPointError, match=f"{wild.name}: the {name} became nan in epoch 1"):
         training.train(wild, tiny_pairs, tmp_path)
     assert not list(tmp_path.rglob("history.csv"))
@@ -225,30 +231,74 @@ def test_who_comes_second_waits_and_does_not_train_again(undisturbed, tiny_pairs
     pd.testing.assert_frame_equal(history, undisturbed[1])
 
 
-KILLED = replace(EXPERIMENT, epochs=5, patience=5)
+SIDE_BY_SIDE = [replace(EXPERIMENT, epochs=5, patience=5, seed=seed) for seed in (0, 1)]
 
 
-def test_a_training_that_is_killed_ends_with_the_same_bytes(tiny_pairs, tmp_path):
-    model, expected = training.train(KILLED, tiny_pairs, tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def side_by_side(tiny_pairs, tmp_path_factory):
+    """The folder of two trainings side by side that nothing interrupted, their histories and what was printed."""
+    folder = tmp_path_factory.mktemp("side_by_side")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "2")
+        histories = training.train_all(SIDE_BY_SIDE, tiny_pairs, folder)
+    return folder, histories, printed.getvalue()
+
+
+def test_trainings_side_by_side_have_a_progress_line_each(side_by_side):
+    _, histories, printed = side_by_side
+    assert list(histories) == SIDE_BY_SIDE and all(len(history) == 5 for history in histories.values())
+    lines = [line.rsplit("\r", 1)[-1] for line in printed.strip().split("\n")]
+    for experiment, line in zip(SIDE_BY_SIDE, lines, strict=True):
+        assert line.startswith(f"{experiment.name}: 100%") and "5/5" in line and "val_loss=" in line
+
+
+def test_trainings_side_by_side_that_are_killed_end_with_the_same_bytes(side_by_side, tiny_pairs, tmp_path):
+    undisturbed, expected, _ = side_by_side
     folder, deadline = tmp_path / "killed", time.monotonic() + 120
     (tmp_path / "pairs.pickle").write_bytes(pickle.dumps(tiny_pairs))
     script = (
-        "import pathlib, pickle, sys; from sidlib import training; from tests.test_training import KILLED;"
-        "training.train(KILLED, pickle.load(open(sys.argv[1], 'rb')), pathlib.Path(sys.argv[2]))"
+        "import pathlib, pickle, sys; from sidlib import training; from tests.test_training import SIDE_BY_SIDE;"
+        "training.train_all(SIDE_BY_SIDE, pickle.load(open(sys.argv[1], 'rb')), pathlib.Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", script, tmp_path / "pairs.pickle", folder]
-    process = subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.DEVNULL)
-    run = folder / KILLED.name
-    while not (run / "history.csv").is_file() or len(training.read_history(run)) < 2:
+    options = {"cwd": paths.ROOT, "start_new_session": True, "stdout": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=os.environ | {"LOKY_MAX_CPU_COUNT": "1"}, **options)  # another number
+    while not any(len(pd.read_csv(file)) >= 2 for file in folder.glob("*/history.csv")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    reached = training.read_history(run)
-    assert any(run.glob("checkpoint-*.keras"))
-    resumed, history = training.train(KILLED, tiny_pairs, folder)
-    pd.testing.assert_frame_equal(history[LOSSES], expected[LOSSES], check_exact=True)
-    for weights, others in zip(resumed.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weights, others)
-    # `seconds` tells that whole epochs were not done again
-    pd.testing.assert_frame_equal(history[: len(reached) - 1], reached[:-1])
+    assert any(folder.glob("*/checkpoint-*.keras"))
+    reached = {file.parent: training.read_history(file.parent) for file in folder.glob("*/history.csv")}
+    for experiment, history in training.train_all(SIDE_BY_SIDE, tiny_pairs, folder).items():
+        pd.testing.assert_frame_equal(history[LOSSES], expected[experiment][LOSSES], check_exact=True)
+        models = [training.load_run(experiment, of)[0] for of in (folder, undisturbed)]
+        for weights, others in zip(*(model.get_weights() for model in models), strict=True):
+            np.testing.assert_array_equal(weights, others)
+    for run, before in reached.items():  # `seconds` tells that whole epochs were not done again
+        pd.testing.assert_frame_equal(training.read_history(run)[: len(before) - 1], before[:-1])
+
+
+def test_an_interrupt_ends_the_progress_lines_too(tiny_pairs, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "share", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        training.train_all(SIDE_BY_SIDE, tiny_pairs, tmp_path)
+
+
+def test_an_error_of_a_training_side_by_side_arrives_with_its_type(tiny_pairs, tmp_path):
+    wild = replace(EXPERIMENT, learning_rate=float("inf"))
+    with pytest.raises(FloatingPointError, match=f"{wild.name}: the loss became nan in epoch 1"):
+        training.train_all([wild, EXPERIMENT], tiny_pairs, tmp_path)
+
+
+def test_only_what_is_not_current_is_trained_side_by_side(finished, tiny_pairs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(workers, "share", lambda function, items, *_, **__: asked.append(items) or [])
+    with pytest.raises(FileNotFoundError, match=OTHER.name):
+        training.train_all([EXPERIMENT, OTHER], tiny_pairs, finished.parent)
+    with pytest.raises(FileNotFoundError, match=EXPERIMENT.name):
+        training.train_all([EXPERIMENT], tiny_pairs[1:], finished.parent)
+    assert asked == [[OTHER], [EXPERIMENT]] and any(finished.glob("earlier-*/best.keras"))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from sidlib.backend import keras
 from sidlib.beyond.models import build_model
 from sidlib.beyond.stream import make_stream
-from sidlib.dataset import make_dataset
-from sidlib.experiment import Training
+from sidlib.experiment import PairTraining, Training
 from sidlib.models import draw_weights
 
 ops = keras.ops
@@ -34,7 +33,7 @@ class Labelled(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputExperiment(Labelled):
+class InputExperiment(Labelled, PairTraining):
     """The training of the course's CNN, with leaky ReLU and MAE, on another input; see models.build_model."""
 
     source: str
@@ -46,7 +45,7 @@ class InputExperiment(Labelled):
         return draw_weights(build_model("cnn", self.source, residual=self.residual), self.seed)
 
     def make_dataset(self, pairs, epochs):
-        return make_dataset(pairs, self.batch_size, self.augment, True, self.seed, epochs, self.source)
+        return super().make_dataset(pairs, epochs, self.source)
 
 
 @dataclass(frozen=True, kw_only=True)

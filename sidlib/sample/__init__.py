@@ -1,8 +1,9 @@
 """The embedded data sets: photographs seen by SID's camera in the dark, as DNG files in SID's layout.
 
 The sample's photographs come inside packages (origins and licences in data/README.md); darkness and noise are those of
-the calibration of SID's camera. The sharp data set shows whole photographs, one pixel per sensor pixel, at several
-ISOs: its long exposures are noise-free linear DNGs, which LibRaw develops to the photographs themselves.
+the calibration of SID's camera. Each scene is exposed like a real one and toned as if lit by its light. The sharp data
+set shows whole photographs, one pixel per sensor pixel, at several ISOs: its long exposures are noise-free linear DNGs,
+which LibRaw develops to the photographs themselves.
 """
 
 import json
@@ -21,12 +22,13 @@ from sidlib.sample.drawn import draw_scene
 from sidlib.sample.photographs import PHOTOGRAPHS, decode_linear, hash_photograph, load_photograph, split_photographs
 
 SEED = 2023  # the year of the course deck
-SENSOR_PX = {"train": (320, 214), "val": (640, 428), "test": (1280, 854)}  # width, height
-SCENES = {"train": 128, "val": 8, "test": 18}  # crops of photographs
-DRAWN = {"train": 128, "val": 16, "test": 0}  # drawn scenes
-FRAMES = {"train": 5, "val": 2, "test": 2}  # short exposures per scene
+SENSOR_PX = {"train": (480, 320), "val": (4240, 2832), "test": (4240, 2832)}  # width, height: a cut, and SID's own
+SCENES = {"train": 96, "val": 4, "test": 9}  # crops of photographs
+DRAWN = {"train": 96, "val": 0, "test": 0}  # drawn scenes
+FRAMES = {"train": 3, "val": 1, "test": 3}  # short exposures per scene
+DAYLIGHT = camera.XYZ_TO_CAMERA @ camera.SRGB_TO_XYZ.sum(axis=1)  # camera RGB of D65
 ISOS, LONG_S, SHORT_S = (160, 800, 3200, 12800), 10.0, (0.1, 0.033)  # of the sharp data set: ratios of 100 and 300
-VERSION = 4  # raised when the same plan gives other files
+VERSION = 5  # raised when the same plan gives other files
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Scene:
 
     number: str  # five digits; the first says the split
     photograph: str  # name of a bundled photograph, or a file; a drawn scene has half of its colours from it
-    box: tuple | None  # the crop that fills the sensor: left, upper, right, lower in pixels; None if drawn
+    box: tuple | None  # the crop that fills the sensor: left, upper, right, lower in whole pixels; None if drawn
     content: str  # the hash of the photograph's pixels
     long_s: float
     short_s: tuple  # the time of each short exposure
@@ -44,6 +46,18 @@ class Scene:
     white_balance: tuple  # gains of R, G, B
     size_px: tuple  # the sensor's width and height
     is_sharp: bool = False  # whether the long exposure is a noise-free linear DNG
+
+    @property
+    def tone(self):
+        """Factors on R, G, B, at most 1: a third of the light's warmth stays, and what is below 10 lux is dimmer.
+
+        The white balance tells the warmth, of which the eye, too, leaves a third in the dark (CIECAM02), the exposure
+        that a mean scene has 250 f² / (t · ISO) lux (ISO 2720). Half a stop per decade, at most one, is our choice.
+        """
+        warmth = (DAYLIGHT * self.white_balance) ** (-1 / 3)
+        stops = np.log10(10 * self.long_s * self.iso / (250 * self.f_number**2)) / 2
+        tone = warmth / warmth.max() * 0.5 ** np.clip(stops, 0, 1)
+        return (1.0, 1.0, 1.0) if self.is_sharp else tuple(tone.round(3).tolist())
 
     def name_files(self):
         """Return {"long/…": exposure time, "short/…": exposure time, …} in SID's naming."""
@@ -74,11 +88,8 @@ def build_sample(photos=None, name="sample", seed=SEED):
         photos = Path(photos).expanduser()
         states = [paths.file_state(file) for file in sorted(photos.glob("*")) if file.is_file()]
     settings = seed, SENSOR_PX, SCENES, DRAWN, FRAMES, list(PHOTOGRAPHS.items()), states
-
-    def plan():
-        return plan_scenes(PHOTOGRAPHS if photos is None else split_photographs(photos, seed), seed)
-
-    return _build(paths.DATA / name, settings, plan)
+    split = partial(split_photographs, photos, seed) if photos else lambda: PHOTOGRAPHS
+    return _build(paths.DATA / name, settings, lambda: plan_scenes(split(), seed))
 
 
 def build_sharp():
@@ -119,27 +130,25 @@ def _build(folder, settings, plan):
 
 
 def _describe_scene(scene, seed):
-    """The entry of a Scene in plan.json: a key of what its files are made from, its photograph, its files and sizes."""
+    """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, its files and sizes."""
     noise = camera.load_noise_table().loc[scene.iso].to_dict()
     key = paths.fingerprint(VERSION, replace(scene, photograph=""), seed, noise)  # a photograph may be moved
     short = np.zeros(scene.size_px[::-1], np.uint16)
     long = np.dstack([short] * 3) if scene.is_sharp else short
     sizes = {kind: len(dng.encode_dng(counts, 1, scene)) for kind, counts in (("long", long), ("short", short))}
     files = {file: sizes[file.partition("/")[0]] for file in scene.name_files()}
-    return {"key": key, "photograph": Path(scene.photograph).name if scene.box else "drawn", "files": files}
+    shown = Path(scene.photograph).name if scene.box else "drawn"
+    return {"key": key, "photograph": shown, "tone": scene.tone, "files": files}
 
 
 def _find_incomplete(folder, scenes):
     """The numbers of the scenes of a plan.json of which a file is missing or of another size."""
-
-    def is_whole(file, size):
-        return (folder / file).is_file() and (folder / file).stat().st_size == size
-
-    return [number for number, scene in scenes.items() if not all(is_whole(*file) for file in scene["files"].items())]
+    there = {f"{file.parent.name}/{file.name}": file.stat().st_size for file in folder.glob("*/*")}
+    return [number for number, scene in scenes.items() if not scene["files"].items() <= there.items()]
 
 
 def plan_scenes(splits, seed=SEED):
-    """Return the Scenes of {photograph: split}: crops and drawn scenes, exposed like real scenes of the same split."""
+    """Return the Scenes of {photograph: split}: crops and drawn scenes, lit and exposed like real ones of the split."""
     index, scenes = catalog.load_index(), []
     for digit, split in catalog.SPLITS.items():
         rng = np.random.default_rng([seed, int(digit)])
@@ -182,41 +191,45 @@ def _draw_exposures(real, count, frames, rng):
     places = (np.arange(count) + rng.random(count)) / count * len(real)
     rows = real.sort_values("ratio", ascending=False, kind="stable").iloc[places.astype(int)]
     for row in rows.itertuples():
-        others = rng.choice(real.short_s[real.scene == row.scene], frames - 1)
+        others = rng.choice(real.short_s[(real.scene == row.scene) & (real.iso == row.iso)], frames - 1)
         short_s = float(row.short_s), *others.tolist()
         yield {"long_s": float(row.long_s), "short_s": short_s, "iso": int(row.iso), **_copy_light(row)}
 
 
 def _draw_box(size, size_px, rng):
     """A random crop of the sensor's shape: half to all of what a picture of this size allows a sensor of full size."""
-    size, size_px = np.array(size), np.array(size_px)
-    inner = (size / size_px).min() * size_px[0] / SENSOR_PX["test"][0] * rng.uniform(0.5, 1) * size_px
-    start = rng.uniform(0, size - inner)
-    return tuple(round(side, 2) for side in [*start.tolist(), *(start + inner).tolist()])
+    size, size_px, full_px = np.array(size), np.array(size_px), SENSOR_PX["test"][0]
+    scale = (size / size_px).min() * size_px[0] / full_px  # pixels of the picture per pixel of the sensor
+    sharp, far = np.clip(0.1 / scale, 0.5, 1), min(3, full_px / size_px[0])  # a tenth is sharp; a cut is not sky alone
+    inner = np.maximum(np.rint(scale * rng.uniform(sharp, far) * size_px), 1).astype(int)
+    start = rng.integers(0, size - inner, endpoint=True)
+    return (*start.tolist(), *(start + inner).tolist())
 
 
 def photograph_scene(scene, folder, seed=SEED):
     """Write the long exposure of a Scene and its short ones as DNG files under folder."""
     image = load_photograph(scene.photograph)
-    if not scene.box:  # three pixels of a drawn scene become one of the developed picture, as of a photograph
-        rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 10 for side in scene.size_px]
+    if not scene.box:  # three pixels of a drawn scene become two of the developed picture, about as of a photograph
+        rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 20 for side in scene.size_px]
         image = Image.fromarray(camera.quantize(draw_scene(rng, size_px, [np.asarray(image)])))
-    signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px)
+    signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px, scene.tone)
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
         if scene.is_sharp and file.startswith("long/"):
             counts = np.rint(65535 * camera.unprocess(decode_linear(image), scene.white_balance)).astype(np.uint16)
         else:
             rng = np.random.default_rng([seed, int(scene.number), place])
-            ratio = scene.long_s / float(dng.as_fraction(exposure_s))
-            counts = camera.expose(signal, ratio, scene.iso, rng)
+            counts = camera.expose(signal, scene.long_s / float(dng.as_fraction(exposure_s)), scene.iso, rng)
         with paths.write_atomically(folder / file) as path:
             dng.write_dng(path, counts, exposure_s, scene)
 
 
-def expose_mosaic(photograph, box, white_balance, size_px):
+def expose_mosaic(photograph, box, white_balance, size_px, tone=(1, 1, 1)):
     """Return the noise-free signal of a crop (None: all) of an RGB Pillow image in the long exposure, see Scene.
 
-    It is float32 (height, width), DN above black, RGGB; the photograph's white saturates green.
+    It is float32 (height, width), DN above black, RGGB; without a tone the photograph's white saturates green.
     """
-    linear = decode_linear(photograph.resize(size_px, Image.Resampling.BICUBIC, box))
-    return camera.mosaic(camera.unprocess(linear, white_balance)).astype(np.float32) * (camera.WHITE - camera.BLACK)
+    light = camera.unprocess(decode_linear(photograph.crop(box)), white_balance) * tone
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(light.astype(np.float32), -1, 0)]
+    light = np.dstack([plane.resize(size_px, Image.Resampling.BICUBIC) for plane in planes])
+    np.clip(light, 0, np.float32(np.divide(tone, white_balance)), out=light)  # bicubic interpolation goes beyond
+    return camera.mosaic(light) * np.float32(camera.WHITE - camera.BLACK)

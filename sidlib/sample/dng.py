@@ -6,10 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import tifffile
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sidlib import camera
 
-SHORT, LONG, RATIONAL, UNDEFINED = 3, 4, 5, 7  # types of TIFF's fields
 EXIF_POINTER, RESERVED = 34665, 34664  # tifffile writes no pointers: the unused tag beside it keeps its place
 MARK = "simulated by sidlib"
 
@@ -57,11 +57,13 @@ def encode_dng(counts, exposure_s, scene):
         file := io.BytesIO(), counts, description=MARK, extratags=[(*tag, True) for tag in tags], **options
     )
     end = file.tell()
-    file.write(_exif_ifd(exposure_s, scene.iso, scene.f_number, end))
+    exif, exposure = ImageFileDirectory_v2(group=EXIF_POINTER), IFDRational(as_fraction(exposure_s))
+    exif.update({33434: exposure, 33437: IFDRational(scene.f_number), 34855: scene.iso, 36864: b"0230"})
+    file.write(exif.tobytes(end))
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         file.seek(tiff.pages[0].tags[RESERVED].offset)
-    file.write(struct.pack("<HHII", EXIF_POINTER, LONG, 1, end))
+    file.write(struct.pack("<HHII", EXIF_POINTER, 4, 1, end))
     return file.getvalue()
 
 
@@ -70,20 +72,6 @@ def is_simulated(path):
     with open(path, "rb") as file:
         head = file.read(4096)
     return not head or MARK.encode() in head
-
-
-def _exif_ifd(exposure_s, iso, f_number, offset):
-    """The bytes of a little-endian EXIF IFD at a file offset: of a field its tag, type, count, and value or offset."""
-    exposure, aperture = as_fraction(exposure_s), Fraction(f_number).limit_denominator(10)
-    after = offset + 2 + 4 * 12 + 4  # behind the fields' number, the fields and the next IFD's offset
-    entries = (
-        struct.pack("<HHHII", 4, 33434, RATIONAL, 1, after),  # ExposureTime
-        struct.pack("<HHII", 33437, RATIONAL, 1, after + 8),  # FNumber
-        struct.pack("<HHIHH", 34855, SHORT, 1, iso, 0),  # ISOSpeedRatings
-        struct.pack("<HHI4s", 36864, UNDEFINED, 4, b"0230"),  # ExifVersion
-        struct.pack("<I2I2I", 0, *exposure.as_integer_ratio(), *aperture.as_integer_ratio()),
-    )
-    return b"".join(entries)
 
 
 def as_fraction(exposure_s):

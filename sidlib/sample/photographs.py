@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 
 from sidlib.camera import decode_srgb
 
-PHOTOGRAPHS = dict.fromkeys(("chelsea", "coffee", "motorcycle", "rocket"), "train") | {"grace_hopper": "val"}
+PHOTOGRAPHS = dict.fromkeys(("chelsea", "motorcycle", "rocket"), "train")
+PHOTOGRAPHS |= dict.fromkeys(("grace_hopper", "coffee"), "val")
 PHOTOGRAPHS |= dict.fromkeys(("china", "flower", "astronaut"), "test")
 _log = logging.getLogger(__name__)
 

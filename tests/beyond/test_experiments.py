@@ -12,7 +12,7 @@ from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.experiment import COURSE_EXPERIMENTS, Training
 from sidlib.models import build_cnn
 
-INPUT = InputExperiment(label="input", source="corrected16")
+INPUT = InputExperiment(label="input", source="corrected16", crop_px=(24, 16), updates=2)
 STREAM = StreamExperiment(label="stream", epochs=2, batch_size=2, updates=2)
 
 
@@ -37,7 +37,7 @@ def get_loss(experiment, _):
 
 OBSERVED = {  # where another value of each setting shows; those of Training: see test_experiment
     INPUT: {
-        read: {"source": "amplified16", "augment": False},
+        read: {"source": "amplified16", "augment": False, "crop_px": (16, 12), "updates": 1},
         describe: {"residual": True},
         name_seeds: {"label": "other"},
     },
@@ -63,8 +63,8 @@ def test_every_setting_is_obeyed(experiment, tiny_pairs):
 
 
 def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
-    train, course = tiny_pairs[tiny_pairs.split == "train"], COURSE_EXPERIMENTS[1]
-    experiment = InputExperiment(label="course", source="dark8")
+    train, course = tiny_pairs[tiny_pairs.split == "train"], replace(COURSE_EXPERIMENTS[1], updates=2)
+    experiment = InputExperiment(label="course", source="dark8", updates=2)
     assert experiment.loss_function == course.loss_function and read(experiment, train) == read(course, train)
     weights, expected = experiment.build_model().get_weights(), course.build_model().get_weights()
     assert [kernel.tolist() for kernel in weights] == [kernel.tolist() for kernel in expected]

@@ -18,7 +18,7 @@ SHORT = replace(TINY, epochs=1, updates=1)
 @pytest.fixture(scope="module")
 def pairs(photograph_scenes):
     """A train and a val scene of the sharp data set: two pairs each."""
-    return photograph_scenes("00005", "20001")
+    return photograph_scenes("00001", "20001")
 
 
 @pytest.fixture
