@@ -9,10 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Patch
 
 from sidlib import paths
 
+MODEL_COLOURS = {"CNN": "#4c72b0", "dense CNN": "#dd8452", "U-Net": "#55a868"}  # by the first word of a title
 SPLIT_COLOURS = {"train": "#4c72b0", "val": "#dd8452", "test": "#55a868"}
 CHANNEL_COLOURS = {"red": "#c44e52", "green": "#55a868", "blue": "#4c72b0"}
 SHORT_COLOUR, LONG_COLOUR = "#30356b", "#e8a33d"
@@ -79,6 +80,28 @@ def show_pictures(pictures, titles, columns=None, width=3.2):
     return figure
 
 
+def show_staircase(pictures, errors, kinds, colours):
+    """Return pictures in one strip, from bad to good, with a step's name above each and its error large below.
+
+    Args:
+        pictures: {step: (height, width, 3) in 0…255}, all of one shape.
+        errors: {step: number}, those that are known. kinds: {step: kind}, which colours a step.
+        colours: {kind: colour}; the legend has them in this order.
+    """
+    height, width, _ = next(iter(pictures.values())).shape
+    inches = 13 / len(pictures)
+    figure, axes = _start(1, len(pictures), (13, inches * height / width + 1.35))
+    _show(axes, pictures.values(), [step.replace(" ", "\n", 1) if len(step) > 12 else step for step in pictures])
+    for axis, step in zip(axes, pictures, strict=True):
+        colour = colours.get(kinds.get(step), "black")
+        axis.title.set(color=colour, fontsize=11)
+        number = f"{errors[step]:.1f}" if step in errors else ""
+        axis.text(0.5, -0.04, number, transform=axis.transAxes, ha="center", va="top", fontsize=20, color=colour)
+    handles = [Patch(color=colour, label=kind) for kind, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(colours), frameon=False, fontsize=11)
+    return figure
+
+
 def _show(axes, pictures, titles):
     """Show a picture on each axis, as far as there are any, and hide the axes themselves."""
     for axis in axes:
@@ -106,7 +129,7 @@ def plot_pipeline(*lit):
     """
     if unknown := set(lit) - PIPELINE.keys():
         raise ValueError(f"The steps are {', '.join(PIPELINE)}. Received: {', '.join(sorted(unknown))}")
-    figure, (axis,) = _start(1, 1, (10, 2.2))
+    figure, (axis,) = _start(1, 1, (10, 1.9))
     line, arrow = "#777777", {"arrowstyle": "-|>", "color": "#777777", "shrinkA": 0, "shrinkB": 0}
     for place, (step, size) in enumerate(PIPELINE.items()):
         fill, ink = (LONG_COLOUR, "black") if step in lit else ("#ededf3", "#666666")
@@ -120,7 +143,7 @@ def plot_pipeline(*lit):
     axis.plot([start, start, end], [0.26, 0.55, 0.55], color=line, linewidth=1)
     axis.annotate("", (end, 0.26), (end, 0.55), arrowprops=arrow)
     axis.text((start + end) / 2, 0.6, "truth: the long exposure", color="#666666", size=9, ha="center", va="bottom")
-    axis.set(xlim=(-0.5, len(PIPELINE) - 0.5), ylim=(-1, 0.8))
+    axis.set(xlim=(-0.5, len(PIPELINE) - 0.5), ylim=(-0.8, 0.8))
     axis.axis("off")
     return figure
 
@@ -302,7 +325,7 @@ def _draw_arrow(axis, points, colour, label=None):
 
 
 def _kinds(table):
-    """Return the kind of each layer, from its name: "encoder2_pool" and "max_pooling2d_1" → "pool"; first the picture."""
+    """Return the kind of each layer: "pool" of "encoder2_pool" and "max_pooling2d_1", "picture" of the first one."""
     kinds = table.index.to_series().str.extract("(conv|concat|join|pool|up|resize|clip)", expand=False)
     return kinds.replace("concat", "join").where(kinds.index != kinds.index[0], "picture")
 
@@ -317,35 +340,116 @@ def find_joined(table):
     return found
 
 
-def plot_histories(histories, losses=None):
-    """Return training and validation loss, a panel per title of the histories; titles may find losses' names, too."""
-    columns, rows = min(3, len(histories)), math.ceil(len(histories) / 3)
-    figure, axes = _start(rows, columns, (4 * columns, 2.6 * rows))
-    for axis in axes[len(histories) :]:
-        axis.axis("off")
-    for axis, (title, history) in zip(axes, histories.items(), strict=False):
-        _draw_history(axis, history, (losses or {}).get(title, "loss"))
-        axis.set_title(title)
-    axes[0].legend(frameon=False)
+def plot_histories(histories, losses, controls):
+    """Return the losses by epoch, a panel per loss: thick lines for val, thin for train, a dot at the lowest of val.
+
+    Args:
+        histories: {title of an experiment: history}. losses: {title: name of its loss}.
+        controls: DataFrame of their losses on val, dotted lines: a row per control, a column per name of a loss.
+    """
+    names = list(dict.fromkeys(losses.values()))
+    figure, axes = _start(1, len(names), (5.4 * len(names), 3.8))
+    for axis, name in zip(axes, names, strict=True):
+        shown = {title: history for title, history in histories.items() if losses[title] == name}
+        for title, style in _style_models(shown).items():
+            _draw_history(axis, shown[title], label=title, **style)
+        for control, value in controls[name].items():
+            axis.axhline(value, color="gray", linestyle=":")
+            axis.text(1, value, control, color="gray", ha="right", va="bottom", transform=axis.get_yaxis_transform())
+        values = pd.concat([history[["loss", "val_loss"]] for history in shown.values()]).to_numpy()
+        axis.set(ylabel=f"{name}, thick: val, thin: train")
+        axis.set_ylim(0.9 * values.min(), max(1.1 * controls[name].max(), np.quantile(values, 0.85)))
+        axis.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _draw_history(axis, history, loss):
-    """Draw the losses of training and validation on an axis, and mark the best epoch."""
-    axis.plot(history.epoch, history.loss, color=SPLIT_COLOURS["train"], label="train")
-    axis.plot(history.epoch, history.val_loss, color=SPLIT_COLOURS["val"], label="val")
+def _style_models(titles):
+    """Return {title of an experiment: the style of its lines}: a colour per model, dashes for the second of a model."""
+    models = pd.Series({title: title.split(",")[0] for title in titles})
+    order = models.groupby(models).cumcount()
+    return {
+        title: {"color": MODEL_COLOURS.get(model, "#8172b3"), "linestyle": ["-", "--", ":"][order[title] % 3]}
+        for title, model in models.items()
+    }
+
+
+def _draw_history(axis, history, color, **style):
+    """Draw the losses of validation (thick) and training (thin) on an axis, and mark the best epoch."""
+    axis.plot(history.epoch, history.val_loss, color=color, linewidth=2, **style)
+    axis.plot(history.epoch, history.loss, color=color, linewidth=0.8, **style | {"label": None})
     best = history.loc[history.val_loss.idxmin()]
-    axis.plot(best.epoch, best.val_loss, "o", color=SPLIT_COLOURS["val"], label="best")
-    top = history[["loss", "val_loss"]].quantile(0.75).max()
-    axis.set(xlabel="epoch", ylabel=loss, ylim=(0, 1.5 * top))
+    axis.plot(best.epoch, best.val_loss, "o", color=color)
+    axis.set_xlabel("epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
-def plot_strip(title, history, loss, pictures):
-    """Return one experiment as a slide shows it: its curves, then {caption: picture in 0…255} side by side."""
-    figure, (curves, *places) = _start(1, 1 + len(pictures), (7.2, 2.1), width_ratios=[1.1] + [1.2] * len(pictures))
-    _draw_history(curves, history, loss)
-    curves.legend(frameon=False, ncols=3, fontsize=7, handlelength=1, columnspacing=1)
-    _show(places, pictures.values(), pictures)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+def plot_slides(histories, losses, pictures, texts):
+    """Return a card per experiment, as on a slide: its losses, a picture in 0…255, its title and a line of text.
+
+    All four are dicts by title; see plot_histories for the first two.
+    """
+    rows = math.ceil(len(histories) / 2)
+    figure, axes = _start(rows, 4, (10, 1.75 * rows), width_ratios=[1, 1.15] * 2)
+    cards = axes[: 2 * len(histories)].reshape(-1, 2)
+    for (title, history), style, (curves, place) in zip(
+        histories.items(), _style_models(histories).values(), cards, strict=True
+    ):
+        _draw_history(curves, history, style["color"])
+        top = history[["loss", "val_loss"]].quantile(0.75).max()
+        curves.set(ylabel=losses[title], ylim=(0, 1.5 * top))
+        curves.set_title(f"{title}\n{texts[title]}", loc="left", fontsize=8)
+        _show([place], [pictures[title]], [" \n "])
+    _show(axes[2 * len(histories) :], [], [])
+    return figure
+
+
+def plot_seeds(table, controls):
+    """Return the MAE on val and on test of trainings, a dot per seed, a line at the mean, dotted lines for controls.
+
+    Both are DataFrames by label with the columns val_mae and mae; the table has a row per training.
+    """
+    labels = list(dict.fromkeys(table.index))[::-1]
+    figure, axes = _start(1, 2, (10, 0.9 + 0.32 * len(labels)), sharey=True)
+    for axis, column, split in zip(axes, ("val_mae", "mae"), ("val", "test"), strict=True):
+        means = table[column].groupby(level=0).mean()
+        axis.plot(table[column], [labels.index(label) for label in table.index], "o", color=SPLIT_COLOURS[split])
+        axis.plot(means[labels], range(len(labels)), "|", color="black", markersize=14)
+        for control, value in controls[column].items():
+            axis.axvline(value, color="gray", linestyle=":")
+            axis.text(
+                value, 1, f"{control} ", color="gray", transform=axis.get_xaxis_transform(), rotation=90, va="top"
+            )
+        axis.set(xlabel=f"MAE on {split}")
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(labels)), labels)
+    return figure
+
+
+def plot_differences(tables):
+    """Return differences with their intervals, a panel per {title: DataFrame of evidence.compare_photographs' dicts}.
+
+    A row is a label; it is grey if its verdict is "cannot be told".
+    """
+    labels = list(next(iter(tables.values())).index)[::-1]
+    figure, axes = _start(1, len(tables), (10, 0.9 + 0.32 * len(labels)), sharey=True)
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        for place, row in enumerate(table.loc[labels].itertuples()):
+            colour = {"lower": "#55a868", "higher": "#c44e52"}.get(row.verdict, "gray")
+            axis.plot([row.low, row.high], [place, place], color=colour)
+            axis.plot(row.difference, place, "o", color=colour)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set(title=title, xlabel="difference in MAE")
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(labels)), labels)
+    return figure
+
+
+def plot_photographs(table, label):
+    """Return the values of a DataFrame (photographs × methods): a line per photograph, a dot per method."""
+    figure, (axis,) = _start(1, 1, (9, 0.9 + 0.32 * len(table)))
+    axis.hlines(table.index, table.min(axis=1), table.max(axis=1), color="lightgray", zorder=1)
+    for method, colour in zip(table, (LONG_COLOUR, "#4c72b0", SHORT_COLOUR), strict=False):
+        axis.scatter(table[method], table.index, color=colour, label=method, s=45, zorder=2)
+    axis.set(xlabel=label)
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
@@ -35,9 +36,19 @@ def write_report(notebooks, folder):
         for cell in pages.cells:
             if cell.cell_type == "markdown":
                 cell.source = point_links(cell.source, folder)
-        html, _ = HTMLExporter().from_notebook_node(pages, place)
+        html = describe_figures(HTMLExporter().from_notebook_node(pages, place)[0], pages)
         with paths.write_atomically(folder / f"{notebook.stem}.html") as path:
             Path(path).write_text(html, "utf-8")
+
+
+def describe_figures(html, notebook):
+    """Return the page of a notebook with the alternative texts of plots.save, which nbconvert leaves out."""
+    page = BeautifulSoup(html, "html.parser")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    figures = [output.metadata.get("image/png", {}) for output in outputs if "image/png" in output.get("data", {})]
+    for image, figure in zip(page.select(".jp-RenderedImage img"), figures, strict=True):
+        image["alt"] = figure.get("alt", "")
+    return str(page)
 
 
 def point_links(markdown, folder):
@@ -55,7 +66,7 @@ def write_check(dataset, results, fast):
     from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
 
     experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
-    experiments = [replace(experiment, epochs=2) for experiment in experiments] if fast else experiments
+    experiments = [replace(experiment, epochs=2, updates=3) for experiment in experiments] if fast else experiments
     models = human_check.load_models(experiments, results) | {"best": study.load_best(results)}
     pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
     path = results / "human_check.html"

@@ -1,7 +1,10 @@
 import os
 from dataclasses import replace
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
 
 from sidlib import catalog, paths, preprocess, report
 from sidlib.beyond import study
@@ -61,7 +64,7 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
 
 def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
     made = {}
-    experiment = replace(COURSE_EXPERIMENTS[0], epochs=2)
+    experiment = replace(COURSE_EXPERIMENTS[0], epochs=2, updates=3)
     (tmp_path / experiment.name).mkdir()
     experiment.build_model().save(tmp_path / experiment.name / "best.keras")
     monkeypatch.setattr(study, "load_best", lambda folder: lambda x: x)
@@ -76,3 +79,15 @@ def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_
 
 def test_there_is_no_page_of_the_human_check_where_nothing_was_trained(tmp_path):
     assert report.write_check(tmp_path / "night", tmp_path, fast=False) is None
+
+
+def test_figures_of_a_page_have_their_alternative_texts():
+    def output(metadata):
+        return nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="}, metadata=metadata)
+
+    texts = [{"image/png": {"alt": 'A "dark" picture'}}, {}]
+    cell = nbformat.v4.new_code_cell("", outputs=[output(text) for text in texts])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    page = report.describe_figures(HTMLExporter().from_notebook_node(notebook)[0], notebook)
+    alts = [image["alt"] for image in BeautifulSoup(page, "html.parser").select("img")]
+    assert alts == ['A "dark" picture', ""]

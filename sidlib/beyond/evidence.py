@@ -1,4 +1,4 @@
-"""Which differences between scores are real, and whether a model leaves flat colours flat."""
+"""Which differences between scores are real, and whether a picture of a flat colour is flat."""
 
 import numpy as np
 import pandas as pd
@@ -45,18 +45,6 @@ def compare_photographs(first, second):
         verdict = "higher"
     counts = {"photographs": len(differences), "seeds": f"{first.shape[1]}, {second.shape[1]}"}
     return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
-
-
-def measure_flat(model, size_px=(96, 64), noise=6):
-    """Return score_flat of a model's outputs for FLAT_COLOURS with noise (σ, of 255): a DataFrame by colour.
-
-    16 pixels of border are left out; size_px is width, height.
-    """
-    rows = {}
-    for name, colour in FLAT_COLOURS.items():
-        noisy = np.random.default_rng(0).normal(colour, noise, (1, *size_px[::-1], 3)).clip(0, 255)
-        rows[name] = score_flat(np.asarray(model(noisy.astype(np.float32)))[0, 16:-16, 16:-16], colour)
-    return pd.DataFrame(rows).T
 
 
 def score_flat(output, colour):

@@ -14,6 +14,9 @@ from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import fingerprint_pairs
 from sidlib.evaluation import METRICS, ScoreTable
 from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+from sidlib.models import source_of
+from sidlib.preprocess import load_signal
+from sidlib.sources import SOURCES
 
 SEEDS = (0, 1, 2)
 SSIM = replace(COURSE_EXPERIMENTS[1], loss="ssim")  # which the deck dropped, since it became NaN
@@ -32,6 +35,15 @@ ARMS = {  # each differs in one thing from SHORT
     "MAE as its loss": replace(SHORT, label="short-mae", loss="mae"),
     "without residual": replace(SHORT, label="short-no-residual", residual=False),
 }
+STAIRCASE = {  # from the course's input to the best model: names of baselines, and experiments
+    "input as it is": "input as it is",
+    "× the usual ratio": "dark, 8 bit, × usual ratio",
+    "× its own ratio": "dark, 8 bit, × ratio",
+    "the deck's CNN": ABLATION["dark, 8 bit"],
+    "amplified before rounding": ABLATION["amplified before rounding"],
+    "black level corrected": ABLATION["black level corrected"],
+    "better model": BEST,
+}
 
 
 def list_experiments():
@@ -45,7 +57,7 @@ def run_study(pairs, folder, experiments):
     """Train and score experiments and all baselines, and return the means of load_study; call it again to go on.
 
     The results folder gets study_scores.csv, a row per test picture; at the end their means as study.csv, and the
-    trained BEST as best.keras, which says that the study is whole.
+    trained networks of STAIRCASE, last of them best.keras, which says that the study is whole.
     """
     folder, items = folder.absolute(), [*baselines.find_baselines(pairs), *experiments]  # a worker stands elsewhere
     keys, table = _make_keys(pairs, items), ScoreTable(folder / "study_scores.csv")
@@ -59,10 +71,12 @@ def run_study(pairs, folder, experiments):
     means, _ = load_study(folder)
     with paths.write_atomically(folder / "study.csv") as path:
         means.to_csv(path, index=False)
-    if BEST in items:
-        best = keras.saving.load_model(folder / BEST.name / "best.keras", compile=False)  # a third of the bytes
-        with paths.write_atomically(folder / "best.keras") as path:
-            best.save(path)
+    for experiment in [item for item in STAIRCASE.values() if item in experiments]:
+        network = keras.saving.load_model(
+            folder / experiment.name / "best.keras", compile=False
+        )  # a third of the bytes
+        with paths.write_atomically(folder / f"{experiment.name}.keras") as path:
+            network.save(path)
     return means
 
 
@@ -145,6 +159,22 @@ def load_left_out(folder):
     """Return the table of leave_one_out in a results folder, or else the sample's."""
     file = folder / "leave_one_out.csv"
     return pd.read_csv(file if file.is_file() else paths.REFERENCE / file.name)
+
+
+def show_staircase(pair, folder, usual_ratio):
+    """Return what each step of STAIRCASE makes of a pair: {step: float (height, width, 3) in 0…255}.
+
+    The pair is a row of preprocess.develop_pairs; the networks are those of find_study.
+    """
+    capture, pictures = (load_signal(pair.short_signal), pair.ratio, pair.iso), {}
+    for step, item in STAIRCASE.items():
+        if isinstance(item, str):
+            [baseline] = baselines.list_baselines(usual_ratio)[item]
+            pictures[step] = baseline(*capture)
+        else:
+            network = keras.saving.load_model(find_study(folder) / f"{item.name}.keras")
+            pictures[step] = evaluation.run_batch(network, SOURCES[source_of(network)](*capture)[None])[0]
+    return pictures
 
 
 def pick(table, named):
