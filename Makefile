@@ -69,13 +69,14 @@ reference: .venv/ready-test  ## run the sample and its study anew, and keep outp
 	cp -r results/benchmarks results/reference/
 	$(EXECUTE) --inplace $(filter notebooks/01% notebooks/02% notebooks/03% notebooks/04%,$(NOTEBOOKS))
 	$(MAKE) study full-size
-	cd results/sample && cp study.csv study_scores.csv leave_one_out.csv best.keras full-size.keras ../reference/
+	cd results/sample && cp study.csv study_scores.csv leave_one_out.csv *.keras ../reference/
 	cp results/sharp/full_size.csv results/reference/
 	$(EXECUTE) --inplace $(filter notebooks/05% notebooks/06% notebooks/07%,$(NOTEBOOKS)) notebooks/panel.ipynb
 	$(COALESCE) $(NOTEBOOKS) notebooks/panel.ipynb
 	cd results/sample && cp -r summary.csv figures ../reference/
 	cp results/sharp/figures/*.png results/reference/figures/
 	SID_SCREENSHOT=results/reference/figures/panel.png $(PYTEST) -m browser
+	$(PY) -m tests.reference
 
 USABLE := import sys, pip; sys.exit(sys.version_info < (3, 11))
 CAPABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))

@@ -67,10 +67,10 @@ def write_check(dataset, results, fast):
 
     experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
     experiments = [replace(experiment, epochs=2, updates=3) for experiment in experiments] if fast else experiments
-    models = human_check.load_models(experiments, results) | {"best": study.load_best(results)}
+    models = human_check.load_models(experiments, results) | study.load_networks(results)
     pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
     path = results / "human_check.html"
-    human_check.save_page(models, pairs, path, title=f"The human check: {dataset.name}")
+    human_check.save_page(models, pairs, path, title=f"The human check: {dataset.name}", max_bytes=100_000_000)
     return path
 
 

@@ -1,6 +1,6 @@
-"""What the committed notebooks, tables and pictures were made from: `make reference` keeps it in made_from.json.
+"""The last step of `make reference`: the human check as a page, and what everything that is committed was made from.
 
-`python -m tests.reference` writes that file; call it only after what it lists was made anew.
+`python -m tests.reference` writes human_check.html and made_from.json; call it only after all else was made anew.
 """
 
 import hashlib
@@ -9,7 +9,8 @@ import re
 
 import nbformat
 
-from sidlib import paths
+from sidlib import catalog, human_check, paths, preprocess
+from sidlib.beyond import study
 
 FILE = paths.REFERENCE / "made_from.json"
 _SAMPLE = ["sidlib/sample/__init__.py", "sidlib/preprocess.py"]
@@ -48,6 +49,8 @@ def _read_state(file):
 
 
 def main():
+    pairs = preprocess.develop_pairs(catalog.load_pairs(paths.DATA / "sample", needed=["test"]))
+    human_check.save_page(study.load_networks(paths.REFERENCE), pairs, paths.REFERENCE / "human_check.html")
     states = {name: fingerprint_sources(name) for name in MADE_FROM}
     with paths.write_atomically(FILE) as path:
         path.write_text(json.dumps(states, indent=1) + "\n")

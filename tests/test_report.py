@@ -67,14 +67,14 @@ def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_
     experiment = replace(COURSE_EXPERIMENTS[0], epochs=2, updates=3)
     (tmp_path / experiment.name).mkdir()
     experiment.build_model().save(tmp_path / experiment.name / "best.keras")
-    monkeypatch.setattr(study, "load_best", lambda folder: lambda x: x)
+    monkeypatch.setattr(study, "load_networks", lambda folder: {"better model": lambda x: x})
     monkeypatch.setattr(catalog, "load_pairs", lambda folder, needed: folder)
     monkeypatch.setattr(preprocess, "develop_pairs", lambda folder: made.setdefault(folder, tiny_pairs))
     night = tmp_path / "far" / "night"
     assert report.write_check(night, tmp_path, fast=True) == tmp_path / "human_check.html"
     page = (tmp_path / "human_check.html").read_text("utf-8")
     assert list(made) == [night] and "<title>The human check: night</title>" in page
-    assert f'"{experiment.title}", "best", "truth"]' in page
+    assert f'"{experiment.title}", "better model", "truth"]' in page
 
 
 def test_there_is_no_page_of_the_human_check_where_nothing_was_trained(tmp_path):

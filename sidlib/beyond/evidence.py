@@ -1,7 +1,6 @@
 """Which differences between scores are real, and whether a picture of a flat colour is flat."""
 
 import numpy as np
-import pandas as pd
 from scipy.stats import bootstrap
 
 FLAT_COLOURS = {

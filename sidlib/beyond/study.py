@@ -161,19 +161,22 @@ def load_left_out(folder):
     return pd.read_csv(file if file.is_file() else paths.REFERENCE / file.name)
 
 
-def show_staircase(pair, folder, usual_ratio):
-    """Return what each step of STAIRCASE makes of a pair: {step: float (height, width, 3) in 0…255}.
+def load_networks(folder):
+    """Return the networks of STAIRCASE of find_study: {step: Keras model}."""
+    networks = {step: item for step, item in STAIRCASE.items() if not isinstance(item, str)}
+    files = {step: find_study(folder) / f"{experiment.name}.keras" for step, experiment in networks.items()}
+    return {step: keras.saving.load_model(file) for step, file in files.items()}
 
-    The pair is a row of preprocess.develop_pairs; the networks are those of find_study.
-    """
-    capture, pictures = (load_signal(pair.short_signal), pair.ratio, pair.iso), {}
+
+def show_staircase(pair, folder, usual_ratio):
+    """Return what each step of STAIRCASE makes of a row of preprocess.develop_pairs: {step: (height, width, 3)}."""
+    capture, networks, pictures = (load_signal(pair.short_signal), pair.ratio, pair.iso), load_networks(folder), {}
     for step, item in STAIRCASE.items():
-        if isinstance(item, str):
+        if network := networks.get(step):
+            pictures[step] = evaluation.run_batch(network, SOURCES[source_of(network)](*capture)[None])[0]
+        else:
             [baseline] = baselines.list_baselines(usual_ratio)[item]
             pictures[step] = baseline(*capture)
-        else:
-            network = keras.saving.load_model(find_study(folder) / f"{item.name}.keras")
-            pictures[step] = evaluation.run_batch(network, SOURCES[source_of(network)](*capture)[None])[0]
     return pictures
 
 

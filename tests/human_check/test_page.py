@@ -33,8 +33,8 @@ def read_state(file):
     return json.loads(state)
 
 
-def read_png(url):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))))
+def read_pixels(url):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
 
 
 def test_a_page_holds_a_picture_of_each_test_scene_with_all_that_models_make_of_it(file, tiny_pairs):
@@ -44,8 +44,8 @@ def test_a_page_holds_a_picture_of_each_test_scene_with_all_that_models_make_of_
     capture = load_capture(next(tiny_pairs[tiny_pairs.split == "test"].itertuples()))
     pictures = {picture["name"]: picture for picture in state["captures"][0]}
     assert list(pictures) == ["input", "input, amplified", *MODELS, "truth"]
-    np.testing.assert_array_equal(read_png(pictures["truth"]["url"]), capture.truth)
-    assert (read_png(pictures["</script><b>"]["url"]) == 200).all()
+    np.testing.assert_array_equal(read_pixels(pictures["truth"]["url"]), capture.truth)
+    assert (read_pixels(pictures["</script><b>"]["url"]) == 200).all()
     scores = [picture["caption"] for picture in state["captures"][0]]
     assert all(re.fullmatch(r"MAE \S+ · \S+ dB · SSIM \S+", caption) for caption in scores[:-1])
 
@@ -110,7 +110,7 @@ def test_a_page_opens_from_disk_without_a_network_and_shows_any_of_its_pictures(
     expect(first).to_have_attribute("aria-label", f"input\n{captions['input']}")
     assert f"best\n{captions['best']}" in read_names(page)
     data = page.locator(".sid-pictures canvas").last.evaluate("canvas => canvas.toDataURL()")
-    shown, truth = read_png(data)[..., :3], read_png(state["captures"][1][-1]["url"])
+    shown, truth = read_pixels(data)[..., :3], read_pixels(state["captures"][1][-1]["url"])
     rows, columns = (
         ((np.arange(count) + 0.5) * size / count).astype(int)
         for count, size in zip(truth.shape[:2], shown.shape[:2], strict=True)
