@@ -133,7 +133,7 @@ def report_problems(problems):
 
 
 def _list_files(folder):
-    """The files in short/ and long/, sorted, without hidden ones."""
+    """The files in short/ and long/, sorted, without hidden ones and pictures that were restored from others."""
     files = []
     for kind in ("short", "long"):
         if not (folder / kind).is_dir():
@@ -141,7 +141,8 @@ def _list_files(folder):
                 f"No data set at {folder}: it needs the folders short/ and long/, and {kind}/ is not there. "
                 "sample.build_sample() makes the sample; data/README.md says how to get the real one"
             )
-        files += sorted(path for path in (folder / kind).iterdir() if not path.name.startswith("."))
+        there = (path for path in (folder / kind).iterdir() if not path.stem.endswith(" restored"))
+        files += sorted(path for path in there if not path.name.startswith("."))
     return files
 
 

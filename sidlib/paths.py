@@ -83,10 +83,10 @@ def write_atomically(path):
     temporary = path.with_name(f".{path.stem}.partial-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
-        _flush(temporary)
+        _flush(temporary, os.O_RDWR)  # which Windows asks for
         os.replace(temporary, path)
         with suppress(OSError):  # not every file system flushes folders
-            _flush(path.parent)
+            _flush(path.parent, os.O_RDONLY)
     except OSError as error:
         if error.errno and not error.filename:
             error.filename = str(path)
@@ -95,8 +95,8 @@ def write_atomically(path):
         temporary.unlink(missing_ok=True)
 
 
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
+def _flush(path, mode):
+    descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
     finally:

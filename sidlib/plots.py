@@ -108,7 +108,7 @@ def _show(axes, pictures, titles):
         axis.axis("off")
     for axis, picture, title in zip(axes, pictures, titles, strict=False):
         pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
         axis.set_title(title)
 
 
@@ -348,18 +348,19 @@ def plot_histories(histories, losses, controls):
         controls: DataFrame of their losses on val, dotted lines: a row per control, a column per name of a loss.
     """
     names = list(dict.fromkeys(losses.values()))
-    figure, axes = _start(1, len(names), (5.4 * len(names), 3.8))
+    figure, axes = _start(1, len(names), (5.4 * len(names), 4.2))
     for axis, name in zip(axes, names, strict=True):
         shown = {title: history for title, history in histories.items() if losses[title] == name}
         for title, style in _style_models(shown).items():
             _draw_history(axis, shown[title], label=title, **style)
-        for control, value in controls[name].items():
+        for place, (control, value) in zip((1, 0.55), controls[name].items(), strict=True):
             axis.axhline(value, color="gray", linestyle=":")
-            axis.text(1, value, control, color="gray", ha="right", va="bottom", transform=axis.get_yaxis_transform())
+            across = axis.get_yaxis_transform()
+            axis.text(place, value, control, color="gray", ha="right", va="bottom", transform=across)
         values = pd.concat([history[["loss", "val_loss"]] for history in shown.values()]).to_numpy()
         axis.set(ylabel=f"{name}, thick: val, thin: train")
         axis.set_ylim(0.9 * values.min(), max(1.1 * controls[name].max(), np.quantile(values, 0.85)))
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
     return figure
 
 
@@ -386,10 +387,10 @@ def _draw_history(axis, history, color, **style):
 def plot_slides(histories, losses, pictures, texts):
     """Return a card per experiment, as on a slide: its losses, a picture in 0…255, its title and a line of text.
 
-    All four are dicts by title; see plot_histories for the first two.
+    All four are dicts by title; see plot_histories for the first two. A thick line is val, a thin one train.
     """
     rows = math.ceil(len(histories) / 2)
-    figure, axes = _start(rows, 4, (10, 1.75 * rows), width_ratios=[1, 1.15] * 2)
+    figure, axes = _start(rows, 4, (9.5, 1.6 * rows), width_ratios=[1, 0.9] * 2)
     cards = axes[: 2 * len(histories)].reshape(-1, 2)
     for (title, history), style, (curves, place) in zip(
         histories.items(), _style_models(histories).values(), cards, strict=True
@@ -416,9 +417,8 @@ def plot_seeds(table, controls):
         axis.plot(means[labels], range(len(labels)), "|", color="black", markersize=14)
         for control, value in controls[column].items():
             axis.axvline(value, color="gray", linestyle=":")
-            axis.text(
-                value, 1, f"{control} ", color="gray", transform=axis.get_xaxis_transform(), rotation=90, va="top"
-            )
+            above = axis.get_xaxis_transform()
+            axis.text(value, 1.02, control, color="gray", ha="center", va="bottom", transform=above)
         axis.set(xlabel=f"MAE on {split}")
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(labels)), labels)
@@ -441,6 +441,15 @@ def plot_differences(tables):
         axis.set(title=title, xlabel="difference in MAE")
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(labels)), labels)
+    return figure
+
+
+def plot_profiles(profiles):
+    """Return lines of a DataFrame: a column per model, the index in pixels from the left border."""
+    figure, (axis,) = _start(1, 1, (7, 2.8))
+    profiles.plot(ax=axis, style="o-", markersize=3, color=MODEL_COLOURS)
+    axis.set(xlabel="pixels from the left border", ylabel="level minus level in the middle")
+    axis.legend(frameon=False)
     return figure
 
 

@@ -52,9 +52,10 @@ def describe_figures(html, notebook):
 
 
 def point_links(markdown, folder):
-    """Return a notebook's text with links that work in the report's folder: to the other pages and to the README."""
-    readme = os.path.relpath(paths.ROOT / "README.md", folder)
-    return re.sub(r"\b(0\d_\w+)\.ipynb", r"\1.html", markdown).replace("../README.md", readme)
+    """Return a notebook's text with links that work in the report's folder: to the other pages, README and results."""
+    root = os.path.relpath(paths.ROOT, folder)
+    markdown = re.sub(r"\b(0\d_\w+)\.ipynb", r"\1.html", markdown)
+    return re.sub(r"\.\./(README\.md|results/|data/)", lambda link: f"{root}/{link[1]}", markdown)
 
 
 def write_check(dataset, results, fast):

@@ -62,7 +62,8 @@ def test_a_folders_own_networks_are_exported_and_named_or_else_the_samples(tmp_p
 def test_the_readmes_example_runs_as_it_stands_and_shows_the_network_what_it_was_trained_on(
     model, tmp_path, monkeypatch
 ):
-    [example] = re.findall(r"```python\n(.*?best\.onnx.*?)```", (paths.ROOT / "README.md").read_text("utf-8"), re.S)
+    page = paths.ROOT / "sidlib" / "beyond" / "README.md"
+    [example] = re.findall(r"```python\n(.*?best\.onnx.*?)```", page.read_text("utf-8"), re.S)
     linear = np.random.default_rng(2).uniform(-0.1, 1.2, (9, 12, 3)).astype("float32")
     np.save(tmp_path / "amplified.npy", linear)
     export.export_network(model, export.SHAPES["best"], tmp_path / "best.onnx")

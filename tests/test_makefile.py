@@ -190,7 +190,8 @@ def test_a_new_reference_is_made_of_nothing_that_was_kept(recorded):
 
 def test_the_package_list_holds_every_folder_and_every_file_beside_its_modules():
     setup = tomllib.loads((paths.ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    files = [path.relative_to(paths.ROOT) for path in (paths.ROOT / "sidlib").rglob("*.*") if path.suffix != ".pyc"]
+    found = (paths.ROOT / "sidlib").rglob("*.*")
+    files = [path.relative_to(paths.ROOT) for path in found if path.suffix not in (".pyc", ".md")]
     assert {".".join(file.parent.parts) for file in files if file.suffix == ".py"} == set(setup["packages"])
     for file in files:
         if file.suffix != ".py":

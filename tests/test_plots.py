@@ -15,7 +15,7 @@ def test_pictures_are_shown_in_the_order_given_and_pixel_for_pixel_and_without_a
     figure = plots.show_pictures(pictures, ["input", "output", "truth"], columns=2)
     assert [axis.get_title() for axis in figure.axes] == ["input", "output", "truth", ""]
     assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in figure.axes[:3]] == [0, 100, 255]
-    assert all(axis.images[0].get_interpolation() == "nearest" for axis in figure.axes[:3])
+    assert all(axis.images[0].get_interpolation() == "antialiased" for axis in figure.axes[:3])
     assert not any(axis.axison for axis in figure.axes)
 
 
@@ -127,20 +127,58 @@ def test_noise_is_drawn_before_and_after_it_is_stabilised():
     assert [axis.get_title() for axis in axes] == ["counts", "stabilised"]
 
 
-def assert_best_is_marked(axis):
-    best = next(line for line in axis.lines if line.get_label() == "best")
-    assert best.get_xydata().tolist() == [[2, 1.5]]
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
 
 
-def test_curves_name_their_loss_and_mark_their_best_epoch_alone_and_beside_pictures():
-    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
-    axes = plots.plot_histories({"U-Net": history, "CNN": history}, {"U-Net": "MSE"}).axes
-    assert [axis.get_ylabel() for axis in axes] == ["MSE", "loss"]
-    assert_best_is_marked(axes[1])
-    pictures = {name: np.full((6, 4, 3), value) for name, value in (("input", -1), ("output", 99.6), ("truth", 300))}
-    figure = plots.plot_strip("CNN\nMAE 30", history, "MAE", pictures)
-    curves, *shown = figure.axes
-    assert curves.get_ylabel() == "MAE" and figure.get_suptitle() == "CNN\nMAE 30"
-    assert_best_is_marked(curves)
-    assert [axis.get_title() for axis in shown] == ["input", "output", "truth"]
-    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in shown] == [0, 100, 255]
+def read_dots(axis):
+    return [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+
+
+def test_curves_have_a_panel_per_loss_mark_each_best_epoch_and_draw_the_controls_as_lines():
+    losses = {"CNN, MAE": "MAE", "U-Net, MSE, flips": "MSE", "U-Net, MSE, no flips": "MSE"}
+    controls = pd.DataFrame({"MAE": [9.0, 8.0], "MSE": [90.0, 80.0]}, ["× 300", "× true ratio"])
+    mae, mse = plots.plot_histories(dict.fromkeys(losses, HISTORY), losses, controls).axes
+    assert [text.get_text() for text in mse.get_legend().texts] == ["U-Net, MSE, flips", "U-Net, MSE, no flips"]
+    assert read_dots(mae) == [[[2, 1.5]]] and len(read_dots(mse)) == 2
+    assert [line.get_ydata()[0] for line in mse.lines if line.get_linestyle() == ":"] == [90, 80]
+    assert [text.get_text() for text in mse.texts] == list(controls.index)
+    assert mse.get_ylim()[1] > 90
+    thick = [line for line in mse.lines if line.get_label().startswith("U-Net")]
+    assert len({line.get_color() for line in thick}) == 1 and len({line.get_linestyle() for line in thick}) == 2
+
+
+def test_a_card_has_the_curves_the_picture_and_the_text_of_its_experiment():
+    titles = ["CNN, MAE", "U-Net, MSE", "dense CNN, MAE"]
+    pictures = {title: np.full((6, 4, 3), 99.6 + place) for place, title in enumerate(titles)}
+    losses = {title: title[-3:] for title in titles}
+    histories, texts = dict.fromkeys(titles, HISTORY), {title: f"of {title}" for title in titles}
+    curves, places = zip(*np.reshape(plots.plot_slides(histories, losses, pictures, texts).axes, (-1, 2)), strict=True)
+    assert [axis.get_title("left") for axis in curves[:3]] == [f"{title}\nof {title}" for title in titles]
+    assert [axis.get_ylabel() for axis in curves[:3]] == ["MAE", "MSE", "MAE"]
+    assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in places[:3]] == [100, 101, 102]
+    assert not curves[3].axison and not places[3].axison
+
+
+def test_each_seed_is_a_dot_in_the_row_of_its_experiment_and_each_control_a_line():
+    table = pd.DataFrame({"val_mae": [1.0, 2, 3], "mae": [4.0, 6, 7]}, ["CNN", "CNN", "U-Net"])
+    controls = pd.DataFrame({"val_mae": [9.0], "mae": [8.0]}, ["× 300"])
+    val, test = plots.plot_seeds(table, controls).axes
+    assert read_dots(val) == [[[1, 1], [2, 1], [3, 0]]] and read_dots(test) == [[[4, 1], [6, 1], [7, 0]]]
+    assert [label.get_text() for label in val.get_yticklabels()] == ["U-Net", "CNN"]
+    assert [line.get_xdata()[0] for line in test.lines if line.get_linestyle() == ":"] == [8]
+    means = next(line for line in test.lines if line.get_marker() == "|")
+    assert means.get_xydata().tolist() == [[7, 0], [5, 1]]
+
+
+def test_a_difference_that_cannot_be_told_is_grey():
+    verdicts = {"difference": [-1.0, 2.0], "low": [-2.0, -1.0], "high": [-0.5, 3.0]}
+    table = pd.DataFrame(verdicts | {"verdict": ["lower", "cannot be told"]}, ["CNN", "U-Net"])
+    (axis,) = plots.plot_differences({"minus the control": table}).axes
+    unclear, _, clear, _, _ = axis.lines
+    assert unclear.get_color() == "gray" != clear.get_color()
+    assert unclear.get_xydata().tolist() == [[-1, 0], [3, 0]] and clear.get_xydata().tolist() == [[-2, 1], [-0.5, 1]]
+
+
+def test_profiles_are_drawn_by_their_place():
+    (axis,) = plots.plot_profiles(pd.DataFrame({"CNN": [3.0, 1.0], "U-Net": [2.0, 0.0]})).axes
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[0, 3], [1, 1]], [[0, 2], [1, 0]]]

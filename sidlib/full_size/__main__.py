@@ -1,8 +1,6 @@
 """The command line: python -m sidlib.full_size "my photo.arw" "a folder" [--stops 5] [--strength 0.8] [--out here]."""
 
 import argparse
-import glob
-import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -10,13 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sidlib.full_size.capture import read_capture
+from sidlib.full_size.capture import find_files, read_capture
 from sidlib.full_size.restore import find_network, load_network, restore_mosaic
 from sidlib.full_size.save import check_output, name_pictures, read_software, save_pictures
 from sidlib.rawfile import RawError
 
 MAX_STOPS = 32  # beyond, there is nothing to see
-SUFFIXES = ".3fr .arw .cr2 .cr3 .crw .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw"
 
 
 def main(arguments=None):
@@ -50,21 +47,6 @@ def main(arguments=None):
             failed.append(str(error))
     if failed:
         sys.exit("\n".join([f"{len(failed)} of {len(jobs)} failed:"] * (len(jobs) > 1) + failed))
-
-
-def find_files(path):
-    """Return the RAW files that a path names: those directly in a folder, itself, or those that match a pattern.
-
-    Text that names none is split at its spaces, as a shell does.
-    """
-    if Path(path).is_file():
-        return [Path(path)]
-    parts = [] if Path(path).exists() or glob.glob(path) else shlex.split(path)
-    if len(parts) > 1 and all(Path(part).exists() or glob.glob(part) for part in parts):
-        return [file for part in parts for file in find_files(part)]
-    found = Path(path).iterdir() if Path(path).is_dir() else map(Path, glob.glob(path) or [path])
-    named = sorted(file for file in found if file.suffix.lower() in SUFFIXES.split() and file.name[0] != ".")
-    return [file for file in named if not file.stem.endswith(" restored")]
 
 
 def restore_files(files, options, title):

@@ -1,7 +1,10 @@
 """A RAW file as it is restored: its mosaic without defects, and its claims held against its own pixels."""
 
+import glob
+import shlex
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +16,25 @@ from sidlib.full_size.save import CaptureInfo, read_tags
 from sidlib.raw import interpret_raw
 from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
 
+SUFFIXES = ".3fr .arw .cr2 .cr3 .crw .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw"
 NOT_BAYER = {"W": "it is monochrome", "RGB": "its pixels have all three colours"}
 ALL_CLIPPED = 0.99  # share of the pixels: there is no picture in more
 WHITE_DIFFERS = 0.995  # times the stated white level
+
+
+def find_files(path):
+    """Return the RAW files that a path names: those directly in a folder, itself, or those that match a pattern.
+
+    Text that names none is split at its spaces, as a shell does.
+    """
+    if Path(path).is_file():
+        return [Path(path)]
+    parts = [] if Path(path).exists() or glob.glob(path) else shlex.split(path)
+    if len(parts) > 1 and all(Path(part).exists() or glob.glob(part) for part in parts):
+        return [file for part in parts for file in find_files(part)]
+    found = Path(path).iterdir() if Path(path).is_dir() else map(Path, glob.glob(path) or [path])
+    named = sorted(file for file in found if file.suffix.lower() in SUFFIXES.split() and file.name[0] != ".")
+    return [file for file in named if not file.stem.endswith(" restored")]
 
 
 def read_capture(path):

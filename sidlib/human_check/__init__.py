@@ -6,7 +6,9 @@ the browser stage.js) with three modes: a comparison, blind votes (votes.py) and
 exposure and what models make of it.
 """
 
+import math
 from functools import lru_cache
+from textwrap import fill
 
 import ipywidgets as widgets
 import numpy as np
@@ -34,8 +36,13 @@ def compare(models, pairs, number=0):
     pictures = collect_pictures(models, choose_pair(pairs, number))
     captions = {name: describe_scores(picture, pictures["truth"]) for name, picture in pictures.items()}
     captions["truth"] = "long exposure"
-    titles = [f"{name}\n{text}" for name, text in captions.items()]
-    return plots.show_pictures([np.nan_to_num(picture) for picture in pictures.values()], titles)
+    titles = [f"{fill(name, 34)}\n{text}" for name, text in captions.items()]
+    columns = math.ceil(len(titles) / math.ceil(len(titles) / 5))  # rows of up to five, all as long
+    shown = [np.nan_to_num(picture) for picture in pictures.values()]
+    figure = plots.show_pictures(shown, titles, columns, width=min(3.2, 11 / columns))
+    for axis in figure.axes:
+        axis.title.set_fontsize(8)
+    return figure
 
 
 def load_models(experiments, folder):

@@ -1,8 +1,9 @@
 """The mode of your own capture: models on any RAW file, the file restored at full size, and pictures saved."""
 
+import os
 import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from matplotlib import colormaps
 
 from sidlib import paths
 from sidlib.full_size import restore, save
+from sidlib.full_size.burst import restore_burst
+from sidlib.full_size.capture import find_files
 from sidlib.full_size.trust import TILE_PX
 from sidlib.human_check import captures
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
@@ -25,7 +28,10 @@ SCREEN_PX = 1600  # longest side of a picture that the browser gets
 
 
 class OwnCapture(Mode):
-    """A RAW file that is opened by its path or uploaded; its exposure ratio is estimated and can be set by hand."""
+    """A RAW file that is opened by its path or uploaded; its exposure ratio is estimated and can be set by hand.
+
+    Of several files that are chosen together, or of a folder, the first is shown; at full size they are one burst.
+    """
 
     invitation = (
         "Open a RAW file of any camera: it is developed like the data set and shown to the models, and, if it has a "
@@ -35,11 +41,12 @@ class OwnCapture(Mode):
     def __init__(self, viewer, folder):
         self.viewer, self.folder = viewer, folder
         self.capture = None  # a Capture, once a file is open
-        self.file = None  # its path, or its bytes if it was uploaded
+        self.files = []  # its path, or its bytes if it was uploaded, and those of the other frames of its burst
         self.full_view = None  # its FullView, once it is restored
-        self.path = widgets.Text(description="Path", placeholder="of a RAW file", layout=fit("30em"))
-        self.open = button("Open", lambda _: self.open_file(Path(self.path.value.strip()), self.path.value))
-        self.upload = widgets.FileUpload(description="or upload a RAW file", layout=fit())
+        named = {"description": "Path", "placeholder": "of a RAW file, or a folder with a burst"}
+        self.path = widgets.Text(**named, layout=fit("30em"))
+        self.open = button("Open", self.open_path)
+        self.upload = widgets.FileUpload(description="or upload RAW files", multiple=True, layout=fit("13em"))
         self.upload.observe(self.receive, "value")
         named_whole = {"description_width": "initial"}
         self.ratio = widgets.BoundedFloatText(1, min=1, max=10_000, description="Exposure ratio", style=named_whole)
@@ -98,18 +105,27 @@ class OwnCapture(Mode):
 
     def receive(self, change):
         """Open the files that were uploaded."""
-        for upload in change.new:
-            self.open_file(upload.content, Path(upload.name).name or "upload")
+        if change.new:
+            self.open_files([upload.content for upload in change.new], change.new[0].name)
         self.upload.value = ()  # its bytes are not kept twice, and the same file can be uploaded again
 
-    def open_file(self, file, name):
-        """Open a RAW file, given its path or its bytes; if that fails, what was shown before stays."""
-        with self._telling(f"Developing {name}"), _placed(file) as path:
-            self.capture = replace(captures.open_capture(path), name=Path(name).name)
-            self.file, self.full_view = file, None
+    def open_path(self, button=None):
+        """Open the file or the folder whose path was typed."""
+        path = self.path.value.strip()
+        folder = os.path.expanduser(path)  # as isdir, it refuses no text
+        files = find_files(folder) if os.path.isdir(folder) else []
+        self.open_files(files or [Path(path)], files[0].name if files else path)
+
+    def open_files(self, files, name):
+        """Open RAW files, each its path or its bytes, the first by its name; if that fails, what was shown stays."""
+        name = Path(name).name or "upload"
+        with self._telling(f"Developing {name}"), _placed(files[0]) as path:
+            self.capture = replace(captures.open_capture(path), name=name)
+            self.files, self.full_view = files, None
             self.ratio.value = round(self.capture.ratio, 1)
             self.viewer.begin()
-            self.viewer.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}"
+            burst = f". At full size, a burst of {len(files)} frames" if len(files) > 1 else ""
+            self.viewer.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}{burst}"
 
     def change_ratio(self, change=None):
         """Show the capture with an exposure ratio set by hand."""
@@ -118,15 +134,16 @@ class OwnCapture(Mode):
             self.viewer.render()
 
     def restore_file(self, button=None):
-        """Restore the capture at full size and show it."""
+        """Restore the capture at full size, with all frames of its burst, and show it."""
         name = self.capture.name
 
         def tell_progress(done, tiles):
             self.viewer.status = f"Restoring {name} … {100 * done // tiles} %"
 
         if self.full_view is None:  # no double click
-            with self._telling(f"Restoring {name}"), _placed(self.file) as path:
-                self.full_view = FullView(restore.restore_capture(path, on_tile=tell_progress))
+            with self._telling(f"Restoring {name}"), ExitStack() as stack:
+                paths = [stack.enter_context(_placed(file, f"frame {n}")) for n, file in enumerate(self.files, 1)]
+                self.full_view = FullView(restore_burst(paths, restore.load_network(), tell_progress))
                 self.viewer.begin()
                 found = self.full_view.restoration
                 self.viewer.status = ". ".join(
@@ -160,10 +177,10 @@ class OwnCapture(Mode):
 
 
 @contextmanager
-def _placed(file):
+def _placed(file, name="upload"):
     """Yield the path of a file, for bytes that of a temporary one; a RawError does not repeat it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "upload")  # a name from a browser need not be possible here
+        path = Path(folder, name)  # a name from a browser need not be possible here
         try:
             if isinstance(file, Path):
                 path = file.expanduser()

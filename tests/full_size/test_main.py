@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from sidlib import camera, paths, raw
 from sidlib.full_size import __main__ as command
-from sidlib.full_size import network, restore, save
+from sidlib.full_size import capture, network, restore, save
 from sidlib.full_size.noise import Noise
 from sidlib.raw import Mosaic
 from tests.test_cameras import WHITE_BALANCE, lay, write_raw
@@ -216,7 +216,7 @@ def test_files_of_a_folder_are_restored_once_one_after_the_other_and_failures_ar
     assert times == [file.stat().st_mtime_ns for file in sorted(out.iterdir())]
     assert capsys.readouterr().out.count("restored before") == 3
     command.main([str(photo)])  # beside it, whence a folder is not restored again
-    assert len(command.find_files(folder)) == 3
+    assert len(capture.find_files(folder)) == 3
 
 
 def test_frames_of_a_burst_make_one_picture(photo, trained, monkeypatch):

@@ -10,7 +10,7 @@ from sidlib import evaluation, human_check
 from sidlib.backend import tf
 from sidlib.evaluation import score_picture
 from sidlib.experiment import Experiment
-from sidlib.full_size import network, restore, save
+from sidlib.full_size import burst, network, restore, save
 from sidlib.human_check import own_capture, votes
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.viewer import View
@@ -307,7 +307,8 @@ def test_uploaded_files_are_shown_one_after_the_other_also_again_and_not_kept(ch
     names = []
     check.viewer.observe(lambda _: names.append(check.own.capture and check.own.capture.name), "status")
     check.viewer.mode = "Your own capture"
-    upload(check, *((f"{number}.arw", tiny_pairs.short[number].read_bytes()) for number in (0, 4)))
+    for number in (0, 4):
+        open_own(check, tiny_pairs, f"{number}.arw", number)
     assert list(dict.fromkeys(filter(None, names))) == ["0.arw", "4.arw"]
     for _ in range(2):
         check.viewer.status = ""
@@ -419,7 +420,7 @@ def test_ones_own_capture_is_restored_at_full_size_and_sharp_where_one_looks(own
 def test_its_brightness_is_another_without_the_network_or_the_other_pictures(own, check, tiny_pairs, monkeypatch):
     open_own(check, tiny_pairs)
     own.restore.click()
-    monkeypatch.setattr(restore, "restore_capture", None)
+    monkeypatch.setattr(own_capture, "restore_burst", None)
     own.restore.click()
     viewer = check.viewer
     viewer.zoom = 4
@@ -462,6 +463,23 @@ def test_it_is_saved_as_dng_and_jpeg_with_exif_beside_the_other_pictures(own, ch
     assert f"failed: {dng} is there" in check.viewer.status and dng.read_bytes() == b"another's"
 
 
+def test_files_chosen_together_and_a_folder_are_a_burst(own, check, tiny_pairs, tmp_path):
+    frames = [tiny_pairs.short[number] for number in (0, 1, 2)]
+    upload(check, *((path.name, path.read_bytes()) for path in frames))
+    assert own.capture.name == frames[0].name and check.viewer.status.endswith("a burst of 3 frames")
+    own.restore.click()
+    assert check.viewer.status.startswith(f"{frames[0].name}: restored at full size") and not check.viewer.busy
+    expected = burst.restore_burst(frames, restore.load_network())
+    np.testing.assert_array_equal(own.full_view.restoration.stable, expected.stable)
+    folder = tmp_path / "night"
+    folder.mkdir()
+    for path in frames:
+        (folder / path.name).write_bytes(path.read_bytes())
+    own.path.value = str(folder)
+    own.open.click()
+    assert own.files == sorted(folder.iterdir()) and not own.restore.disabled
+
+
 def test_what_has_no_bayer_pattern_is_said_and_shown_as_before(own, check, tmp_path):
     path = write_raw(tmp_path / "fuji.dng", lay(np.full((240, 240, 3), 0.1), XTRANS), XTRANS)
     upload(check, ("fuji.raf", path.read_bytes()))
@@ -481,7 +499,7 @@ def test_after_whatever_went_wrong_it_can_be_tried_again(own, check, tiny_pairs,
     assert check.viewer.status == "Developing night.arw failed: [Errno 28] No space left on device"
     open_own(check, tiny_pairs)
     exhausted = tf.errors.ResourceExhaustedError(None, None, "no memory on the GPU")
-    monkeypatch.setattr(restore, "restore_capture", Mock(side_effect=exhausted))
+    monkeypatch.setattr(own_capture, "restore_burst", Mock(side_effect=exhausted))
     with pytest.raises(tf.errors.ResourceExhaustedError):  # which the notebook's log keeps
         own.restore_file()
     assert "no memory on the GPU" in check.viewer.status and not check.viewer.busy and not own.restore.disabled

@@ -152,7 +152,7 @@ def show_all(page):
 def upload(page, file):
     """Choose a file as a person does."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name=re.compile("upload a RAW file")).click()
+        page.get_by_role("button", name=re.compile("upload RAW files")).click()
     chooser.value.set_files(file)
 
 
