@@ -1,6 +1,7 @@
 """Figures: functions from arrays or a DataFrame to a Figure. Pictures keep the order input, outputs, truth."""
 
 import math
+import textwrap
 from base64 import b64encode
 from itertools import pairwise
 from pathlib import Path
@@ -91,7 +92,7 @@ def show_staircase(pictures, errors, kinds, colours):
     height, width, _ = next(iter(pictures.values())).shape
     inches = 13 / len(pictures)
     figure, axes = _start(1, len(pictures), (13, inches * height / width + 1.35))
-    _show(axes, pictures.values(), [step.replace(" ", "\n", 1) if len(step) > 12 else step for step in pictures])
+    _show(axes, pictures.values(), [textwrap.fill(step, 14) for step in pictures])
     for axis, step in zip(axes, pictures, strict=True):
         colour = colours.get(kinds.get(step), "black")
         axis.title.set(color=colour, fontsize=11)

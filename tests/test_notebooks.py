@@ -1,6 +1,7 @@
 """The notebooks, top to bottom in fast mode, and what is committed of them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -16,13 +17,28 @@ names = [path.stem for path in NOTEBOOKS]
 @pytest.mark.notebooks
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
 def test_the_notebook_runs_top_to_bottom(notebook, tmp_path):
-    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--output-dir", tmp_path]
+    pages, solved = nbformat.read(notebook, as_version=4), tmp_path / notebook.name
+    pages.cells += [nbformat.v4.new_code_cell(code) for code in find_solutions(pages)]
+    nbformat.write(pages, solved)
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--inplace", "--to", "notebook", solved]
     environment = os.environ | {"SID_DATASET": "sample", "SID_FAST": "1"}
     del environment["MPLBACKEND"]  # conftest.py sets it; notebooks have their own
-    run = subprocess.run([*command, notebook], env=environment, capture_output=True, text=True)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
-    shown = [output for cell in read_code(tmp_path / notebook.name) for output in cell.outputs]
-    assert any("image/png" in output.get("data", {}) for output in shown), "it shows no figure"
+    outputs = [output for cell in read_code(solved) for output in cell.outputs]
+    figures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert figures and all(figure.metadata["image/png"]["alt"] for figure in figures), "a figure is not described"
+
+
+def find_solutions(pages):
+    """The code of the exercises' folded solutions."""
+    folded = "".join(cell.source for cell in pages.cells if cell.cell_type == "markdown")
+    return re.findall(r"<summary>Solution.*?```python\n(.*?)```", folded, re.DOTALL)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
+def test_each_notebook_has_exercises_with_solutions(notebook):
+    assert len(find_solutions(nbformat.read(notebook, as_version=4))) >= 2
 
 
 def read_code(notebook):

@@ -182,3 +182,22 @@ def test_a_difference_that_cannot_be_told_is_grey():
 def test_profiles_are_drawn_by_their_place():
     (axis,) = plots.plot_profiles(pd.DataFrame({"CNN": [3.0, 1.0], "U-Net": [2.0, 0.0]})).axes
     assert [line.get_xydata().tolist() for line in axis.lines] == [[[0, 3], [1, 1]], [[0, 2], [1, 0]]]
+
+
+def test_a_staircase_has_a_name_above_and_an_error_below_each_picture_in_the_colour_of_its_kind():
+    pictures = {step: np.full((8, 4, 3), 9) for step in ("input", "amplified before rounding", "truth")}
+    kinds, colours = {"amplified before rounding": "format"}, {"format": "#ff0000", "network": "#0000ff"}
+    figure = plots.show_staircase(pictures, {"input": 99.96, "amplified before rounding": 5}, kinds, colours)
+    axes = figure.axes[:3]
+    assert [axis.get_title().replace("\n", " ") for axis in axes] == list(pictures)
+    assert [axis.texts[0].get_text() for axis in axes] == ["100.0", "5.0", ""]
+    assert [axis.texts[0].get_color() for axis in axes] == ["black", "#ff0000", "black"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(colours)
+
+
+def test_photographs_are_a_line_each_with_a_dot_per_method():
+    table = pd.DataFrame({"rival": [20.0, 25.0], "network": [22.0, 24.0]}, ["china", "flower"])
+    (axis,) = plots.plot_photographs(table, "PSNR (dB)").axes
+    _, *dots = axis.collections
+    assert [dot.get_label() for dot in dots] == ["rival", "network"] and axis.get_xlabel() == "PSNR (dB)"
+    assert [dot.get_offsets()[:, 0].tolist() for dot in dots] == [[20, 25], [22, 24]]

@@ -28,7 +28,7 @@ ABLATION = {  # each step adds one change to the step before
     "residual": InputExperiment(label="cnn-residual", source="signed", residual=True),
 }
 BEST = StreamExperiment(label="best")
-SHORT = replace(BEST, epochs=4, label="short")  # 1000 updates instead of 20,000
+SHORT = replace(BEST, epochs=8, label="short")  # 2000 updates instead of 20,000
 ARMS = {  # each differs in one thing from SHORT
     "short": SHORT,
     "without drawn scenes": replace(SHORT, label="short-no-drawn", drawn=0.0),

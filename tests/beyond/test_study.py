@@ -9,7 +9,9 @@ import pytest
 from sidlib import brightness, evaluation, paths, preprocess, training
 from sidlib.beyond import baselines, evidence, study
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
+from sidlib.dataset import read_picture
 from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment
+from sidlib.preprocess import load_signal
 
 FEW = ["input as it is", "amplified"]
 FIRST = Experiment("cnn", "relu", "mae", augment=False, epochs=1, batch_size=6, updates=1)
@@ -141,16 +143,30 @@ def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, t
     assert study.find_study(tmp_path) == paths.REFERENCE
 
 
-def test_the_committed_study_is_of_the_experiments_that_are_listed():
+def test_the_committed_study_is_of_experiments_that_are_listed_and_of_the_whole_staircase():
     runs, scores = study.load_study(paths.REFERENCE)
     trained = runs[runs.epochs.notna()]
-    listed = [(study.name_of(experiment), experiment.seed) for experiment in study.list_experiments()]
-    found = list(zip(trained.experiment, trained.seed, strict=True))
-    assert sorted(found) == sorted(listed)
+    listed = {(study.name_of(experiment), experiment.seed) for experiment in study.list_experiments()}
+    found = set(zip(trained.experiment, trained.seed, strict=True))
+    assert found <= listed and len(found) == len(trained)
+    assert {study.name_of(item) for item in study.STAIRCASE.values()} <= set(runs.experiment)
     learned_nothing = set(runs.experiment[runs.epochs.isna()])
     assert learned_nothing == baselines.list_baselines(1).keys()
     assert {"short"} | learned_nothing == set(study.load_left_out(paths.REFERENCE).method)
     pd.testing.assert_frame_equal(pd.read_csv(paths.REFERENCE / "study.csv"), runs, check_dtype=False)
+
+
+def test_each_step_of_the_staircase_is_shown_by_a_committed_network_or_a_baseline(tiny_pairs, tmp_path):
+    pair = tiny_pairs[tiny_pairs.split == "test"].iloc[0]
+    pictures = study.show_staircase(pair, tmp_path, 300.0)
+    assert list(pictures) == list(study.STAIRCASE)
+    assert all(picture.shape == (22, 32, 3) for picture in pictures.values())
+    truth = read_picture(str(pair.long_png)).numpy()
+    errors = {step: np.abs(picture - truth).mean() for step, picture in pictures.items()}
+    assert errors["input as it is"] > errors["× its own ratio"] > errors["better model"]
+    as_learned = load_signal(pair.short_signal), pair.ratio, pair.iso
+    [baseline] = baselines.list_baselines(300.0)["dark, 8 bit, × ratio"]
+    np.testing.assert_array_equal(pictures["× its own ratio"], baseline(*as_learned))
 
 
 def test_another_camera_without_iso_goes_through_the_study_and_06(own_pairs, tmp_path, monkeypatch):
