@@ -10,7 +10,7 @@ unexport PYTHONHOME JUPYTER_PATH MPLBACKEND
 
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 NBCONVERT := $(PY) -m nbconvert --log-level ERROR
-EXECUTE := $(NBCONVERT) --execute --KernelManager.transport_encryption=auto --ExecutePreprocessor.record_timing=False --to notebook
+EXECUTE := $(NBCONVERT) --execute --KernelManager.transport_encryption=auto --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False --to notebook
 COALESCE := $(NBCONVERT) --inplace --coalesce-streams
 PYTEST := $(PY) -m pytest
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder

@@ -92,10 +92,10 @@ def show_staircase(pictures, errors, kinds, colours):
     height, width, _ = next(iter(pictures.values())).shape
     inches = 13 / len(pictures)
     figure, axes = _start(1, len(pictures), (13, inches * height / width + 1.35))
-    _show(axes, pictures.values(), [textwrap.fill(step, 14) for step in pictures])
+    _show(axes, pictures.values(), [textwrap.fill(step, 16) for step in pictures])
     for axis, step in zip(axes, pictures, strict=True):
         colour = colours.get(kinds.get(step), "black")
-        axis.title.set(color=colour, fontsize=11)
+        axis.title.set(color=colour, fontsize=10)
         number = f"{errors[step]:.1f}" if step in errors else ""
         axis.text(0.5, -0.04, number, transform=axis.transAxes, ha="center", va="top", fontsize=20, color=colour)
     handles = [Patch(color=colour, label=kind) for kind, colour in colours.items()]
@@ -416,10 +416,10 @@ def plot_seeds(table, controls):
         means = table[column].groupby(level=0).mean()
         axis.plot(table[column], [labels.index(label) for label in table.index], "o", color=SPLIT_COLOURS[split])
         axis.plot(means[labels], range(len(labels)), "|", color="black", markersize=14)
-        for control, value in controls[column].items():
+        for line, (control, value) in enumerate(controls[column].items()):
             axis.axvline(value, color="gray", linestyle=":")
             above = axis.get_xaxis_transform()
-            axis.text(value, 1.02, control, color="gray", ha="center", va="bottom", transform=above)
+            axis.text(value, 1.02 + 0.07 * line, control, color="gray", ha="right", va="bottom", transform=above)
         axis.set(xlabel=f"MAE on {split}")
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(labels)), labels)
