@@ -72,9 +72,8 @@ def run_study(pairs, folder, experiments):
     with paths.write_atomically(folder / "study.csv") as path:
         means.to_csv(path, index=False)
     for experiment in [item for item in STAIRCASE.values() if item in experiments]:
-        network = keras.saving.load_model(
-            folder / experiment.name / "best.keras", compile=False
-        )  # a third of the bytes
+        trained = folder / experiment.name / "best.keras"
+        network = keras.saving.load_model(trained, compile=False)  # without the optimizer, a third of the bytes
         with paths.write_atomically(folder / f"{experiment.name}.keras") as path:
             network.save(path)
     return means

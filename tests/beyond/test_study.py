@@ -129,11 +129,11 @@ def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs,
 
 
 def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch, few_baselines):
-    monkeypatch.setattr(study, "BEST", FIRST)
+    monkeypatch.setitem(study.STAIRCASE, "better model", BEST)
     assert study.find_study(tmp_path) == paths.REFERENCE
-    study.run_study(tiny_pairs, tmp_path, [FIRST])
+    study.run_study(tiny_pairs, tmp_path, [BEST])
     assert study.find_study(tmp_path) == tmp_path
-    kept, (trained, _) = study.load_best(tmp_path), training.load_run(FIRST, tmp_path)
+    kept, (trained, _) = study.load_best(tmp_path), training.load_run(BEST, tmp_path)
     for weights, expected in zip(kept.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
     assert getattr(kept, "optimizer", None) is None  # a third of the bytes
@@ -169,7 +169,7 @@ def test_each_step_of_the_staircase_is_shown_by_a_committed_network_or_a_baselin
 
 
 def test_another_camera_without_iso_goes_through_the_study_and_06(own_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "BEST", BEST)
+    monkeypatch.setitem(study.STAIRCASE, "better model", BEST)
     step = InputExperiment(label="cnn-signed", source="signed", epochs=1, updates=1)
     table = study.run_study(own_pairs, tmp_path, [BEST, step])
     assert study.find_study(tmp_path) == tmp_path and np.isfinite(table.mae).all()
