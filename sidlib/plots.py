@@ -59,7 +59,7 @@ def _start(rows, columns, size, **options):
 def save(figure, file, alt):
     """Write a Figure to a PNG file, and return it with an alternative text for those who cannot see it in a notebook.
 
-    nbconvert writes the text to its pages, and Jupyter reads it out.
+    The text is in the PNG file and in the output's metadata, from where report.describe_figures takes it.
     """
     with paths.write_atomically(file) as path:
         figure.savefig(path, dpi=100, metadata={"Description": alt})

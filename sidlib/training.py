@@ -49,12 +49,12 @@ def train(experiment, pairs, folder, on_epoch=None):
     def make_validation(model):
         return make_dataset(validation_pairs, batch_size=1, source=source_of(model))  # whole pictures take memory
 
-    return train_run(experiment, folder, _make_key(pairs), training_pairs, make_validation, on_epoch)
+    key = _make_key(training_pairs, validation_pairs)
+    return train_run(experiment, folder, key, training_pairs, make_validation, on_epoch)
 
 
-def _make_key(pairs):
+def _make_key(training_pairs, validation_pairs):
     """What tells the pictures of a training from others: a dict for config.json."""
-    training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
     return {
         "dataset": training_pairs.dataset.iloc[0],
         "train_pairs": len(training_pairs),
@@ -70,7 +70,7 @@ def train_all(experiments, pairs, folder):
     The first error or an interrupt ends all of them; call it again to go on.
     """
     warnings.filterwarnings("ignore", "A worker stopped while")  # joblib restarts one that holds much memory
-    folder, key, ended = folder.absolute(), _make_key(pairs), threading.Event()
+    folder, ended, key = folder.absolute(), threading.Event(), _make_key(*pick_splits(pairs, "train", "val"))
     for run in (SaveEpochs(folder, experiment) for experiment in experiments):
         with paths.lock(run.folder / ".lock"):
             run.keep_config(key)

@@ -14,9 +14,7 @@ from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import fingerprint_pairs
 from sidlib.evaluation import METRICS, ScoreTable
 from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
-from sidlib.models import source_of
 from sidlib.preprocess import load_signal
-from sidlib.sources import SOURCES
 
 SEEDS = (0, 1, 2)
 SSIM = replace(COURSE_EXPERIMENTS[1], loss="ssim")  # which the deck dropped, since it became NaN
@@ -162,20 +160,19 @@ def load_left_out(folder):
 
 def load_networks(folder):
     """Return the networks of STAIRCASE of find_study: {step: Keras model}."""
-    networks = {step: item for step, item in STAIRCASE.items() if not isinstance(item, str)}
-    files = {step: find_study(folder) / f"{experiment.name}.keras" for step, experiment in networks.items()}
-    return {step: keras.saving.load_model(file) for step, file in files.items()}
+    folder, experiments = find_study(folder), {step: of for step, of in STAIRCASE.items() if not isinstance(of, str)}
+    return {step: keras.saving.load_model(folder / f"{of.name}.keras") for step, of in experiments.items()}
 
 
 def show_staircase(pair, folder, usual_ratio):
     """Return what each step of STAIRCASE makes of a row of preprocess.develop_pairs: {step: (height, width, 3)}."""
-    capture, networks, pictures = (load_signal(pair.short_signal), pair.ratio, pair.iso), load_networks(folder), {}
+    signal, networks, pictures = load_signal(pair.short_signal), load_networks(folder), {}
     for step, item in STAIRCASE.items():
         if network := networks.get(step):
-            pictures[step] = evaluation.run_batch(network, SOURCES[source_of(network)](*capture)[None])[0]
+            _, pictures[step], _ = next(evaluation.predict(network, pair.to_frame().T))
         else:
             [baseline] = baselines.list_baselines(usual_ratio)[item]
-            pictures[step] = baseline(*capture)
+            pictures[step] = baseline(signal, pair.ratio, pair.iso)
     return pictures
 
 

@@ -142,8 +142,8 @@ class OwnCapture(Mode):
 
         if self.full_view is None:  # no double click
             with self._telling(f"Restoring {name}"), ExitStack() as stack:
-                paths = [stack.enter_context(_placed(file, f"frame {n}")) for n, file in enumerate(self.files, 1)]
-                self.full_view = FullView(restore_burst(paths, restore.load_network(), tell_progress))
+                frames = [stack.enter_context(_placed(file, f"frame {n}")) for n, file in enumerate(self.files, 1)]
+                self.full_view = FullView(restore_burst(frames, restore.load_network(), tell_progress))
                 self.viewer.begin()
                 found = self.full_view.restoration
                 self.viewer.status = ". ".join(
