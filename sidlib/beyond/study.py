@@ -152,12 +152,6 @@ def load_best(folder):
     return keras.saving.load_model(find_study(folder) / "best.keras")
 
 
-def load_left_out(folder):
-    """Return the table of leave_one_out in a results folder, or else the sample's."""
-    file = folder / "leave_one_out.csv"
-    return pd.read_csv(file if file.is_file() else paths.REFERENCE / file.name)
-
-
 def load_networks(folder):
     """Return the networks of STAIRCASE of find_study: {step: Keras model}."""
     folder, experiments = find_study(folder), {step: of for step, of in STAIRCASE.items() if not isinstance(of, str)}
