@@ -130,21 +130,17 @@ def _build(folder, settings, plan):
 
 
 def _describe_scene(scene, seed):
-    """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, its files and sizes."""
+    """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, and its files."""
     noise = camera.load_noise_table().loc[scene.iso].to_dict()
     key = paths.fingerprint(VERSION, replace(scene, photograph=""), seed, noise)  # a photograph may be moved
-    short = np.zeros(scene.size_px[::-1], np.uint16)
-    long = np.dstack([short] * 3) if scene.is_sharp else short
-    sizes = {kind: len(dng.encode_dng(counts, 1, scene)) for kind, counts in (("long", long), ("short", short))}
-    files = {file: sizes[file.partition("/")[0]] for file in scene.name_files()}
     shown = Path(scene.photograph).name if scene.box else "drawn"
-    return {"key": key, "photograph": shown, "tone": scene.tone, "files": files}
+    return {"key": key, "photograph": shown, "tone": scene.tone, "files": list(scene.name_files())}
 
 
 def _find_incomplete(folder, scenes):
-    """The numbers of the scenes of a plan.json of which a file is missing or of another size."""
-    there = {f"{file.parent.name}/{file.name}": file.stat().st_size for file in folder.glob("*/*")}
-    return [number for number, scene in scenes.items() if not scene["files"].items() <= there.items()]
+    """The numbers of the scenes of a plan.json of which a file is missing."""
+    there = {f"{file.parent.name}/{file.name}" for file in folder.glob("*/*")}
+    return [number for number, scene in scenes.items() if not there.issuperset(scene["files"])]
 
 
 def plan_scenes(splits, seed=SEED):
