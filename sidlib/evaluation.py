@@ -115,8 +115,7 @@ class ScoreTable:
 
     def _read(self):
         try:
-            table = pd.read_csv(self.file, dtype={"key": str, "scene": str})
-            return table if "key" in table else pd.DataFrame(columns=["key"])
+            return pd.read_csv(self.file, dtype={"key": str, "scene": str})
         except FileNotFoundError:
             return pd.DataFrame(columns=["key"])
         except ValueError as error:
@@ -138,8 +137,7 @@ def average_scores(scores):
 def summarize(experiments, pairs, folder):
     """Score trained experiments on the test split; return the summary that summary.csv keeps in their results folder.
 
-    It has a row of the input as it is, then one per experiment: experiment, dataset, split, pictures, epochs, means of
-    METRICS over the pictures (of PSNR, too), COURSE_RESULTS. FileNotFoundError: an experiment is not trained yet.
+    It has a row of the input as it is, then one per experiment. FileNotFoundError: an experiment is not trained yet.
     """
     test = pairs[pairs.split == "test"]
     scores = {experiment.name: score_experiment(experiment, pairs, folder) for experiment in experiments}
