@@ -65,7 +65,7 @@ def find_baselines(pairs):
     """Return the names of the baselines that fit pairs; the log names those that lack their camera's calibration."""
     names, scored = list(list_baselines(1)), pairs[pairs.split != "train"]
     captures = zip(scored.short_signal, scored.iso, strict=True)
-    if any(camera.find_calibration(load_signal(file), iso) is None for file, iso in captures):
+    if any(camera.find_calibration(load_signal(file).camera, iso) is None for file, iso in captures):
         _log.warning("Captures without a calibration of their camera and ISO: no %s", "; ".join(NEEDS_CALIBRATION))
         names = [name for name in names if name not in NEEDS_CALIBRATION]
     return names
