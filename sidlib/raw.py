@@ -117,10 +117,9 @@ def _read_colours(path, raw, mosaic):
 
 
 def balance_grey(mosaic):
-    """Return the white balance, (3,), that makes a Mosaic grey on average: grey world.
+    """Return the white balance, (3,), that makes a Mosaic grey on average, but for blocks with a saturated pixel.
 
-    Blocks of pixels that hold a saturated one are left out. Source: LibRaw's automatic white balance, which also cuts
-    off noise below black and is biased in the dark by that.
+    Source: LibRaw's automatic white balance, which also cuts off noise below black and is biased in the dark by that.
     """
     side, planes = mosaic.side, np.moveaxis(np.atleast_3d(mosaic.counts), -1, 0)
     block = 8 if side <= 2 else 2 * side
