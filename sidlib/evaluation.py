@@ -46,11 +46,8 @@ def run_batch(model, pictures):
 def score_picture(output, truth):
     """Return how close an output is to the truth: a dict of METRICS, for a range of 255.
 
-    Both are (height, width, 3), values in 0…255 of any type, not rounded. SSIM is that of losses.ssim_loss, and NaN if
-    its window does not fit.
-
-    Raises:
-        ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
+    Both are (height, width, 3), values in 0…255 of any type, not rounded; a truth in 0…1 is a ValueError. SSIM is that
+    of losses.ssim_loss, and NaN if its window does not fit.
     """
     output, truth = np.asarray(output, np.float64), np.asarray(truth, np.float64)
     if output.shape != truth.shape:

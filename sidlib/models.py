@@ -81,13 +81,12 @@ def leaky_relu(x):
 
 
 def source_of(model):
-    """Return what a model sees of a short exposure, one of sources.SOURCES; raise a ValueError if it is none.
+    """Return the source that a Keras model's input layer names, see sources; a function from batch to batch sees dark8.
 
-    A Keras model's input layer is named for its source. A function from batch to batch may have an attribute `source`
-    and else sees "dark8".
+    Raises:
+        ValueError: there is no such source.
     """
-    is_model = isinstance(model, keras.Model)
-    return check_source(model.inputs[0].name if is_model else getattr(model, "source", "dark8"))
+    return check_source(model.inputs[0].name) if isinstance(model, keras.Model) else "dark8"
 
 
 def describe_layers(model, height, width):

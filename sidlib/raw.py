@@ -137,9 +137,8 @@ def balance_grey(mosaic):
 def bin_mosaic(counts, scale, side=2):
     """Average a mosaic over scale × scale blocks, separately for each of its pattern's side × side CFA positions.
 
-    Counts are (H, W), or (H, W, 3) with a side of 1; scale is even. Blocks at the lower and right edge may be smaller.
-    Return the means and the sum of the weights of each (see _sum_rows), both float32, (positions, ceil(H / scale),
-    ceil(W / scale)).
+    Counts are (H, W), or (H, W, 3) with a side of 1; scale is even. The means and their sums of weights, see _sum_rows,
+    are float32 (positions, ceil(H / scale), ceil(W / scale)).
     """
     if scale < 2 or scale % 2:
         raise ValueError(f"scale must be even and at least 2. Received: {scale}")

@@ -102,11 +102,9 @@ def _watch(experiments, folder, ended, stdout):
 
 
 def train_run(experiment, folder, key, training_pairs, make_validation, on_epoch=None):
-    """Train an experiment on any pictures, as train does; its methods take training_pairs as `pairs`.
+    """Train an experiment on any pictures, as train does; `key` is a dict that tells these pictures from others.
 
-    Args:
-        key: dict that tells these pictures from others; config.json has it beside the settings.
-        make_validation: function from the model to the pipeline that validates it.
+    Its methods take training_pairs as `pairs`; make_validation is a function from the model to a tf.data.Dataset.
     """
     run = SaveEpochs(folder, experiment, on_epoch)
     with paths.lock(run.folder / ".lock"):  # a second process waits, and finds a finished run
