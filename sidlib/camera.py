@@ -95,10 +95,8 @@ def mosaic(camera_rgb, pattern=PATTERN):
 def align(counts, pattern, margin=0, multiple=2):
     """Return a mosaic (H, W) as RGGB with a margin, and the slices (rows, columns) that cut the given one out of it.
 
-    Borders are reflected, so that each pixel keeps its colour, until height and width are multiples of `multiple`.
+    Borders are reflected until height and width are multiples of `multiple`, which is even, as is the margin.
     """
-    if pattern not in ORDERS or margin % 2 or multiple % 2:
-        raise ValueError(f"A Bayer pattern and even sizes are needed. Received: {pattern!r}, {margin}, {multiple}")
     before = [margin + first for first in ORDERS[pattern]]
     after = [margin + -(start + size + margin) % multiple for start, size in zip(before, counts.shape, strict=True)]
     inner = tuple(slice(start, start + size) for start, size in zip(before, counts.shape, strict=True))

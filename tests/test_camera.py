@@ -177,12 +177,6 @@ def test_each_order_and_size_becomes_rggb_and_is_found_again(pattern, size):
     assert camera.align_levels([ord(letter) for letter in pattern], pattern).tolist() == [ord(c) for c in "RGGB"]
 
 
-def test_what_cannot_be_aligned_is_refused():
-    for wrong in (("RGBG", 0, 2), ("RGGB", 3, 2), ("RGGB", 0, 3)):
-        with pytest.raises(ValueError, match="even sizes"):
-            camera.align(np.zeros((4, 4)), *wrong)
-
-
 @pytest.mark.parametrize(("gain", "read"), [(0.1, 0.5), (2.0, 3.0), (24.0, 26.0)])
 def test_stabilised_noise_has_a_deviation_of_one_from_black_to_bright_and_is_not_cut_off(gain, read):
     for electrons in (0, 1, 10, 1000):
