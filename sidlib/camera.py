@@ -15,6 +15,10 @@ from sidlib import paths
 MODEL = "Sony ILCE-7SM2"
 MAKE_TAG, MODEL_TAG = "SONY", "ILCE-7SM2"  # as the camera itself spells them
 BLACK, WHITE = 512, 16383  # counts (DN), 14 bit
+# The number of pixels whose plain mean is as noisy as a pixel at a tenth: along a side, and in all for R, G, B.
+WEIGHTS = np.array([0.75, 1, 1, 1, 1, 0.25])  # raw._sum_rows gives them to one position's pixels
+SIDE_SAMPLES = WEIGHTS.sum() ** 2 / np.square(WEIGHTS).sum()
+SAMPLES = SIDE_SAMPLES**2 * np.array([1, 2, 1])
 STRIP_PX = 512  # rows that are exposed at once, for the memory of a capture of 12 megapixels
 PATTERN = "RGGB"
 ORDERS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # row and column of the first red
@@ -91,10 +95,8 @@ def mosaic(camera_rgb, pattern=PATTERN):
 def align(counts, pattern, margin=0, multiple=2):
     """Return a mosaic (H, W) as RGGB with a margin, and the slices (rows, columns) that cut the given one out of it.
 
-    Borders are reflected, so that each pixel keeps its colour, until height and width are multiples of `multiple`.
+    Borders are reflected until height and width are multiples of `multiple`, which is even, as is the margin.
     """
-    if pattern not in ORDERS or margin % 2 or multiple % 2:
-        raise ValueError(f"A Bayer pattern and even sizes are needed. Received: {pattern!r}, {margin}, {multiple}")
     before = [margin + first for first in ORDERS[pattern]]
     after = [margin + -(start + size + margin) % multiple for start, size in zip(before, counts.shape, strict=True)]
     inner = tuple(slice(start, start + size) for start, size in zip(before, counts.shape, strict=True))
@@ -124,20 +126,10 @@ def load_noise_table():
     return pd.read_csv(paths.DATA / "sony_a7s2_noise.csv", index_col="iso")
 
 
-def find_calibration(capture, iso):
-    """Return the row of load_noise_table for a raw.Signal or a camera's name, or None if it was not calibrated.
-
-    The camera's name decides, or without a name the camera matrix, which the α7S shares in LibRaw's table.
-    """
-    name, ccm = (capture, 0) if isinstance(capture, str) else (capture.camera, capture.ccm)
-    is_calibrated = name.casefold() == MODEL.casefold() or (not name and np.allclose(ccm, CCM, atol=1e-3))
-    return load_noise_table().loc[iso] if is_calibrated and iso in load_noise_table().index else None
-
-
-def _load_noise(iso):
-    if (noise := find_calibration(MODEL, iso)) is None:
-        raise ValueError(f"iso must be one of {list(load_noise_table().index)}. Received: {iso}")
-    return noise
+def find_calibration(name, iso):
+    """Return the row of load_noise_table for a camera's name and an ISO, or None if it was not calibrated."""
+    is_calibrated = name.casefold() == MODEL.casefold() and iso in load_noise_table().index
+    return load_noise_table().loc[iso] if is_calibrated else None
 
 
 def add_noise(electrons, gain_dn, read_dn, rng, tail=None, row_dn=0.0):
@@ -166,11 +158,10 @@ def expose(signal_dn, ratio, iso, rng):
     """Simulate a capture by the calibrated camera, with black-level error and rounding: uint16 (H, W), raw counts.
 
     signal_dn is the long exposure's noise-free mosaic, float (H, W) in counts above black; ratio says how many times
-    shorter the capture is. Source: see add_noise, with the calibration of Feng et al. (ACM MM 2022).
+    shorter the capture is; iso is one of load_noise_table.
+    Source: see add_noise, with the calibration of Feng et al. (ACM MM 2022).
     """
-    noise = _load_noise(iso)
-    if not ratio > 0:
-        raise ValueError(f"ratio must be positive. Received: {ratio}")
+    noise = load_noise_table().loc[iso]
     gain, tail = noise.gain_dn_per_e, noise.tukey_lambda
     read_dn, strips = noise.tukey_scale_dn * tukey_std(tail), []
     for strip in np.split(signal_dn, range(STRIP_PX, len(signal_dn), STRIP_PX)):
@@ -179,37 +170,28 @@ def expose(signal_dn, ratio, iso, rng):
     return np.concatenate(strips)
 
 
-def expose_reduced(camera_rgb, ratio, iso, rng, scale=10):
-    """Simulate a short exposure at reduced size from the long one's camera RGB; float32 (h, w, 3), black 0, white 1.
+def expose_reduced(camera_rgb, ratio, iso, rng):
+    """Simulate a short exposure at a tenth from the long one's camera RGB; float32 (h, w, 3), black 0, white 1.
 
-    It is expose and raw.reduce_mosaic (blocks of scale × scale pixels, whose mean is nearly normal) in 1 % of the time.
+    It is expose and raw.reduce_mosaic (blocks of 10 × 10 pixels, whose mean is nearly normal) in 1 % of the time.
     """
-    noise, span = _load_noise(iso), WHITE - BLACK
-    side, samples = _count_samples(scale)
+    noise, span = load_noise_table().loc[iso], WHITE - BLACK
     gain = noise.gain_dn_per_e
     electrons = np.maximum(camera_rgb, 0) * (span / (ratio * gain))
-    counts = gain / samples * rng.poisson(electrons * samples)
+    counts = gain / SAMPLES * rng.poisson(electrons * SAMPLES)
     pixel_dn = np.hypot(noise.read_sigma_dn, np.sqrt(1 / 12))  # with rounding
-    counts += rng.normal(0, pixel_dn / np.sqrt(samples), camera_rgb.shape)
-    red_rows, blue_rows = rng.normal(0, noise.row_sigma_dn / np.sqrt(side), (2, len(camera_rgb), 1))
+    counts += rng.normal(0, pixel_dn / np.sqrt(SAMPLES), camera_rgb.shape)
+    red_rows, blue_rows = rng.normal(0, noise.row_sigma_dn / np.sqrt(SIDE_SAMPLES), (2, len(camera_rgb), 1))
     counts += np.stack([red_rows, (red_rows + blue_rows) / 2, blue_rows], axis=-1)
     return ((counts + noise.black_error_dn) / span).astype(np.float32)
 
 
-def reduced_noise(iso, scale=10):
-    """Return gain and variance, by R, G, B, of a picture at 1 / scale: noise² = gain × signal + variance."""
-    noise, span = _load_noise(iso), WHITE - BLACK
-    side, samples = _count_samples(scale)
-    rows = noise.row_sigma_dn**2 / side * np.array([1, 0.5, 1])  # green has its pixels from both kinds of rows
-    variance = (noise.read_sigma_dn**2 + 1 / 12) / samples + rows
-    return noise.gain_dn_per_e / samples / span, variance / span**2
-
-
-def _count_samples(scale):
-    """The number of pixels whose plain mean is as noisy as a reduced pixel: along a side, and in all for R, G, B."""
-    weights = np.array([0.75, *[1] * (scale // 2 - 1), 0.25])  # raw._sum_rows gives them to one position's pixels
-    side = weights.sum() ** 2 / np.square(weights).sum()
-    return side, side**2 * np.array([1, 2, 1])
+def reduced_noise(iso):
+    """Return gain and variance, by R, G, B, of a picture at a tenth: noise² = gain × signal + variance."""
+    noise, span = load_noise_table().loc[iso], WHITE - BLACK
+    rows = noise.row_sigma_dn**2 / SIDE_SAMPLES * np.array([1, 0.5, 1])  # green has its pixels from both kinds of rows
+    variance = (noise.read_sigma_dn**2 + 1 / 12) / SAMPLES + rows
+    return noise.gain_dn_per_e / SAMPLES / span, variance / span**2
 
 
 def correct_black(signal, iso):
@@ -217,7 +199,7 @@ def correct_black(signal, iso):
 
     The error of one to three counts tints shadows that are amplified 300 times. Source: Feng et al. (ACM MM 2022).
     """
-    if (noise := find_calibration(signal, iso)) is None:
+    if (noise := find_calibration(signal.camera, iso)) is None:
         return signal.camera_rgb
     return signal.camera_rgb - np.float32(noise.black_error_dn / (WHITE - BLACK))
 
@@ -226,9 +208,8 @@ def stabilise(counts, gain_dn, read_dn):
     """Return the variance-stabilising transform of counts above black: noise of standard deviation 1, float32.
 
     s = 2 (√(e + σ²) − σ) for e ≥ 0 and s = e / σ for e < 0, with e = counts / K and σ in electrons; smooth at 0.
-    gain_dn is K, counts per electron, and read_dn the standard deviation in the dark, counts. Both are positive.
-    Source: the generalised Anscombe transform (Starck, Murtagh and Bijaoui 1998) without its constant 3/8, which only
-    the unbiased inverse of a mean needs.
+    gain_dn is K, counts per electron, and read_dn the standard deviation in the dark, counts; both are positive.
+    Source: the generalised Anscombe transform (Starck, Murtagh and Bijaoui 1998) without its constant 3/8.
     """
     electrons, sigma = np.asarray(counts, np.float32) / np.float32(gain_dn), np.float32(read_dn / gain_dn)
     light = 2 * (np.sqrt(np.maximum(electrons, 0) + sigma**2) - sigma)

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import stat
 from contextlib import suppress
 
 import numpy as np
@@ -75,13 +74,8 @@ def load_pairs(folder, needed=()):
         photograph=[scenes.get(scene, {}).get("photograph", scene) for scene in pairs.scene],
     )
     columns = ["dataset", "split", "scene", "frame", "short_s", "long_s", "ratio", "iso", "f_number", "photograph"]
-    pairs = pairs[[*columns, "short", "long"]].reset_index(drop=True)
-    if missing := set(needed) - set(pairs.split):
-        raise ValueError(
-            f"{folder} holds no pair of {' or '.join(sorted(missing))}; a scene number's first digit says the split: "
-            f"0 train, 1 test, 2 val. {len(problems)} files have a problem"
-        )
-    return pairs
+    pick_splits(pairs, *needed)  # raises
+    return pairs[[*columns, "short", "long"]].reset_index(drop=True)
 
 
 def read_plan(folder):
@@ -93,10 +87,7 @@ def read_plan(folder):
 
 
 def check_dataset(folder):
-    """Compare a copy of the real data set with its index, before hours are spent on it. Pixels are not read.
-
-    Return file and reason of each that is missing (then without suffix), unexpected, duplicate or unreadable.
-    """
+    """Compare a copy of the real data set with its index: a DataFrame of files, and the reason why each is wrong."""
     index = load_index()
     shorts = "short/" + index.scene + "_" + index.frame.map("{:02d}".format) + "_" + index.short_s.map("{:g}s".format)
     longs = "long/" + index.scene + "_00_" + index.long_s.map("{:g}s".format)
@@ -119,8 +110,9 @@ def pick_splits(pairs, *splits):
     """Return the pairs of each of some splits: a list of DataFrames; raise a ValueError if a split has none."""
     picked = [pairs[pairs.split == split] for split in splits]
     if any(of_split.empty for of_split in picked):
-        found = pairs.split.value_counts().to_dict()
-        raise ValueError(f"Pairs of the splits {' and '.join(splits)} are needed. Received: {found}")
+        needed = f"Pairs of the splits {' and '.join(splits)} are needed"
+        digits = "a scene number's first digit says its split: 0 train, 1 test, 2 val"
+        raise ValueError(f"{needed}; {digits}. Received: {pairs.split.value_counts().to_dict()}")
     return picked
 
 
@@ -147,19 +139,13 @@ def _list_files(folder):
 
 
 def _read_exposures(files, problems, folder):
-    """Return {path: {"exposure_s", "iso", "f_number"}} of the readable files; the others become problems.
-
-    exposures.csv keeps them for speed. Of files whose names differ in the suffix alone, which would become the same
-    PNG, the first readable one stays: no JPEG displaces a RAW file.
-    """
+    """Return {path: read_exposure(path)}, which exposures.csv keeps; files without one become problems."""
     file = paths.derived_folder(folder) / "exposures.csv"
     if file.parent != folder:
         _log.warning("%s cannot be written: what is made from it goes to %s", folder, file.parent)
     kept, states, exposures = _load_exposures(file), {}, {}
     for path in files:
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-                raise RawError("a folder, pipe or device, not a file")
             states[path] = path.parent.name, *paths.file_state(path)
             exposures[path] = kept.get(states[path]) or read_exposure(path)
         except OSError as error:  # a link that leads nowhere or in a circle
@@ -168,12 +154,10 @@ def _read_exposures(files, problems, folder):
             problems[path] = str(error).removeprefix(f"{path}: ")
     if any(states[path] not in kept for path in exposures):
         rows = [(*states[path], *exposure.values()) for path, exposure in exposures.items()]
-        try:
-            with paths.write_atomically(file) as path:
-                pd.DataFrame(rows, columns=[*_STATE, *_EXPOSURE]).to_csv(path, index=False)
-        except OSError as error:
-            _log.warning("%s cannot be written, so files are read again each time: %s", file, error.strerror or error)
+        with paths.write_atomically(file) as path:
+            pd.DataFrame(rows, columns=[*_STATE, *_EXPOSURE]).to_csv(path, index=False)
 
+    # Of names that differ in the suffix alone, the first readable file stays: no JPEG displaces a RAW file
     used = {path.with_suffix(""): path for path in reversed(exposures)}
     for path in files:
         if used.get(path.with_suffix(""), path) != path:

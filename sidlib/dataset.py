@@ -19,11 +19,9 @@ def make_dataset(
 ):
     """Return the tf.data.Dataset of (short, long) batches, (batch, height, width, 3) each, pictures of one size.
 
-    Order, crops and flips of an epoch depend only on the seed and the epoch's number, so that a resumed training sees
-    the pictures that it would have seen.
+    Order, crops and flips of an epoch depend only on the seed and the epoch's number.
 
     Args:
-        pairs: DataFrame of preprocess.develop_pairs. batch_size: pairs per batch, at most.
         augment: flip each pair horizontally with probability ½ and vertically with probability ½.
         shuffle: draw another order in every epoch. epochs: range of the epochs to run through.
         source: what the model sees of the short exposure, one of sources.SOURCES.

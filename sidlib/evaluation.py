@@ -46,11 +46,8 @@ def run_batch(model, pictures):
 def score_picture(output, truth):
     """Return how close an output is to the truth: a dict of METRICS, for a range of 255.
 
-    Both are (height, width, 3), values in 0…255 of any type, not rounded. SSIM is that of losses.ssim_loss, and NaN if
-    its window does not fit.
-
-    Raises:
-        ValueError: the two differ in shape, or the truth is in 0…1, where a range of 255 would add 48 dB.
+    Both are (height, width, 3), values in 0…255 of any type, not rounded; a truth in 0…1 is a ValueError. SSIM is that
+    of losses.ssim_loss, and NaN if its window does not fit.
     """
     output, truth = np.asarray(output, np.float64), np.asarray(truth, np.float64)
     if output.shape != truth.shape:
@@ -115,8 +112,7 @@ class ScoreTable:
 
     def _read(self):
         try:
-            table = pd.read_csv(self.file, dtype={"key": str, "scene": str})
-            return table if "key" in table else pd.DataFrame(columns=["key"])
+            return pd.read_csv(self.file, dtype={"key": str, "scene": str})
         except FileNotFoundError:
             return pd.DataFrame(columns=["key"])
         except ValueError as error:
@@ -138,8 +134,7 @@ def average_scores(scores):
 def summarize(experiments, pairs, folder):
     """Score trained experiments on the test split; return the summary that summary.csv keeps in their results folder.
 
-    It has a row of the input as it is, then one per experiment: experiment, dataset, split, pictures, epochs, means of
-    METRICS over the pictures (of PSNR, too), COURSE_RESULTS. FileNotFoundError: an experiment is not trained yet.
+    It has a row of the input as it is, then one per experiment. FileNotFoundError: an experiment is not trained yet.
     """
     test = pairs[pairs.split == "test"]
     scores = {experiment.name: score_experiment(experiment, pairs, folder) for experiment in experiments}

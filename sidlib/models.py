@@ -81,28 +81,24 @@ def leaky_relu(x):
 
 
 def source_of(model):
-    """Return what a model sees of a short exposure, one of sources.SOURCES; raise a ValueError if it is none.
+    """Return the source that a Keras model's input layer names, see sources; a function from batch to batch sees dark8.
 
-    A Keras model's input layer is named for its source. A function from batch to batch may have an attribute `source`
-    and else sees "dark8".
+    Raises:
+        ValueError: there is no such source.
     """
-    is_model = isinstance(model, keras.Model)
-    return check_source(model.inputs[0].name if is_model else getattr(model, "source", "dark8"))
+    return check_source(model.inputs[0].name) if isinstance(model, keras.Model) else "dark8"
 
 
 def describe_layers(model, height, width):
     """Return size and cost of each layer for one picture: a DataFrame of sizes of the output, parameters, operations.
 
-    The first row is the input. Operations are multiply-accumulates of convolutions; the cost of other layers is small.
+    The first row is the input. Operations are multiply-accumulates of Conv2D; the cost of other layers is small.
     """
-    picture = ops.zeros((1, height, width, model.input.shape[-1]))
-    described = model.layers[1:]
-    steps = keras.Model(model.input, [(layer.input, layer.output) for layer in described])(picture)
-    rows = [(model.layers[0].name, *picture.shape[1:], 0, 0)]
-    for layer, (before, after) in zip(described, steps, strict=True):
-        weighed = {layers.Conv2D: after, layers.Conv2DTranspose: before}.get(type(layer))  # at each of its pixels
-        cost = 0 if weighed is None else math.prod(weighed.shape[1:3]) * math.prod(layer.kernel.shape)
-        rows.append((layer.name, *after.shape[1:], layer.count_params(), cost))
+    picture, rows = ops.zeros((1, height, width, model.input.shape[-1])), []
+    outputs = keras.Model(model.input, [layer.output for layer in model.layers])(picture)
+    for layer, output in zip(model.layers, outputs, strict=True):
+        kernel = layer.kernel.shape if isinstance(layer, layers.Conv2D) else [0]
+        rows.append((layer.name, *output.shape[1:], layer.count_params(), math.prod([*output.shape[1:3], *kernel])))
     columns = ["layer", "height", "width", "channels", "parameters", "multiply_accumulates"]
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 

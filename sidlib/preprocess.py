@@ -20,9 +20,7 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG
 
 
 def develop_pairs(pairs):
-    """Develop both pictures of every pair to data/<name>/png and data/<name>/signal; what is up to date is kept.
-
-    Files of a read-only data set go to paths.derived_folder. Call it again to resume after a full disk.
+    """Develop both pictures of every pair to png/ and signal/ in paths.derived_folder; what is up to date is kept.
 
     Returns:
         the pairs with the paths of their files: short_png, long_png, short_signal, long_signal; without those that

@@ -117,10 +117,9 @@ def _read_colours(path, raw, mosaic):
 
 
 def balance_grey(mosaic):
-    """Return the white balance, (3,), that makes a Mosaic grey on average: grey world.
+    """Return the white balance, (3,), that makes a Mosaic grey on average, but for blocks with a saturated pixel.
 
-    Blocks of pixels that hold a saturated one are left out. Source: LibRaw's automatic white balance, which also cuts
-    off noise below black and is biased in the dark by that.
+    Source: LibRaw's automatic white balance, which also cuts off noise below black and is biased in the dark by that.
     """
     side, planes = mosaic.side, np.moveaxis(np.atleast_3d(mosaic.counts), -1, 0)
     block = 8 if side <= 2 else 2 * side
@@ -138,9 +137,8 @@ def balance_grey(mosaic):
 def bin_mosaic(counts, scale, side=2):
     """Average a mosaic over scale × scale blocks, separately for each of its pattern's side × side CFA positions.
 
-    Counts are (H, W), or (H, W, 3) with a side of 1; scale is even. Blocks at the lower and right edge may be smaller.
-    Return the means and the sum of the weights of each (see _sum_rows), both float32, (positions, ceil(H / scale),
-    ceil(W / scale)).
+    Counts are (H, W), or (H, W, 3) with a side of 1; scale is even. The means and their sums of weights, see _sum_rows,
+    are float32 (positions, ceil(H / scale), ceil(W / scale)).
     """
     if scale < 2 or scale % 2:
         raise ValueError(f"scale must be even and at least 2. Received: {scale}")

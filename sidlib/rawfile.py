@@ -114,13 +114,10 @@ def read_black_deltas(pages, shape):
 
 
 def _announced_bytes(pages):
-    """The length in bytes that a file needs to hold the pixels announced by its TIFF pages; 0 if they announce none.
-
-    LibRaw repeats what it read before where compressed pixels of Sony and Panasonic are cut off. Panasonic keeps a
-    placeholder in TIFF's strip offsets, and the true offset in a tag of its own.
-    """
+    """The bytes that the announced pixels need, or 0; LibRaw fills cut-off ones of Sony and Panasonic in silence."""
     strips = [strip for page in pages for strip in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    for tags in (page.tags for page in pages if page.tags.valueof(45) in range(4, 8)):  # Panasonic's RawFormat
+    # Panasonic (its tag 45 is the format) keeps a placeholder in TIFF's strip offsets, the true offset in another tag
+    for tags in (page.tags for page in pages if page.tags.valueof(45) in range(4, 8)):
         width, height, offset = map(tags.valueof, (2, 3, 280))
         strips.append((offset, width // 14 * 16 * height))  # at most 14 pixels in 16 bytes
     return max((sum(strip) for strip in strips if min(strip) > 0 and sum(strip) < MAX_BYTES), default=0)

@@ -4,23 +4,24 @@ Each function takes a raw.Signal, the exposure ratio and the ISO and returns flo
 white 255. A model names its source with its input layer, see models.source_of.
 """
 
-from functools import partial
-
 import numpy as np
 
 from sidlib.camera import correct_black, encode_srgb, quantize, render
 
 
-def develop_input(signal, ratio, iso, amplified, bits, corrected=False):
-    """Return the short exposure, developed to RGB of 2 ** bits levels.
+def develop_dark(signal, ratio, iso):
+    """Return the short exposure as it is, rounded to 8 bits: the course's input."""
+    return quantize(render(*signal[:3])).astype(np.float32)
 
-    Args:
-        amplified: multiply by the exposure ratio before rounding.
-        corrected: subtract the calibrated black-level error first, see camera.correct_black.
-    """
-    camera_rgb = correct_black(signal, iso) if corrected else signal.camera_rgb
-    linear = render(camera_rgb, signal.white_balance, signal.ccm, ratio if amplified else 1)
-    return quantize(linear, bits).astype(np.float32) * np.float32(255 / (2**bits - 1))
+
+def develop_amplified(signal, ratio, iso):
+    """Return the short exposure times the exposure ratio, then rounded to 16 bits."""
+    return quantize(render(*signal[:3], ratio), 16).astype(np.float32) * np.float32(255 / 65535)
+
+
+def develop_corrected(signal, ratio, iso):
+    """Return develop_amplified without the calibrated black-level error, see camera.correct_black."""
+    return develop_amplified(signal._replace(camera_rgb=correct_black(signal, iso)), ratio, iso)
 
 
 def develop_signed(signal, ratio, iso):
@@ -33,11 +34,9 @@ def develop_signed(signal, ratio, iso):
 
 
 SOURCES = {
-    "dark8": partial(develop_input, amplified=False, bits=8),  # the course's
-    "dark16": partial(develop_input, amplified=False, bits=16),
-    "amplified8": partial(develop_input, amplified=True, bits=8),
-    "amplified16": partial(develop_input, amplified=True, bits=16),
-    "corrected16": partial(develop_input, amplified=True, bits=16, corrected=True),
+    "dark8": develop_dark,
+    "amplified16": develop_amplified,
+    "corrected16": develop_corrected,
     "signed": develop_signed,
 }
 

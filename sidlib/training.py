@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout, suppress
 
 import numpy as np
@@ -33,11 +34,11 @@ def train(experiment, pairs, folder, on_epoch=None):
 
     Everything goes to <folder>/<experiment>: config.json, history.csv (a row per epoch), best.keras (the lowest
     validation loss) and, until the training ends, checkpoint-<epochs done>.keras. The files of a run on other pictures
-    or settings are moved to a folder earlier-… in there. A second process that trains the same waits for the first.
+    or settings are moved to a folder earlier-… in there.
 
     Args:
-        experiment: a child of experiment.Training. pairs: DataFrame of preprocess.develop_pairs.
-        folder: results folder of the data set. on_epoch: function that is called with the history after each epoch.
+        experiment: a child of experiment.Training. folder: results folder of the data set.
+        on_epoch: function that is called with the history after each epoch.
     Returns:
         the model with the lowest validation loss, and the history: epoch, loss, mae, val_loss, val_mae, seconds.
     Raises:
@@ -64,11 +65,7 @@ def _make_key(training_pairs, validation_pairs):
 
 
 def train_all(experiments, pairs, folder):
-    """Train experiments side by side, each as train does, and return {experiment: history}.
-
-    As many run at a time as there are cores, each with one thread; see workers.share for GPUs and clusters.
-    The first error or an interrupt ends all of them; call it again to go on.
-    """
+    """Train experiments side by side, see workers.share, each as train does; return {experiment: history}."""
     warnings.filterwarnings("ignore", "A worker stopped while")  # joblib restarts one that holds much memory
     folder, ended, key = folder.absolute(), threading.Event(), _make_key(*pick_splits(pairs, "train", "val"))
     for run in (SaveEpochs(folder, experiment) for experiment in experiments):
@@ -80,16 +77,14 @@ def train_all(experiments, pairs, folder):
         with redirect_stdout(io.StringIO()):
             train(experiment, pairs, folder)
 
-    watcher = threading.Thread(target=_watch, args=(missing, folder, ended, sys.stdout))
-    if not os.environ.get("SID_SCHEDULER"):  # which has its own progress bar
-        watcher.start()
-    try:
-        longest_first = sorted(missing, key=lambda experiment: -experiment.epochs)
-        list(workers.share(work, longest_first, "Training", "experiment", alone=True))
-    finally:
-        ended.set()
-        if watcher.is_alive():
-            watcher.join()
+    with ThreadPoolExecutor(1) as pool:
+        if not os.environ.get("SID_SCHEDULER"):  # which has its own progress bar
+            pool.submit(_watch, missing, folder, ended, sys.stdout)
+        try:
+            longest_first = sorted(missing, key=lambda experiment: -experiment.epochs)
+            list(workers.share(work, longest_first, "Training", "experiment", alone=True))
+        finally:
+            ended.set()
     return {experiment: read_history(find_run(experiment, folder)) for experiment in experiments}
 
 
@@ -107,40 +102,33 @@ def _watch(experiments, folder, ended, stdout):
 
 
 def train_run(experiment, folder, key, training_pairs, make_validation, on_epoch=None):
-    """Train an experiment on any pictures, as train does; its methods take training_pairs as `pairs`.
+    """Train an experiment on any pictures, as train does; `key` is a dict that tells these pictures from others.
 
-    Args:
-        key: dict that tells these pictures from others; config.json has it beside the settings.
-        make_validation: function from the model to the pipeline that validates it.
+    Its methods take training_pairs as `pairs`; make_validation is a function from the model to a tf.data.Dataset.
     """
     run = SaveEpochs(folder, experiment, on_epoch)
-    with paths.lock(run.folder / ".lock"):
+    with paths.lock(run.folder / ".lock"):  # a second process waits, and finds a finished run
         paths.clear_leftovers(run.folder)
         run.keep_config(key)
-        if not is_finished(run.folder):
-            _fit(run, training_pairs, make_validation)
+        if is_finished(run.folder):
+            return load_run(experiment, folder)
+        updates = experiment.count_updates(training_pairs)
+        model = run.resume(updates=experiment.epochs * updates)
+        done = len(run.history)
+        epochs = range(done, done if has_stalled(run.history, experiment) else experiment.epochs)
+        with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as line:
+            model.fit(
+                experiment.make_dataset(training_pairs, epochs),
+                validation_data=make_validation(model),
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
+                steps_per_epoch=updates,
+                callbacks=[ReportEpochs(line), run, StopEarly(run)],
+                shuffle=False,  # the pipeline shuffles
+                verbose=0,
+            )
+        run.remove_checkpoints()
     return load_run(experiment, folder)
-
-
-def _fit(run, training_pairs, make_validation):
-    """Train from where the run stands to its end."""
-    experiment = run.experiment
-    updates = experiment.count_updates(training_pairs)
-    model = run.resume(updates=experiment.epochs * updates)
-    done = len(run.history)
-    epochs = range(done, done if has_stalled(run.history, experiment) else experiment.epochs)
-    with tqdm(total=experiment.epochs, initial=done, desc=experiment.name, unit="epoch", file=sys.stdout) as line:
-        model.fit(
-            experiment.make_dataset(training_pairs, epochs),
-            validation_data=make_validation(model),
-            initial_epoch=epochs.start,
-            epochs=epochs.stop,
-            steps_per_epoch=updates,
-            callbacks=[ReportEpochs(line), run, StopEarly(run)],
-            shuffle=False,  # the pipeline shuffles
-            verbose=0,
-        )
-    run.remove_checkpoints()
 
 
 def has_stalled(history, experiment):

@@ -27,9 +27,8 @@ def share(function, items, title, unit, alone=False):
 
     Args:
         title, unit: of the progress bar.
-        alone: the function trains or runs a network, and shows its own progress. Here each item has one thread, in a
-            process of its own; with a GPU, one item after the other runs in this process. A worker of a cluster takes
-            one at a time, with all its threads.
+        alone: the function trains or runs a network. Here each item has one thread, in a process of its own and without
+            a progress bar, or with a GPU its turn in this process; a worker of a cluster takes one at a time.
     Raises:
         ConnectionError: the scheduler does not answer, or was lost. ModuleNotFoundError: Dask is not installed.
         RuntimeError: no worker of the cluster does trainings.

@@ -12,8 +12,8 @@ def expose(signal, ratio, iso, shape=SHAPE):
     return camera.expose(np.full(shape, float(signal)), ratio, iso, np.random.default_rng(0)).astype(float)
 
 
-def make_signal(camera_rgb=0.0, name=camera.MODEL, ccm=camera.CCM):
-    return raw.Signal(np.full((2, 3, 3), camera_rgb, np.float32), np.ones(3), ccm, name)
+def make_signal(camera_rgb, name=camera.MODEL):
+    return raw.Signal(np.full((2, 3, 3), camera_rgb, np.float32), np.ones(3), camera.CCM, name)
 
 
 @pytest.mark.parametrize("iso", [100, 1600, 2000, 25600])
@@ -67,20 +67,6 @@ def test_the_matrix_is_that_of_the_camera_and_grey_stays_grey():
     np.testing.assert_allclose(camera.CCM.sum(axis=1), 1)
 
 
-def test_an_iso_without_calibration_and_a_ratio_of_zero_are_refused():
-    uncalibrated = r"iso must be one of \[50, 64, .*\]. Received: 123"
-    rng = np.random.default_rng(0)
-    for simulate in (
-        lambda: expose(1, 1, 123),
-        lambda: camera.expose_reduced(np.ones((2, 2, 3)), 1, 123, rng),
-        lambda: camera.reduced_noise(123),
-    ):
-        with pytest.raises(ValueError, match=uncalibrated):
-            simulate()
-    with pytest.raises(ValueError, match="Received: 0"):
-        expose(1, 0, 100)
-
-
 def reduce(counts):
     mosaic = raw.Mosaic(counts, "RGGB", np.full(4, 512.0), float(camera.WHITE), np.ones(3), np.eye(3), 0)
     return raw.reduce_mosaic(mosaic, 10)[1:-1, 1:-1]
@@ -113,19 +99,19 @@ def test_the_stated_noise_of_each_colour_is_that_of_reduced_captures_and_of_redu
 
 def test_the_known_black_level_error_is_taken_off_the_calibrated_camera_alone():
     dark = camera.load_noise_table().black_error_dn[160] / SPAN
-    for known in (make_signal(dark), make_signal(dark, "SONY ILCE-7SM2"), make_signal(dark, "")):
+    for known in (make_signal(dark), make_signal(dark, "SONY ILCE-7SM2")):
         np.testing.assert_allclose(camera.correct_black(known, 160), 0, atol=1e-9)
         np.testing.assert_array_equal(camera.correct_black(known, 161), known.camera_rgb)
-    for other in (make_signal(dark, "Canon EOS R5"), make_signal(dark, "", np.eye(3))):
+    for other in (make_signal(dark, "Canon EOS R5"), make_signal(dark, "")):
         np.testing.assert_array_equal(camera.correct_black(other, 160), other.camera_rgb)
 
 
 def test_a_calibration_is_found_for_the_camera_and_the_isos_of_the_table_alone():
-    for known in (make_signal(), make_signal(name=""), "sony ilce-7sm2"):
+    for known in (camera.MODEL, "sony ilce-7sm2"):
         assert camera.find_calibration(known, 1600).equals(camera.load_noise_table().loc[1600])
         assert camera.find_calibration(known, 1600.0).name == 1600
         assert camera.find_calibration(known, 0) is None
-    for unknown in (make_signal(name="SONY ILCE-7S"), make_signal(name="", ccm=np.eye(3)), "", "ILCE-7SM2"):
+    for unknown in ("SONY ILCE-7S", "", "ILCE-7SM2"):
         assert camera.find_calibration(unknown, 1600) is None
 
 
@@ -189,12 +175,6 @@ def test_each_order_and_size_becomes_rggb_and_is_found_again(pattern, size):
         assert (plane == ord(colour)).all()
     np.testing.assert_array_equal(camera.unpack(packed), aligned)
     assert camera.align_levels([ord(letter) for letter in pattern], pattern).tolist() == [ord(c) for c in "RGGB"]
-
-
-def test_what_cannot_be_aligned_is_refused():
-    for wrong in (("RGBG", 0, 2), ("RGGB", 3, 2), ("RGGB", 0, 3)):
-        with pytest.raises(ValueError, match="even sizes"):
-            camera.align(np.zeros((4, 4)), *wrong)
 
 
 @pytest.mark.parametrize(("gain", "read"), [(0.1, 0.5), (2.0, 3.0), (24.0, 26.0)])

@@ -78,9 +78,9 @@ def test_the_photograph_of_a_scene_is_the_one_of_its_plan_or_else_the_scene_itse
         (lambda f: (f / "short" / "IMG_1.dng").touch(), 0, "IMG_1.dng", "name"),
         (lambda f: shutil.copy(next(f.glob("long/10001*")), f / "long/10001_00_99s.dng"), 2, "10001_00_9", "more than"),
         (lambda f: (f / "short" / "00001_09_0.1s.ARW").symlink_to("gone.ARW"), 0, "00001_09", "No such file"),
-        (lambda f: os.mkfifo(f / "long" / "00009_00_10s.ARW"), 0, "00009_00", "not a file"),
+        (lambda f: (f / "long" / "00009_00_10s.ARW").mkdir(), 0, "00009_00", "Is a directory"),
     ],
-    ids=["no long", "no short", "name", "two longs", "gone", "pipe"],
+    ids=["no long", "no short", "name", "two longs", "gone", "folder"],
 )
 def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
     damage(folder)
@@ -105,9 +105,9 @@ def test_a_data_set_without_val_or_test_is_accepted_where_they_are_not_needed(fo
         path.unlink()
     pairs = catalog.load_pairs(folder)
     assert set(pairs.split) == {"train"}
-    with pytest.raises(ValueError, match=r"no pair of test or val; .*0 train, 1 test, 2 val"):
+    with pytest.raises(ValueError, match="train and val and test are needed; .* 0 train, 1 test, 2 val"):
         catalog.load_pairs(folder, needed=("train", "val", "test"))
-    with pytest.raises(ValueError, match="train and val are needed. Received: {'train': 6}"):
+    with pytest.raises(ValueError, match="train and val are needed.*Received: {'train': 6}"):
         catalog.pick_splits(pairs, "train", "val")
 
 
@@ -153,13 +153,6 @@ def test_a_row_of_the_kept_exposures_that_does_not_fit_is_read_again(folder, dam
     file = folder / "exposures.csv"
     file.write_bytes(damage(file.read_bytes().splitlines(keepends=True)))
     pd.testing.assert_frame_equal(catalog.load_pairs(folder), expected)
-
-
-def test_a_file_that_is_kept_only_for_speed_stops_nothing_when_it_cannot_be_written(folder, caplog):
-    (folder / "exposures.csv").unlink(missing_ok=True)
-    (folder / "exposures.csv").mkdir()
-    assert len(catalog.load_pairs(folder)) == 12
-    assert "exposures.csv cannot be written" in caplog.text
 
 
 def test_a_copy_of_the_real_data_set_is_read_once_and_its_missing_unexpected_and_unreadable_files_are_named(

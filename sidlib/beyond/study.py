@@ -27,12 +27,11 @@ ABLATION = {  # each step adds one change to the step before
 }
 BEST = StreamExperiment(label="best")
 SHORT = replace(BEST, epochs=8, label="short")  # 2000 updates instead of 20,000
-ARMS = {  # each differs in one thing from SHORT
-    "short": SHORT,
-    "without drawn scenes": replace(SHORT, label="short-no-drawn", drawn=0.0),
-    "MAE as its loss": replace(SHORT, label="short-mae", loss="mae"),
-    "without residual": replace(SHORT, label="short-no-residual", residual=False),
-}
+ARMS = (  # each differs in one thing from SHORT
+    replace(SHORT, label="short-no-drawn", drawn=0.0),
+    replace(SHORT, label="short-mae", loss="mae"),
+    replace(SHORT, label="short-no-residual", residual=False),
+)
 STAIRCASE = {  # from the course's input to the best model: names of baselines, and experiments
     "input as it is": "input as it is",
     "× the usual ratio": "dark, 8 bit, × usual ratio",
@@ -48,7 +47,7 @@ def list_experiments():
     """Return all experiments of the study: those that are compared with each of SEEDS, the others with seed 0."""
     compared = [BEST, *COURSE_EXPERIMENTS, LONG_EXPERIMENT, *ABLATION.values(), SHORT]
     seeded = [replace(experiment, seed=seed) for seed in SEEDS for experiment in compared]
-    return list(dict.fromkeys([*seeded, *ARMS.values(), SSIM]))
+    return list(dict.fromkeys([*seeded, *ARMS, SSIM]))
 
 
 def run_study(pairs, folder, experiments):
@@ -150,12 +149,6 @@ def load_study(folder):
 def load_best(folder):
     """Return the trained BEST of find_study."""
     return keras.saving.load_model(find_study(folder) / "best.keras")
-
-
-def load_left_out(folder):
-    """Return the table of leave_one_out in a results folder, or else the sample's."""
-    file = folder / "leave_one_out.csv"
-    return pd.read_csv(file if file.is_file() else paths.REFERENCE / file.name)
 
 
 def load_networks(folder):

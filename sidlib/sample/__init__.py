@@ -1,9 +1,8 @@
 """The embedded data sets: photographs seen by SID's camera in the dark, as DNG files in SID's layout.
 
-The sample's photographs come inside packages (origins and licences in data/README.md); darkness and noise are those of
-the calibration of SID's camera. Each scene is exposed like a real one and toned as if lit by its light. The sharp data
-set shows whole photographs, one pixel per sensor pixel, at several ISOs: its long exposures are noise-free linear DNGs,
-which LibRaw develops to the photographs themselves.
+Each scene of the sample is exposed like a real one, with the noise of SID's camera, and toned as if lit by its light;
+see data/README.md. The sharp data set shows whole photographs, one pixel per sensor pixel, at several ISOs: its long
+exposures are noise-free linear DNGs, which LibRaw develops to the photographs themselves.
 """
 
 import json
@@ -71,11 +70,10 @@ def build_sample(photos=None, name="sample", seed=SEED):
     """Make the data set data/<name> from photographs, unless it is there; return its folder.
 
     plan.json in the folder lists its scenes and files. Files of another plan (other photographs, another seed or
-    version) are removed first, so that no photograph is ever in two splits; files of your own stay.
+    version) are removed first; files of your own stay.
 
     Args:
         photos: folder of at least three photographs of your own that Pillow can read; None for the bundled ones.
-        seed: the same seed and photographs give the same bytes on processors of one kind.
     Raises:
         ValueError: photos holds fewer than three photographs, or is to make the data set "sample".
         FileExistsError: a file of your own has the name of one that is to be made.
@@ -98,10 +96,7 @@ def build_sharp():
 
 
 def _build(folder, settings, plan):
-    """Make the missing files of the Scenes that plan() returns; return the folder.
-
-    The settings, a seed first, are all that the plan depends on besides code and tables: it is kept while they stay.
-    """
+    """Make the missing files of the Scenes of plan(), which depends on settings (a seed first); return the folder."""
     tables = [(paths.DATA / name).read_bytes() for name in ("sid_sony.csv", "sony_a7s2_noise.csv")]
     fingerprint = paths.fingerprint(VERSION, settings, tables)
     of_kept, kept = catalog.read_plan(folder)
@@ -130,21 +125,17 @@ def _build(folder, settings, plan):
 
 
 def _describe_scene(scene, seed):
-    """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, its files and sizes."""
+    """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, and its files."""
     noise = camera.load_noise_table().loc[scene.iso].to_dict()
     key = paths.fingerprint(VERSION, replace(scene, photograph=""), seed, noise)  # a photograph may be moved
-    short = np.zeros(scene.size_px[::-1], np.uint16)
-    long = np.dstack([short] * 3) if scene.is_sharp else short
-    sizes = {kind: len(dng.encode_dng(counts, 1, scene)) for kind, counts in (("long", long), ("short", short))}
-    files = {file: sizes[file.partition("/")[0]] for file in scene.name_files()}
     shown = Path(scene.photograph).name if scene.box else "drawn"
-    return {"key": key, "photograph": shown, "tone": scene.tone, "files": files}
+    return {"key": key, "photograph": shown, "tone": scene.tone, "files": list(scene.name_files())}
 
 
 def _find_incomplete(folder, scenes):
-    """The numbers of the scenes of a plan.json of which a file is missing or of another size."""
-    there = {f"{file.parent.name}/{file.name}": file.stat().st_size for file in folder.glob("*/*")}
-    return [number for number, scene in scenes.items() if not scene["files"].items() <= there.items()]
+    """The numbers of the scenes of a plan.json of which a file is missing."""
+    there = {f"{file.parent.name}/{file.name}" for file in folder.glob("*/*")}
+    return [number for number, scene in scenes.items() if not there.issuperset(scene["files"])]
 
 
 def plan_scenes(splits, seed=SEED):

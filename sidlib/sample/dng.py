@@ -1,9 +1,8 @@
 """Raw counts as a DNG file, with the metadata that a camera would write."""
 
-import io
+import os
 import struct
 from fractions import Fraction
-from pathlib import Path
 
 import tifffile
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
@@ -15,12 +14,7 @@ MARK = "simulated by sidlib"
 
 
 def write_dng(path, counts, exposure_s, scene):
-    """Write raw counts as a DNG file, see encode_dng."""
-    Path(path).write_bytes(encode_dng(counts, exposure_s, scene))
-
-
-def encode_dng(counts, exposure_s, scene):
-    """Return the bytes of an uncompressed DNG file of raw counts; their number depends on the shape alone.
+    """Write raw counts as an uncompressed DNG file.
 
     Counts are uint16: (H, W) of camera.expose, or (H, W, 3), linear camera RGB in 0…65535, black 0. The scene has iso,
     f_number and white_balance. The tags are those that Adobe's DNG specification 1.4 requires, and those that strict
@@ -53,25 +47,22 @@ def encode_dng(counts, exposure_s, scene):
         tags += [("CFARepeatPatternDim", "H", 2, (2, 2)), ("CFAPattern", "B", 4, pattern)]
         tags += [("CFAPlaneColor", "B", 3, (0, 1, 2)), ("CFALayout", "H", 1, 1)]
     options = {"photometric": "cfa" if is_mosaic else "linear_raw", "metadata": None, "software": False}
-    tifffile.imwrite(
-        file := io.BytesIO(), counts, description=MARK, extratags=[(*tag, True) for tag in tags], **options
-    )
-    end = file.tell()
+    tifffile.imwrite(path, counts, description=MARK, extratags=[(*tag, True) for tag in tags], **options)
     exif, exposure = ImageFileDirectory_v2(group=EXIF_POINTER), IFDRational(as_fraction(exposure_s))
     exif.update({33434: exposure, 33437: IFDRational(scene.f_number), 34855: scene.iso, 36864: b"0230"})
-    file.write(exif.tobytes(end))
-    file.seek(0)
-    with tifffile.TiffFile(file) as tiff:
-        file.seek(tiff.pages[0].tags[RESERVED].offset)
-    file.write(struct.pack("<HHII", EXIF_POINTER, 4, 1, end))
-    return file.getvalue()
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags[RESERVED].offset
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.write(exif.tobytes(end))
+        file.seek(place)
+        file.write(struct.pack("<HHII", EXIF_POINTER, 4, 1, end))
 
 
 def is_simulated(path):
-    """Return whether a file was written by write_dng, whole or not; an empty one counts."""
+    """Return whether a file was written by write_dng."""
     with open(path, "rb") as file:
-        head = file.read(4096)
-    return not head or MARK.encode() in head
+        return MARK.encode() in file.read(4096)
 
 
 def as_fraction(exposure_s):

@@ -33,9 +33,7 @@ def draw_scene(rng, size_px, photographs=None):
         rng: numpy Generator, or a seed for one. size_px: width, height.
         photographs: uint8 sRGB arrays (…, 3) that half of the colours come from; None for the sample's of split train.
     """
-    for pixels in (photographs := photographs or _load_train_photographs()):
-        if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
-            raise ValueError(f"photographs must be uint8 (…, 3). Received: {pixels.dtype} {pixels.shape}")
+    photographs = photographs or _load_train_photographs()
     rng, size = np.random.default_rng(rng), FINE * np.array(size_px)
     centres, turns = _scatter(rng, size, max(0, rng.uniform(-0.4, 4)), 10 ** rng.uniform(-1.8, -0.8))
     labels = _lay(rng, size, centres, turns)

@@ -54,17 +54,10 @@ def test_libraw_neither_crops_nor_changes_levels_now_that_it_knows_the_camera(sc
         np.testing.assert_allclose(file.color_matrix[:, :3], camera.CCM, atol=1e-5)
 
 
-def test_the_size_of_a_file_depends_on_the_shape_alone(scene):
-    other = replace(scene, iso=50, f_number=22.0, white_balance=(1.0, 1.0, 1.234567))
-    for shape in ((106, 160), (30, 41, 3)):
-        counts = np.full(shape, 16383, np.uint16)
-        assert len(dng.encode_dng(counts, 30, scene)) == len(dng.encode_dng(0 * counts, 0.1, other))
-
-
 def test_a_file_written_here_is_told_from_others_by_its_beginning(scene, tmp_path):
     path = tmp_path / "a.dng"
     write_counts(path, scene)
     whole = path.read_bytes()
-    for content, is_simulated in ((whole, True), (whole[:2000], True), (b"", True), (b"my own capture", False)):
+    for content, is_simulated in ((whole, True), (b"my own capture", False)):
         path.write_bytes(content)
         assert dng.is_simulated(path) == is_simulated

@@ -99,9 +99,3 @@ def test_without_photographs_the_colours_are_those_of_the_train_split(monkeypatc
     drawn._load_train_photographs.cache_clear()
     drawn.draw_scene(0, SIZE)
     assert {PHOTOGRAPHS[name] for name in opened} == {"train"}
-
-
-def test_a_photograph_of_another_kind_is_refused():
-    for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))):
-        with pytest.raises(ValueError, match="Received"):
-            drawn.draw_scene(0, SIZE, [pixels])
