@@ -18,11 +18,6 @@ from sidlib.preprocess import load_signal
 from sidlib.sources import SOURCES
 
 VERSION = 1  # raise it when a baseline gives other pictures than before
-DENOISERS = {  # of a picture (height, width, 3) in 0…1 and the standard deviation of its noise
-    "non-local means": lambda picture, strength: denoise_nl_means(  # Buades et al. 2005
-        picture, patch_size=5, patch_distance=6, h=0.8 * strength, sigma=strength, fast_mode=True, channel_axis=-1
-    ),
-}
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)  # relative to the noise of a picture
 NEEDS_CALIBRATION = ("amplified, black corrected", "stabilised, non-local means")
 _log = logging.getLogger(__name__)
@@ -36,20 +31,22 @@ def amplify_rounded(signal, ratio, iso):
 def denoise_stabilised(signal, ratio, iso, strength):
     """A capture of the calibrated camera, black corrected, denoised by strength × its calibrated noise, amplified."""
     values, noise = camera.correct_black(signal, iso), camera.reduced_noise(iso)
-    clean = denoise_signal(values, *noise, "non-local means", strength)
+    clean = denoise_signal(values, *noise, strength)
     return 255 * encode_srgb(camera.render(clean, signal.white_balance, signal.ccm, ratio))
 
 
-def denoise_signal(values, gain, variance, denoiser, strength):
-    """Return values denoised between the generalised Anscombe transform and its unbiased inverse.
+def denoise_signal(values, gain, variance, strength):
+    """Return values denoised by non-local means between the generalised Anscombe transform and its unbiased inverse.
 
     Their noise, float (height, width, channels), has a variance of gain × values + variance, each a number or one per
-    channel. The strength of the denoiser, one of DENOISERS, is relative to it.
-    Source: Mäkitalo and Foi, IEEE Transactions on Image Processing 2013.
+    channel; strength is relative to it.
+    Sources: Buades et al. 2005; Mäkitalo and Foi, IEEE Transactions on Image Processing 2013.
     """
     stable = 2 / gain * np.sqrt(np.maximum(gain * values + variance + 3 / 8 * gain**2, 0))
     low, span = stable.min(), np.ptp(stable)
-    clean = low + span * DENOISERS[denoiser]((stable - low) / span, strength / span)
+    options = {"patch_size": 5, "patch_distance": 6, "fast_mode": True, "channel_axis": -1}
+    sigma = strength / span
+    clean = low + span * denoise_nl_means((stable - low) / span, h=0.8 * sigma, sigma=sigma, **options)
     return ((clean * gain / 2) ** 2 - gain**2 / 8 - variance) / gain
 
 

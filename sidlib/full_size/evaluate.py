@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sidlib import camera, paths
 from sidlib.backend import keras
-from sidlib.beyond.baselines import DENOISERS, denoise_signal
+from sidlib.beyond.baselines import denoise_signal
 from sidlib.catalog import pick_splits
 from sidlib.evaluation import ScoreTable, score_picture
 from sidlib.full_size.capture import read_capture
@@ -33,7 +33,7 @@ VERSION = 2  # raise it when the same captures and methods get other scores
 LIBRAW = {"use_camera_wb": True, "no_auto_bright": True, "output_bps": 16}
 # Further options: the sRGB curve, not turned, and the sensor's white level, whatever the brightest pixel
 SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
-STRENGTHS = (0.6, 1.0, 1.6, 2.5)  # of the denoisers, relative to the noise
+STRENGTHS = (0.6, 1.0, 1.6, 2.5)  # of the denoiser, relative to the noise
 FEW = 12  # val pairs that strengths are chosen on: the real data set has 234
 RAWTHERAPEE = Path(__file__).with_name("rawtherapee.pp3")
 
@@ -44,17 +44,17 @@ def develop_truth(path, **options):
         return raw.postprocess(**LIBRAW, **options)
 
 
-def develop_amplified(path, ratio, denoiser=None, strength=1.0, **options):
+def develop_amplified(path, ratio, strength=None, **options):
     """Return LibRaw's development of a short exposure whose counts are multiplied by the exposure ratio.
 
-    A denoiser of baselines.denoise_signal is applied to the four CFA positions first; None for no denoiser.
+    With a strength, baselines.denoise_signal is applied to the four CFA positions first.
     """
     mosaic, noise, _ = read_capture(path)
     counts, inner = camera.align(mosaic.counts, mosaic.pattern)
     black = camera.align_levels(mosaic.black, mosaic.pattern)
     signal = camera.pack(counts) - black
-    if denoiser:
-        signal = denoise_signal(signal - noise.black_dn, noise.gain_dn, noise.read_dn**2, denoiser, strength)
+    if strength:
+        signal = denoise_signal(signal - noise.black_dn, noise.gain_dn, noise.read_dn**2, strength)
     with open_raw(path) as (raw, pages):
         stated = interpret_raw(path, raw, pages)  # a black that was cut off lies elsewhere in `mosaic`
         black = camera.align_levels(stated.black, stated.pattern)
@@ -87,16 +87,14 @@ def change_curve(picture):
 def list_methods(val):
     """Return {name: (function of a short exposure's path and ratio to a picture, version)} of all that are compared.
 
-    The denoisers' strengths have the highest fitted PSNR on FEW of the pairs of split val.
+    The denoiser's strength has the highest fitted PSNR on FEW of the pairs of split val.
     """
     fbdd = partial(develop_amplified, fbdd_noise_reduction=rawpy.FBDDNoiseReductionMode.Full)
     methods = {"amplified": (develop_amplified, ""), "amplified, FBDD": (fbdd, "")}
-    few = val[:: max(1, len(val) // FEW)]
-    for denoiser in DENOISERS:
-        tried = {by: partial(develop_amplified, denoiser=denoiser, strength=by) for by in STRENGTHS}
-        scores = pd.concat([score_pair(pair, tried) for pair in _show_progress(few, "Choosing strengths")])
-        best = scores.groupby("method").fitted_db.mean().idxmax()
-        methods[f"stabilised, {denoiser}"] = tried[best], str(best)
+    few, tried = val[:: max(1, len(val) // FEW)], {by: partial(develop_amplified, strength=by) for by in STRENGTHS}
+    scores = pd.concat([score_pair(pair, tried) for pair in _show_progress(few, "Choosing a strength")])
+    best = scores.groupby("method").fitted_db.mean().idxmax()
+    methods["stabilised, non-local means"] = tried[best], str(best)
     if shutil.which("rawtherapee-cli"):
         methods["RawTherapee"] = develop_by_rawtherapee, RAWTHERAPEE.read_text()
     for name, trained in (("the paper's U-Net", "full-size-paper"), ("full size", "full-size")):
@@ -108,24 +106,21 @@ def list_methods(val):
 
 
 def score_methods(pairs, folder):
-    """Score list_methods on the test pairs of a data set; full_size.csv in the folder keeps every row once it is known.
+    """Return the scores of list_methods on test pairs, see score_pair, by method in the order of the pairs.
 
     Args:
-        pairs: DataFrame of catalog.load_pairs, with the splits val and test. folder: results folder.
-    Returns:
-        DataFrame of score_pair, by method in the order of the pairs.
+        pairs: DataFrame of catalog.load_pairs, with the splits val and test.
+        folder: results folder, whose full_size.csv keeps every row once it is known.
     """
     val, test = pick_splits(pairs, "val", "test")
     table, methods, keys = ScoreTable(folder / "full_size.csv"), list_methods(val), {}
-    kept = table.keys()
     for pair in _show_progress(test, "Scoring at full size"):
         captures = paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio
         for name, (restore, version) in methods.items():
             key = paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version)
             keys.setdefault(name, []).append(key)
-            if key not in kept:
+            if table.rows(key).empty:
                 table.add(key, score_pair(pair, {name: restore}).round(4))
-                kept.add(key)
     keys = sum(keys.values(), [])
     table.prune(keys)
     return table.rows(*keys)

@@ -48,7 +48,7 @@ def test_all_methods_show_the_same_picture_in_its_place(pairs, methods):
 
 
 def test_denoising_lowers_the_error_and_keeps_odd_sizes(pairs):
-    denoise = partial(evaluate.develop_amplified, denoiser="non-local means")
+    denoise = partial(evaluate.develop_amplified, strength=1)
     for pair in pairs[pairs.split == "test"].itertuples():
         scores = evaluate.score_pair(pair, {"plain": evaluate.develop_amplified, "denoised": denoise})
         plain, denoised = scores.fitted_db
