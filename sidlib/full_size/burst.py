@@ -229,7 +229,7 @@ def _view(reference, others):
     levels = align.make_levels(bright, noise)
     reference.cells = average(blocks, BLOCKS)
     spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
-    reference.fine = np.maximum(spread_out - _predict(noise, reference.cells).mean(axis=-1) / 16, 0)
+    reference.fine = np.maximum(spread_out - noise.predict_variance(reference.cells).mean(axis=-1) / 16, 0)
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
     for frame in others:
         seen = frame.measure_blocks()
@@ -248,14 +248,9 @@ def _view(reference, others):
         frame.unseen = np.isnan(frame.cells).any(axis=-1) | (outside > CELL / 2).any(axis=0)
         frame.cells[(outside > 0.5).any(axis=0)] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
-        variance = (_predict(noise, frame.cells) + _predict(frame.noise, frame.cells)).mean(axis=-1) / 16
+        variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
         frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
-
-
-def _predict(noise, light):
-    """The variance of a pixel of given counts."""
-    return noise.gain_dn * np.maximum(light, 0) + noise.read_dn**2
 
 
 def _compare_light(first, second, shift):
@@ -278,7 +273,7 @@ def _find_shares(frames):
         return
     cells = np.stack([frame.cells for frame in frames])
     light = np.median(np.nan_to_num(cells), axis=0)
-    variances = np.stack([_predict(frame.noise, light) for frame in frames]) / CELL**2
+    variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
     tests = []
     for number in range(len(frames)):
         rest = np.delete(np.arange(len(frames)), number)
@@ -318,7 +313,7 @@ def _add(frames, remarks):
     typical, total = max(float(reference.cells.mean()), 0), np.zeros((*size, 4), np.float32)
     sums, whole = np.zeros((3, *reference.cells.shape[:2])), np.zeros(3)  # of weights, and of variances
     for frame in frames:
-        weight = 1 / (frame.noise.gain_dn * typical + frame.noise.read_dn**2)
+        weight = 1 / frame.noise.predict_variance(typical)
         terms = np.array([weight, weight**2 * frame.noise.gain_dn, weight**2 * frame.noise.read_dn**2])
         whole += terms
         sums += terms[:, None, None] * frame.share

@@ -30,7 +30,7 @@ USUAL_READ_E = 3.0  # read noise in electrons, assumed where a mosaic has too li
 
 
 class Noise(NamedTuple):
-    """The noise of a capture: its variance is gain_dn × signal + read_dn²."""
+    """The noise of a capture."""
 
     gain_dn: float  # K, counts per electron
     read_dn: float  # standard deviation in the dark in counts, rounding included
@@ -44,6 +44,10 @@ class Noise(NamedTuple):
             return 0.002 * self.read_dn
         return (0.05 if self.black_dn else 1) * self.read_dn  # masked pixels told it, or nothing
 
+    def predict_variance(self, light_dn):
+        """Return the variance of pixels of given counts above black."""
+        return self.gain_dn * np.maximum(light_dn, 0) + self.read_dn**2
+
 
 def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
     """Return the Noise of a Bayer raw.Mosaic, and a list of sentences on a claim that it refutes, see REFUSED.
@@ -55,20 +59,19 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
     claim, black_dn = None, measure_black_error(masked, mosaic)
     known = camera.find_calibration(camera_name, iso)
     if known is not None and np.allclose(mosaic.black, camera.BLACK, rtol=0.02):
-        black_dn = float(known.black_error_dn)
-        claim = float(known.gain_dn_per_e), float(np.hypot(known.read_sigma_dn, ROUNDING_DN)), "calibration"
+        black_dn, read_dn = float(known.black_error_dn), float(np.hypot(known.read_sigma_dn, ROUNDING_DN))
+        claim = Noise(float(known.gain_dn_per_e), read_dn, black_dn, "calibration")
     elif levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
-        claim = levels[0], max(levels[1], LEAST_READ_E * levels[0]), "NoiseProfile"
-    *seen, means = estimate_noise(mosaic, black_dn)
-    refuted = []
-    if claim:
-        seen_variance, variance = (k * np.maximum(means, 0) + read**2 for k, read in (seen, claim[:2]))
-        ratios = seen_variance / variance
-        if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
-            return Noise(*claim[:2], black_dn, claim[2]), []
-        off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
-        refuted = [f"Its {claim[2]} is not believed: the mosaic has {off:.2g} times the variance that it states"]
-    return Noise(*seen, black_dn, "estimate"), refuted
+        claim = Noise(*levels, black_dn, "NoiseProfile")
+    *levels, means = estimate_noise(mosaic, black_dn)
+    seen = Noise(*levels, black_dn, "estimate")
+    if not claim:
+        return seen, []
+    ratios = seen.predict_variance(means) / claim.predict_variance(means)
+    if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
+        return claim, []
+    off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
+    return seen, [f"Its {claim.source} is not believed: the mosaic has {off:.2g} times the variance that it states"]
 
 
 def read_profile(profile, span_dn):
@@ -82,7 +85,8 @@ def read_profile(profile, span_dn):
     scale, offset = values.reshape(-1, 2).mean(axis=0)
     if scale <= 0 or offset < 0:
         return None
-    return float(scale * span_dn), float(max(offset**0.5 * span_dn, ROUNDING_DN))
+    gain, read_dn = float(scale * span_dn), float(offset**0.5 * span_dn)
+    return gain, max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)
 
 
 def measure_black_error(masked, mosaic):
