@@ -26,7 +26,7 @@ AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a 
 def make_levels(light, noise):
     """Return the levels of mean counts above black of blocks of 2 × 2 squares, (rows, columns): a list, finest first.
 
-    noise: a Noise, whose gain and read noise define the domain.
+    noise: defines the domain.
     """
     levels, count = [], max(FINER, 1 + math.ceil(math.log2(max(light.shape) / LOOK_BLOCKS)))
     for level in range(1, count + 1):
@@ -129,7 +129,7 @@ def _step_locally(slope, apart, side, variance):
 def measure_sharpness(reference, levels, motion, visible):
     """Return a frame's detail over the reference's, at the finest level where it exceeds `visible` times the noise.
 
-    It is the median over tiles of 8 × 8 blocks, weighted by their detail, which is not misled by what moves.
+    The median over tiles of 8 × 8 blocks, weighted by their detail, is not misled by what moves.
     """
     for level, first in enumerate(reference[:FINER]):
         side, whole = 2 ** (level + 1), tuple(slice(length // 8 * 8) for length in first.shape)
@@ -144,9 +144,7 @@ def measure_sharpness(reference, levels, motion, visible):
 
 def weighted_median(values, weights):
     """Return the value below which lies half the weight; weights are not negative."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+    return float(np.quantile(values, 0.5, weights=weights, method="inverted_cdf"))
 
 
 def add_displaced(total, counts, black, gains, motion, weight):
@@ -155,11 +153,11 @@ def add_displaced(total, counts, black, gains, motion, weight):
     Between the pixels of a colour the other colours tell detail: the frame is demosaiced, then interpolated.
 
     Args:
-        counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align; None where nothing moved.
+        counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align, or None.
     """
     height, width = weight.shape
     gains = np.float32(gains)[[0, 1, 1, 2]].reshape(2, 2)
-    flow = None if motion is None else spread(2 * motion, CELL, weight.shape)
+    flow = spread(2 * motion, CELL, weight.shape) if motion is not None and motion.any() else None
 
     def add(top):
         rows = slice(top, min(top + STRIP_PX, height))

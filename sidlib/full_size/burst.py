@@ -8,22 +8,14 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from sidlib import camera
-from sidlib.full_size.align import (
-    CELL,
-    add_displaced,
-    align,
-    average,
-    fetch,
-    make_levels,
-    measure_sharpness,
-    spread,
-    weighted_median,
-)
+from sidlib.full_size import align
+from sidlib.full_size.align import CELL, average, spread
 from sidlib.full_size.capture import read_capture
 from sidlib.full_size.noise import Noise
 from sidlib.full_size.restore import find_stops, load_network, restore_mosaic
@@ -48,53 +40,42 @@ MISFIT = "is blurred, or much in it moved"
 SEEN = 0.3  # of the cells, at least, in which a frame of the same scene takes part
 
 
-@dataclass(frozen=True, eq=False)
-class Burst:
-    """Several captures as one.
+class Burst(NamedTuple):
+    """Several captures as one."""
 
-    Attributes:
-        mosaic: that of the reference; its counts are float32 means. info: CaptureInfo of the reference, or None.
-        noise: where all frames take part. remarks: sentences that say which frames were left out and why.
-        levels: float32 (2, rows, columns), gain_dn and read_dn of each cell of 16 × 16 pixels of the mosaic as RGGB;
-            None for one capture.
-    """
-
-    mosaic: Mosaic
-    noise: Noise
-    info: object
-    remarks: tuple = ()
-    levels: np.ndarray | None = None
+    mosaic: Mosaic  # that of the reference; its counts are float32 means
+    noise: Noise  # where all frames take part
+    info: object  # CaptureInfo of the reference, or None
+    remarks: tuple = ()  # sentences that say which frames were left out and why
+    levels: np.ndarray | None = None  # gain_dn and read_dn of each cell of 16 × 16 pixels of the mosaic as RGGB:
+    # float32 (2, rows, columns); None for one capture
 
 
 @dataclass(eq=False)
 class _Frame:
-    """A capture whose counts wait in a temporary file, so that one is in memory at a time, and what is known of it.
-
-    look, detail: see _look. noise: of counts divided by ratio, times as bright as the reference. motion: see align.
-    cells: their mean counts as the reference sees them, (rows, columns, 4), NaN where any are unknown.
-    unseen: cells that do not take part, since they are saturated or their middle lies outside.
-    fine: by how much finer blocks differ, relative to noise; of the reference, their own variance.
-    """
+    """A capture whose counts wait in a temporary file, so that one is in memory at a time, and what is known of it."""
 
     name: str
     mosaic: Mosaic
-    noise: Noise
+    noise: Noise  # of counts divided by the ratio, once that is known
     info: object
     file: object
-    kind: dict
-    look: np.ndarray = None
-    detail: np.ndarray = None
-    ratio: float = 1.0
-    motion: np.ndarray = None
-    cells: np.ndarray = None
-    unseen: np.ndarray = None
-    fine: np.ndarray = None
+    kind: dict  # what frames of one burst share
+    look: np.ndarray = None  # its coarsest level without slow changes
+    detail: np.ndarray = None  # the energy of each level
+    misfit: str = ""  # why it is left out
+    shift: tuple = (0, 0)  # from the reference, in squares, roughly
+    ratio: float = 1.0  # times as bright as the reference
+    motion: np.ndarray = None  # see align.align; None of the reference
+    cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN where any are unknown
+    unseen: np.ndarray = None  # cells that do not take part, since they are saturated or their middle lies outside
+    fine: np.ndarray = None  # how much finer blocks differ, relative to noise; of the reference, their own variance
+    share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
 
     def load(self):
         """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
         self.file.seek(0)
-        counts = np.fromfile(self.file, self.kind["type"]).reshape(self.kind["size"])
-        return camera.align(counts, self.mosaic.pattern, multiple=2 * CELL)
+        return camera.align(np.load(self.file), self.mosaic.pattern, multiple=2 * CELL)
 
     @property
     def black(self):
@@ -132,11 +113,10 @@ def restore_merged(burst, network, on_tile=None):
     if burst.levels is None:
         return restore_mosaic((mosaic, noise, info), network, on_tile)
     counts, whole = mosaic.counts.copy(), (noise.gain_dn, noise.read_dn)
-    for rows, local in _spread_levels(burst):
-        dark = _lay_black(burst, rows)
+    for rows, dark, local in _spread_levels(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    for rows, (gain, read) in _spread_levels(burst):
+    for rows, _, (gain, read) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
         restoration.stable[rows] = camera.stabilise(light, *whole)
     if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
@@ -144,21 +124,16 @@ def restore_merged(burst, network, on_tile=None):
     return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), trust=trust)
 
 
-def _lay_black(burst, rows):
-    """The black level of the pixels of rows, which begin with an even one."""
-    black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
-    height, width = burst.mosaic.counts[rows].shape
-    return np.tile(black, (-(-height // 2), -(-width // 2)))[:height, :width]
-
-
 def _spread_levels(burst):
-    """Yield slices of rows, and the gain and the read noise of their pixels, each (rows, W)."""
+    """Yield slices of rows, and black level, gain and read noise of their pixels: (rows, W), and two of them."""
     (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
+    black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
     columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5
     for top in range(0, height, 2 * STRIP_PX):
         rows = slice(top, min(height, top + 2 * STRIP_PX))
         at = np.meshgrid((np.arange(rows.start, rows.stop) + down + 0.5) / (2 * CELL) - 0.5, columns, indexing="ij")
-        yield rows, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in burst.levels]
+        dark = np.tile(black, (STRIP_PX, -(-width // 2)))[: rows.stop - top, :width]
+        yield rows, dark, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in burst.levels]
 
 
 def merge_burst(captures):
@@ -170,24 +145,23 @@ def merge_burst(captures):
     Raises:
         RawError: no file can be read, see read_capture.
     """
-    captures, frames, remarks, error = list(captures), [], [], RawError("A burst needs at least one RAW file")
+    captures, frames, errors = list(captures), [], []
     if len(captures) == 1:
         return Burst(*_read(captures[0]))
     for number, capture in enumerate(captures, 1):
         try:
             frames.append(_look(_read(capture), number))
-        except RawError as reason:
-            error, remarks = reason, [*remarks, f"Left out: {reason}"]
+        except RawError as error:
+            errors.append(error)
     if not frames:
-        raise error
-    reference, others, reasons = _choose(frames)
+        raise errors[-1] if errors else RawError("A burst needs at least one RAW file")
+    reference = _choose(frames)
+    others = [frame for frame in frames if frame is not reference and not frame.misfit]
     _view(reference, others)
-    reasons += [(frame, MISFIT) for frame, _ in others if frame.motion is None]
-    kept = [reference, *(frame for frame, _ in others if frame.motion is not None)]
-    shares = _find_shares(kept)
-    taken = [(frame, share) for frame, share in zip(kept, shares, strict=True) if share.mean() >= SEEN]
-    reasons += [(frame, MISFIT) for frame, share in zip(kept, shares, strict=True) if share.mean() < SEEN]
-    return _add(taken, (*remarks, *(f"Left out: {frame.name} {reason}" for frame, reason in reasons)))
+    kept = [reference, *(frame for frame in others if not frame.misfit)]
+    _find_shares(kept)
+    left_out = [*errors, *(f"{frame.name} {frame.misfit}" for frame in frames if frame.misfit)]
+    return _add([frame for frame in kept if not frame.misfit], tuple(f"Left out: {reason}" for reason in left_out))
 
 
 def _read(capture):
@@ -195,13 +169,13 @@ def _read(capture):
 
 
 def _look(capture, number):
-    """The _Frame of a capture; its look is its coarsest level without slow changes, detail the energy of each level."""
+    """The _Frame of a capture with its look and detail."""
     mosaic, noise, info = capture
     kind = {"camera": info and (info.make, info.model), "size": mosaic.counts.shape, "pattern": mosaic.pattern}
-    kind["type"], file = mosaic.counts.dtype, tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the frame
-    mosaic.counts.tofile(file)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the frame
+    np.save(file, mosaic.counts)
     frame = _Frame(info.name if info else f"frame {number}", replace(mosaic, counts=None), noise, info, file, kind)
-    levels = make_levels(frame.measure_blocks().mean(axis=-1), noise)
+    levels = align.make_levels(frame.measure_blocks().mean(axis=-1), noise)
     steps = [[np.square(np.diff(level, axis=axis)).mean() - 2 for axis in (0, 1)] for level in levels]
     frame.detail = np.mean(steps, axis=1)  # noise alone has differences with a variance of 2
     frame.look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
@@ -209,24 +183,24 @@ def _look(capture, number):
 
 
 def _choose(frames):
-    """The reference, the others with their shifts in squares, and the rest with the reasons."""
+    """The reference; the others get their shift from it, or their misfit."""
     matches = [[_match(first, second) for second in frames] for first in frames]
-    fits = np.array([[not reason for reason, _ in row] for row in matches])
+    fits = np.array([[not misfit for misfit, _ in row] for row in matches])
     group = np.flatnonzero(fits[fits.sum(axis=1).argmax()])
     detail = np.array([frames[number].detail for number in group])
     visible = np.median(detail, axis=0) > 2 * VISIBLE
     finest = visible.argmax() if visible.any() else -1
     best = group[np.argmax(detail[:, finest] / np.maximum(detail[:, -1], 1))]
-    found = [(frame, *matches[best][number]) for number, frame in enumerate(frames) if number != best]
-    others = [(frame, shift) for frame, reason, shift in found if not reason]
-    return frames[best], others, [(frame, reason) for frame, reason, _ in found if reason]
+    for frame, (misfit, shift) in zip(frames, matches[best], strict=True):
+        frame.misfit, frame.shift = misfit, shift
+    return frames[best]
 
 
 def _match(first, second):
-    """Why two frames do not belong together, or None, and the shift from the first to the second in squares."""
+    """Why two frames do not belong together, or "", and the shift from the first to the second in squares."""
     if first is second:
-        return None, (0, 0)
-    for name in ("camera", "size", "pattern"):
+        return "", (0, 0)
+    for name in first.kind:
         if first.kind[name] != second.kind[name]:
             return f"has another {name}", (0, 0)
     if first.info and first.info.fingerprint and first.info.fingerprint == second.info.fingerprint:
@@ -238,7 +212,7 @@ def _match(first, second):
         energies = [max(np.square(look).mean() - LOOK_NOISE, LOOK_NOISE) for look in (one, two)]
         found.append(((one * two).mean() / math.prod(energies) ** 0.5, (down, right)))
     alike, shift = max(found)
-    return None if alike > ALIKE else "shows another scene", tuple(2 ** len(first.detail) * step for step in shift)
+    return "" if alike > ALIKE else "shows another scene", tuple(2 ** len(first.detail) * step for step in shift)
 
 
 def _overlap(first, second, down, right):
@@ -249,37 +223,34 @@ def _overlap(first, second, down, right):
 
 
 def _view(reference, others):
-    """Set what the reference sees of the others, given with their shifts; motion stays None where they are blurred."""
+    """Set what the reference sees of the others; those that are blurred become misfits."""
     blocks, noise = reference.measure_blocks(), reference.noise
-    levels, bright = make_levels(blocks.mean(axis=-1), noise), blocks.mean(axis=-1)
+    bright = blocks.mean(axis=-1)
+    levels = align.make_levels(bright, noise)
     reference.cells = average(blocks, BLOCKS)
     spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
-    reference.fine = np.maximum(spread_out - _predict(noise, reference.cells).mean(axis=-1) / 16, 0)
+    reference.fine = np.maximum(spread_out - noise.predict_variance(reference.cells).mean(axis=-1) / 16, 0)
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
-    for frame, shift in others:
+    for frame in others:
         seen = frame.measure_blocks()
-        frame.ratio = ratio = _compare_light(blocks, seen, shift)
+        frame.ratio = ratio = _compare_light(blocks, seen, frame.shift)
         seen = frame.measure_blocks() if ratio > LONGER else seen / np.float32(ratio)
         gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
-        own = make_levels(seen.mean(axis=-1), noise)
-        motion = align(levels, own, shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
-        if measure_sharpness(levels, own, motion, VISIBLE) < SHARP:
+        own = align.make_levels(seen.mean(axis=-1), noise)
+        motion = align.align(levels, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
+        if align.measure_sharpness(levels, own, motion, VISIBLE) < SHARP:
+            frame.misfit = MISFIT
             continue
         frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
-        seen = np.stack([fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
+        seen = np.stack([align.fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
         frame.cells = average(seen, BLOCKS)
         outside = np.abs(np.indices(motion.shape[1:]) * CELL + motion - middle) - middle  # by how many squares
         frame.unseen = np.isnan(frame.cells).any(axis=-1) | (outside > CELL / 2).any(axis=0)
         frame.cells[(outside > 0.5).any(axis=0)] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
-        variance = (_predict(noise, frame.cells) + _predict(frame.noise, frame.cells)).mean(axis=-1) / 16
+        variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
         frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
-
-
-def _predict(noise, light):
-    """The variance of a pixel of given counts."""
-    return noise.gain_dn * np.maximum(light, 0) + noise.read_dn**2
 
 
 def _compare_light(first, second, shift):
@@ -287,35 +258,38 @@ def _compare_light(first, second, shift):
     one, two = _overlap(first, second, *(step // 2 for step in shift))
     height, width = (length // CELL * CELL for length in one.shape[:2])
     one, two = (average(each[:height, :width], CELL).mean(axis=-1).ravel() for each in (one, two))
-    return max(weighted_median(two / np.maximum(one, 1e-6), np.maximum(one, 0)), 0.01)
+    one = np.maximum(one, 1e-6)
+    return max(align.weighted_median(two / one, one), 0.01)
 
 
 def _find_shares(frames):
-    """Where each frame takes part, 0 or 1 in each cell; the first is the reference.
+    """Set where each frame takes part, and the misfit of those that do so hardly anywhere; the first is the reference.
 
     A frame is compared with the median of the others. Where the reference differs from it, only the reference counts.
     """
-    shape, cells = frames[0].cells.shape[:2], np.stack([frame.cells for frame in frames])
-    if len(frames) == 1:
-        return [np.ones(shape, np.float32)]
+    reference, *others = frames
+    reference.share = np.ones(reference.cells.shape[:2], np.float32)
+    if not others:
+        return
+    cells = np.stack([frame.cells for frame in frames])
     light = np.median(np.nan_to_num(cells), axis=0)
-    variances = np.stack([_predict(frame.noise, light) for frame in frames]) / CELL**2
+    variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
     tests = []
     for number in range(len(frames)):
-        others = np.delete(np.arange(len(frames)), number)
-        seen = np.where(np.isnan(cells[others]), cells[0], cells[others])
-        noise = variances[number] + variances[others].mean(axis=0) / len(others) * (MEDIAN if len(others) > 2 else 1)
+        rest = np.delete(np.arange(len(frames)), number)
+        seen = np.where(np.isnan(cells[rest]), cells[0], cells[rest])
+        noise = variances[number] + variances[rest].mean(axis=0) / len(rest) * (MEDIAN if len(rest) > 2 else 1)
         apart = np.nan_to_num(cells[number] - np.median(seen, axis=0))
-        tests.append(_test(apart, noise, light, frames[0].fine))
-    fine = [FINE * (frame.fine - 0.5) for frame in frames[1:]]
+        tests.append(_test(apart, noise, light, reference.fine))
+    fine = [FINE * (frame.fine - 0.5) for frame in others]
     tests = [np.fmax(np.maximum(test, tests[0]), each) for test, each in zip(tests[1:], fine, strict=True)]
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
-    shares = [np.ones(shape, np.float32)]
-    for test, frame in zip(tests, frames[1:], strict=True):
+    for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         out = ndimage.maximum_filter(moved | frame.unseen, 3) | np.isnan(frame.cells).any(axis=-1)
-        shares.append(1 - out.astype(np.float32))  # which fade between the middles of cells
-    return shares
+        frame.share = 1 - out.astype(np.float32)  # which fade between the middles of cells
+        if frame.share.mean() < SEEN:
+            frame.misfit = MISFIT
 
 
 def _test(apart, noise, light, detail):
@@ -329,23 +303,22 @@ def _test(apart, noise, light, detail):
     return np.max(found, axis=0)
 
 
-def _add(taken, remarks):
+def _add(frames, remarks):
     """The Burst of frames with their shares; the first is the reference."""
-    reference, black = taken[0][0], taken[0][0].black
+    reference, black = frames[0], frames[0].black
     mosaic, noise, (counts, inner) = reference.mosaic, reference.noise, reference.load()
-    if len(taken) == 1:
+    if len(frames) == 1:
         return Burst(replace(mosaic, counts=counts[inner]), noise, reference.info, remarks)
     size = tuple(length // 2 for length in counts.shape)
     typical, total = max(float(reference.cells.mean()), 0), np.zeros((*size, 4), np.float32)
     sums, whole = np.zeros((3, *reference.cells.shape[:2])), np.zeros(3)  # of weights, and of variances
-    for frame, share in taken:
-        weight = 1 / (frame.noise.gain_dn * typical + frame.noise.read_dn**2)
+    for frame in frames:
+        weight = 1 / frame.noise.predict_variance(typical)
         terms = np.array([weight, weight**2 * frame.noise.gain_dn, weight**2 * frame.noise.read_dn**2])
         whole += terms
-        sums += terms[:, None, None] * share  # shares are 0 or 1
-        wide = spread(share, CELL, size) * np.float32(weight / frame.ratio)
-        motion = frame.motion if frame.motion is not None and frame.motion.any() else None
-        add_displaced(total, frame.load()[0], frame.black, mosaic.white_balance, motion, wide)
+        sums += terms[:, None, None] * frame.share
+        wide = spread(frame.share, CELL, size) * np.float32(weight / frame.ratio)
+        align.add_displaced(total, frame.load()[0], frame.black, mosaic.white_balance, frame.motion, wide)
     merged, weights = np.empty(counts.shape, np.float32), spread(sums[0], CELL, size)
     for top in range(0, size[0], STRIP_PX):
         mean = total[top : top + STRIP_PX] / weights[top : top + STRIP_PX, :, None] + black

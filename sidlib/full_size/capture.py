@@ -23,10 +23,7 @@ WHITE_DIFFERS = 0.995  # times the stated white level
 
 
 def find_files(path):
-    """Return the RAW files that a path names: those directly in a folder, itself, or those that match a pattern.
-
-    Text that names none is split at its spaces, as a shell does.
-    """
+    """Return the RAW files that a path names: a folder, a file, a pattern, or several of them split as by a shell."""
     if Path(path).is_file():
         return [Path(path)]
     parts = [] if Path(path).exists() or glob.glob(path) else shlex.split(path)

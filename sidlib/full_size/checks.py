@@ -27,7 +27,6 @@ from sidlib.raw import Mosaic, reduce_mosaic
 from sidlib.sample.dng import write_dng
 from sidlib.sample.photographs import load_photograph
 
-LEVELS_E = (0.3, 1, 3, 10, 30, 100, 300)
 # Mistakes of a capture's noise: factors on gain and read noise, and read noises that black is too high by
 MISTAKES = {"none": (1, 1, 0), "K × 2": (2, 1, 0), "K × 4": (4, 1, 0), "K / 2": (0.5, 1, 0), "K / 4": (0.25, 1, 0)}
 MISTAKES |= {"both × 2": (2, 2, 0), "both / 2": (0.5, 0.5, 0), "black 1 σ high": (1, 1, 1), "black 3 σ low": (1, 1, -3)}
@@ -71,8 +70,7 @@ CAMERAS = {  # the training saw the first only
 def photograph(linear, by, white_e, rng):
     """Return the Mosaic and the true Noise of a picture (H, W, 3) in linear sRGB, taken by a Camera.
 
-    Args:
-        white_e: electrons of a green pixel that is to be shown as white.
+    white_e: electrons of a green pixel that is to be shown as white.
     """
     known, read_dn = by.describe(), by.gain_dn * by.read_e
     camera_rgb = camera.unprocess(linear, known.white_balance, known.ccm, most=max(1, linear.max()))  # lamps
@@ -82,28 +80,27 @@ def photograph(linear, by, white_e, rng):
     return by.describe(counts.astype(np.uint16)), noise
 
 
-def restore_photograph(network, linear, by, white_e, seed=0, estimated=False):
+def restore_photograph(network, linear, by, white_e, estimated=False):
     """Return a network's restoration of photograph, as bright as the picture: float (H, W, 3), sRGB in 0…255.
 
-    Args:
-        estimated: estimate the noise from the mosaic instead of knowing it.
+    estimated: estimate the noise from the mosaic instead of knowing it.
     """
-    mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(seed))
+    mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(0))
     if estimated:
         noise, _ = find_noise(mosaic)
     return restore_mosaic((mosaic, noise, None), network).render(np.log2(by.find_gain(white_e))) / 257
 
 
 def develop_clean(linear, algorithm="AHD"):
-    """Return LibRaw's development of the mosaic without noise of a picture (H, W, 3) in linear sRGB: develop_light."""
+    """Return LibRaw's development of the mosaic without noise of a picture (H, W, 3) in linear sRGB: develop_light.
+
+    algorithm: a name of rawpy.DemosaicAlgorithm.
+    """
     return develop_light(camera.mosaic(camera.unprocess(linear, SONY.white_balance)), algorithm)
 
 
 def develop_light(light, algorithm="AHD"):
-    """Return LibRaw's development of SONY's mosaic of light (H, W), white 1: float (H, W, 3), sRGB in 0…255.
-
-    algorithm: a name of rawpy.DemosaicAlgorithm.
-    """
+    """Return LibRaw's development of SONY's mosaic of light (H, W), white 1: float (H, W, 3), sRGB in 0…255."""
     counts = (SONY.black + (SONY.white - SONY.black) * light).round().clip(0, SONY.white).astype(np.uint16)
     with TemporaryDirectory() as folder:
         file = Path(folder, "clean.dng")
@@ -114,7 +111,7 @@ def develop_light(light, algorithm="AHD"):
 def take_burst(linear, white_e, count, hand_held=False, seed=0):
     """Return captures of SONY, (Mosaic, Noise, CaptureInfo) each, see photograph, and their true pictures: two lists.
 
-    Hand-held frames are shifted by up to 20 pixels and turned by up to half a degree; the first is not.
+    Hand-held frames but the first are shifted by up to 20 pixels and turned by up to half a degree.
     """
     rng, frames, pictures = np.random.default_rng(seed), [], []
     middle = np.array(linear.shape[1::-1]) / 2
@@ -154,7 +151,7 @@ def check_trust(pairs, network, mistakes=MISTAKES):
     """Return what trust tells of restorations of pairs whose noise is mistaken: a DataFrame by mistake.
 
     Columns: alarmed, the share of the captures with a remark; lost_db, the PSNR that the mistake costs; rank, the mean
-    of Spearman's correlations of predict_error with the true error of tiles.
+    of Spearman's correlations of predict_error with the true error of whole tiles.
     """
     rows = []
     for pair in pairs.itertuples():
@@ -164,10 +161,11 @@ def check_trust(pairs, network, mistakes=MISTAKES):
             noise = Noise(right[0] * gain, right[1] * read, right[2] + black * right[1], right[3])
             restored = restore_mosaic((mosaic, noise, None), network)
             squares = np.square(change_curve(restored.render(np.log2(pair.ratio))) / 65535 - truth).mean(axis=2)
-            rows_px, columns_px = (TILE_PX * tiles for tiles in restored.trust.spread.shape)
+            rows_px, columns_px = (side // TILE_PX * TILE_PX for side in squares.shape)
             errors = block_reduce(squares[:rows_px, :columns_px], TILE_PX, np.mean)
             white_e = (mosaic.white - mosaic.black.mean()) / noise.gain_dn / pair.ratio
-            rank = spearmanr(predict_error(restored.trust, noise, white_e), errors, axis=None)[0]
+            likely = predict_error(restored.trust, noise, white_e)[: len(errors), : len(errors[0])]
+            rank = spearmanr(likely, errors, axis=None)[0]
             psnr_db = -10 * np.log10(squares.mean())
             rows.append({"mistake": mistake, "alarmed": bool(restored.remarks), "psnr_db": psnr_db, "rank": rank})
     table = pd.DataFrame(rows).groupby("mistake", sort=False).mean()
@@ -177,7 +175,7 @@ def check_trust(pairs, network, mistakes=MISTAKES):
 def measure_levels(network, side_px=1024):
     """Return the relative error of the mean light of flat grey: a Series by electrons per green pixel."""
     errors, grey = {}, np.full((side_px, side_px, 3), 0.18)
-    for electrons in LEVELS_E:
+    for electrons in (0.3, 1, 3, 10, 30, 100, 300):
         picture = restore_photograph(network, grey, SONY, electrons / 0.18)
         errors[electrons] = camera.decode_srgb(picture[INNER] / 255).mean() / 0.18 - 1
     return pd.Series(errors, name="difference").rename_axis("electrons")
@@ -213,25 +211,12 @@ def _tabulate_flat(show, side_px):
     return pd.DataFrame(rows).T
 
 
-def measure_black(network, iso=12800, ratio=300, side_px=512, seeds=range(4)):
-    """Return the mean level of 255 of frames without light of the calibrated camera, amplified by a ratio."""
-    levels = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        mosaic = SONY.describe(camera.expose(np.zeros((side_px, side_px)), ratio, iso, rng))
-        restoration = restore_mosaic((mosaic, find_noise(mosaic, camera.MODEL, iso)[0], None), network)
-        levels.append(restoration.render(np.log2(ratio)).mean() / 257)
-    return np.mean(levels)
-
-
 def compare_cameras(network, photographs=("china", "flower", "astronaut"), whites_e=(30, 300)):
     """Return the mean PSNR of photographs by CAMERAS with known_db and estimated_db noise: a DataFrame by camera."""
     rows = []
     for (name, by), photo, white_e in product(CAMERAS.items(), photographs, whites_e):
-        picture, psnr_db = np.asarray(load_photograph(photo)) / 255, {}
-        for noise in ("known_db", "estimated_db"):
-            options = {"by": by, "white_e": white_e, "estimated": noise == "estimated_db"}
-            output = restore_photograph(network, camera.decode_srgb(picture), **options)
-            psnr_db[noise] = score_picture(output, 255 * picture)["psnr_db"]
-        rows.append({"camera": name} | psnr_db)
-    return pd.DataFrame(rows).groupby("camera", sort=False).mean()
+        picture = np.asarray(load_photograph(photo)) / 255
+        linear, ways = camera.decode_srgb(picture), (False, True)
+        outputs = (restore_photograph(network, linear, by, white_e, estimated) for estimated in ways)
+        rows.append((name, *(score_picture(output, 255 * picture)["psnr_db"] for output in outputs)))
+    return pd.DataFrame(rows, columns=["camera", "known_db", "estimated_db"]).groupby("camera", sort=False).mean()

@@ -1,8 +1,7 @@
 """Hot, warm, dead and stuck pixels, columns and rows: found against neighbours of their CFA position, and replaced.
 
-A defect is of one pixel; light is not. A lens spreads a star over the pixels around it, which have other colours, and
-a lamp, an edge or a line lights the like neighbours as well. So a defect lies beyond nearly all of its eight like
-neighbours, two pixels away, and the four pixels beside it lie where their own like neighbours do.
+A lens spreads a star over the pixels around it, and a lamp, an edge or a line lights the like neighbours as well. So a
+defect lies beyond nearly all of its eight like neighbours, two pixels away, and the four pixels beside it do not.
 """
 
 import numpy as np
@@ -22,14 +21,13 @@ ROWS, COLUMNS = np.array([(row, column) for row in (-2, 0, 2) for column in (-2,
 
 
 def mend_defects(counts, black, noise):
-    """Return a mosaic without its defects, and how many pixels, columns and rows they were.
+    """Return a mosaic, uint16 (H, W), without its defects, and how many pixels, columns and rows they were.
+
+    A pixel becomes the median of its like neighbours, a line the mean of both sides.
 
     Args:
         counts: uint16 (H, W), any Bayer pattern. black: (4,), the levels of its 2 × 2 positions, row by row.
         noise: its Noise, roughly.
-    Returns:
-        counts, uint16 (H, W), in which a pixel is the median of its like neighbours, a line the mean of both sides; and
-        the numbers of pixels, columns and rows.
     """
     inner = np.s_[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
     padded = np.pad(counts, HALO_PX, "reflect")

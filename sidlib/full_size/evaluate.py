@@ -107,24 +107,21 @@ def list_methods(val):
 
 
 def score_methods(pairs, folder):
-    """Score list_methods on the test pairs of a data set; full_size.csv in the folder keeps every row once it is known.
+    """Return the scores of list_methods on test pairs, see score_pair, by method in the order of the pairs.
 
     Args:
-        pairs: DataFrame of catalog.load_pairs, with the splits val and test. folder: results folder.
-    Returns:
-        DataFrame of score_pair, by method in the order of the pairs.
+        pairs: DataFrame of catalog.load_pairs, with the splits val and test.
+        folder: results folder, whose full_size.csv keeps every row once it is known.
     """
     val, test = pick_splits(pairs, "val", "test")
     table, methods, keys = ScoreTable(folder / "full_size.csv"), list_methods(val), {}
-    kept = table.keys()
     for pair in _show_progress(test, "Scoring at full size"):
         captures = paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio
         for name, (restore, version) in methods.items():
             key = paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version)
             keys.setdefault(name, []).append(key)
-            if key not in kept:
+            if table.rows(key).empty:
                 table.add(key, score_pair(pair, {name: restore}).round(4))
-                kept.add(key)
     keys = sum(keys.values(), [])
     table.prune(keys)
     return table.rows(*keys)

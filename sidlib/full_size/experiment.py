@@ -1,6 +1,7 @@
 """The training of a network for full size: an hour on two cores, which can be interrupted and resumed."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sidlib import paths
 from sidlib.backend import keras
@@ -19,10 +20,9 @@ COARSE_SQUARES = 16  # side in squares of 2 × 2 pixels of the blocks that coars
 
 @keras.saving.register_keras_serializable("sidlib")
 def coarse_log_mse_loss(truth, output):
-    """Return log_mse_loss plus a quarter of that of means over 32 × 32 pixels: (batch,) float32.
+    """Return log_mse_loss plus a quarter of that of means over 32 × 32 pixels of each CFA position: (batch,) float32.
 
-    The means are taken of each CFA position. So a faint checkerboard or the tint of a whole area counts, which the
-    noise of single pixels hides.
+    So a faint checkerboard or the tint of a whole area counts, which the noise of single pixels hides.
     """
     means = [ops.average_pool(ops.space_to_depth(x, 2), COARSE_SQUARES, COARSE_SQUARES) for x in (truth, output)]
     return log_mse_loss(truth, output) + log_mse_loss(*means) / 4
@@ -30,20 +30,13 @@ def coarse_log_mse_loss(truth, output):
 
 @dataclass(frozen=True, kw_only=True)
 class FullSize(StreamTraining):
-    """A training on patches of stream.make_stream, with coarse_log_mse_loss of the rendered picture.
+    """A training on patches of stream.make_stream, with coarse_log_mse_loss of the rendered picture."""
 
-    Attributes:
-        name: of its folder and of the network's file. network: one of NETWORKS.
-    """
-
-    name: str
-    network: str
+    name: str  # of its folder and of the network's file
+    network: str  # one of NETWORKS
     batch_size: int = 8
     monitor: str = "val_loss"
-
-    @property
-    def loss_function(self):
-        return coarse_log_mse_loss
+    loss_function = staticmethod(coarse_log_mse_loss)
 
     def build_model(self):
         keras.utils.set_random_seed(self.seed)
@@ -59,20 +52,11 @@ PAPER = replace(FULL_SIZE, name="full-size-paper", network="paper_unet", epochs=
 
 
 def train_full_size(folder, experiment=FULL_SIZE, on_epoch=None):
-    """Train, resume or load a FullSize experiment, see training.train; patches of split val validate it.
-
-    Args:
-        folder: results folder, whose <experiment>.keras becomes the network alone.
-    Returns:
-        the network with the lowest validation loss, and the history.
-    """
+    """Train, resume or load a FullSize experiment as training.train does; return its network and the history."""
     photographs = [hash_photograph(load_photograph(name)) for name, split in PHOTOGRAPHS.items() if split != "test"]
     key = {"photographs": paths.fingerprint(photographs, VERSION), "val_patches": VALIDATION}
-
-    def make_validation(model):
-        return make_stream(experiment, range(VALIDATION), "val").cache()
-
-    return train_network(experiment, folder, key, None, make_validation, on_epoch)
+    patches = partial(make_stream, experiment, range(VALIDATION), "val")
+    return train_network(experiment, folder, key, None, lambda model: patches().cache(), on_epoch)
 
 
 def train_network(experiment, folder, *options):

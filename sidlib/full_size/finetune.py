@@ -1,6 +1,7 @@
 """The network for full size, trained further on pairs of a data set; the truth is LibRaw's picture of the long one."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -31,10 +32,7 @@ class FineTuning(StreamTraining):
     learning_rate: float = 0.0002
     patience: int = 20
     monitor: str = "val_loss"
-
-    @property
-    def loss_function(self):
-        return log_mse_loss
+    loss_function = staticmethod(log_mse_loss)
 
     def build_model(self):
         return build_trainer(keras.saving.load_model(find_network(), compile=False))
@@ -48,27 +46,22 @@ FINE_TUNING = FineTuning()
 
 
 def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
-    """Train the network for full size further on the pairs of split train, or load or resume it, see training.train.
+    """Train the network for full size further on pairs, see training.train; return it and the history.
 
     LibRaw's development of each long exposure is kept in the data set's folder, 72 MB each at 12 megapixels.
 
     Args:
         pairs: DataFrame of catalog.load_pairs, with the splits train and val, of captures with a Bayer pattern.
         folder: results folder, whose <experiment>.keras becomes the network.
-    Returns:
-        the network with the lowest validation loss, for restore.restore_capture, and the history.
     """
-    pick_splits(pairs, "train", "val")  # raises before all are developed
-    base = paths.fingerprint(find_network().read_bytes())
-    training, validation = pick_splits(develop_truths(pairs), "train", "val")
+    training, validation = pick_splits(pairs, "train", "val")
+    base = paths.fingerprint(find_network().read_bytes())  # raises before all are developed
+    training, validation = develop_truths(training), develop_truths(validation)
     used = pd.concat([training, validation]).itertuples()
     captures = [(paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio) for pair in used]
     key = {"captures": paths.fingerprint(len(training), captures, VERSION), "network": base}
-
-    def make_validation(model):
-        return stream_pairs(validation, range(VALIDATION), experiment).cache()
-
-    return train_network(experiment, folder, key, training, make_validation, on_epoch)
+    patches = partial(stream_pairs, validation, range(VALIDATION), experiment)
+    return train_network(experiment, folder, key, training, lambda model: patches().cache(), on_epoch)
 
 
 def develop_truths(pairs):
@@ -109,7 +102,7 @@ def read_pair(pair, rng):
         ValueError: its pictures are smaller than a patch, or of two sizes.
     """
     mosaic, noise, _ = read_capture(pair.short)
-    counts, inner = camera.align(mosaic.counts, mosaic.pattern)
+    counts, (down, right) = camera.align(mosaic.counts, mosaic.pattern)
     black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     truth = safetensors.safe_open(pair.truth, "numpy").get_slice("truth")  # only the patches are read
     if min(truth.get_shape()[:2]) < PATCH_PX + 1:
@@ -121,10 +114,9 @@ def read_pair(pair, rng):
     cap = find_cap(noise.gain_dn / to_white, noise.gain_dn, noise.read_dn)
     seen, shown = [], []
     for _ in range(PATCHES):
-        first = [rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in inner]
-        rows, columns = (slice(start, start + PATCH_PX) for start in first)
-        packed = camera.pack(counts[rows, columns]) - black
+        top, left = (rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in (down, right))
+        packed = camera.pack(counts[top : top + PATCH_PX, left : left + PATCH_PX]) - black
         seen.append(np.minimum(camera.stabilise(packed, noise.gain_dn, noise.read_dn), cap))
-        rows, columns = (slice(start, start + PATCH_PX) for start in np.subtract(first, [part.start for part in inner]))
-        shown.append(truth[rows, columns] / np.float32(257))
+        top, left = top - down.start, left - right.start
+        shown.append(truth[top : top + PATCH_PX, left : left + PATCH_PX] / np.float32(257))
     return np.stack(seen), np.tile(rendering, (PATCHES, 1)), np.stack(shown)

@@ -34,7 +34,7 @@ def find_white(mosaic, noise):
         peak = int(numbers[:PILE_HIGH].argmax())
         near = numbers[max(peak - 1, 0) : peak + 2].sum()
         pile = high[np.abs(intervals - peak) <= 1]
-        narrow = pile.std() < PILE_SPREAD * np.sqrt(noise.read_dn**2 + noise.gain_dn * max(top - black, 0))
+        narrow = pile.std() < PILE_SPREAD * np.sqrt(noise.predict_variance(top - black))
         if near >= max(PILE_PX, PILE_TIMES * 3 * numbers[peak + 3 :].mean()) and narrow and pile.min() > lowest:
             found.append(float(np.percentile(pile, 10)))
     return min(found)
@@ -63,11 +63,10 @@ def fill_cut(counts, floor, noise, rng):
     """Return a mosaic, int32 (H, W), in which pixels at the floor have the mean of the noise that was cut off there.
 
     The mean of its like neighbours tells a pixel's light μ: E[max(0, x)] = μ Φ(μ/σ) + σ φ(μ/σ) is inverted, with
-    σ² = read² + K μ. The pixel becomes E[x | x < ½], so that means are right at all levels and the noise nearly. A
-    dither keeps fractions of a count.
+    σ² = read² + K μ. The pixel becomes E[x | x < ½]; a dither keeps fractions of a count.
     """
     light = np.concatenate([np.linspace(-4, 4, 81), np.geomspace(4.1, 50, 40)]) * noise.read_dn  # μ above the floor
-    sigma = np.sqrt(noise.read_dn**2 + noise.gain_dn * np.maximum(light, 0))
+    sigma = np.sqrt(noise.predict_variance(light))
     below = (0.5 - light) / sigma  # a count is at the floor if it is less than half a count above
     density = np.exp(-(below**2) / 2) / np.sqrt(2 * np.pi)
     left = light * ndtr(-below) + sigma * density  # the mean, zeros included

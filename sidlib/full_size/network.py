@@ -32,8 +32,8 @@ def build_residual_unet(filters=FILTERS, branches=BRANCHES):
     """Return two U-Nets side by side that correct a bilinear demosaic: 25,644 multiply-accumulates per sensor pixel.
 
     Their 3 × 3 convolutions are their own, their steps between levels and their last convolution see both: at equal
-    speed, they are better than one U-Net that is wider. Two choices avoid checkerboard artefacts: the decoders repeat
-    pixels instead of transposing convolutions, and the last kernel starts at zero: the first output is the demosaic.
+    speed, they are better than one wider U-Net. Against checkerboard artefacts the decoders repeat pixels, and the last
+    kernel starts at zero: the first output is the demosaic.
     Source: DRUNet (Zhang et al., IEEE TPAMI 2022), here much thinner, with the grouped convolutions of ResNeXt (Xie et
     al., CVPR 2017).
     """
@@ -108,8 +108,8 @@ def _add_blocks(x, count, name):
 class SmoothAlike(layers.Layer):
     """Edge-avoiding mean of a packed mosaic minus the mosaic: (batch, h, w, 4) to the same.
 
-    Squares count by their likeness in all four colours, in units of the noise, which is 1. The mean never reaches over
-    a visible edge, and right beside one it takes as much noise as elsewhere, where a network of few channels leaves it.
+    Squares count by their likeness in all four colours, so that right beside an edge as much noise is taken as
+    elsewhere, where a network of few channels leaves it.
     Source: the edge-avoiding à-trous wavelet (Dammertz et al., HPG 2010), after Tomasi and Manduchi's bilateral filter.
     """
 
@@ -125,9 +125,6 @@ class SmoothAlike(layers.Layer):
         for step, threshold in zip((1, 2, 4), THRESHOLDS, strict=True):
             smooth = _smooth(smooth, step, threshold)
         return self.scale * ops.transpose(smooth - planes, (0, 2, 3, 1))
-
-    def compute_output_shape(self, packed_shape):
-        return packed_shape
 
 
 def _smooth(planes, step, threshold):
@@ -175,8 +172,7 @@ def _build_kernel():
 class Render(layers.Layer):
     """Renders a stabilised picture (batch, H, W, 3) as sRGB in 0…255, so that losses are of the visible picture.
 
-    White is cut softly and black not at all, so that every pixel has a gradient while a lamp's strength hardly counts:
-    see render_soft, the same for truths. The second input, `rendering`, is (batch, 13) float32, see join_rendering.
+    The second input, `rendering`, is (batch, 13) float32, see join_rendering.
     """
 
     def call(self, stable, rendering):
@@ -186,12 +182,12 @@ class Render(layers.Layer):
         electrons = light * (light / 4 + sigma) + ops.minimum(stable, 0) * sigma
         return render_soft(electrons * scale, ccm)
 
-    def compute_output_shape(self, stable_shape, rendering_shape):
-        return stable_shape
-
 
 def render_soft(balanced, ccm):
-    """Return white-balanced camera RGB, white 1, as sRGB in 0…255 and beyond: a float32 tensor (…, W, 3)."""
+    """Return white-balanced camera RGB, white 1, as sRGB in 0…255 and beyond: a float32 tensor (…, W, 3).
+
+    White is cut softly and black not at all: every pixel has a gradient, while a lamp's strength hardly counts.
+    """
     soft = ops.where(balanced > 1, 1 + ABOVE_WHITE * ops.log(ops.maximum(balanced, 1)), balanced)
     linear = ops.matmul(soft, ops.swapaxes(ccm, -1, -2))
     size = ops.abs(linear)
@@ -202,9 +198,7 @@ def render_soft(balanced, ccm):
 def join_rendering(sigma_e, scale, ccm):
     """Return the second input of Render for one patch: float32 (13,).
 
-    Args:
-        sigma_e: read noise in electrons. scale: (3,), factors from electrons to white-balanced light with white 1.
-        ccm: camera matrix.
+    sigma_e: read noise in electrons. scale: (3,), factors from electrons to white-balanced light with white 1.
     """
     return np.concatenate([[sigma_e], scale, np.ravel(ccm)]).astype(np.float32)
 
@@ -223,8 +217,7 @@ def take_network(trainer):
 def find_cap(white_dn, gain_dn, read_dn, whites=CAP_WHITES):
     """Return the stabilised values (4,) of the CFA positions up to which a network is shown a capture.
 
-    Args:
-        white_dn: (3,), counts above black of R, G, B that are shown as white.
+    white_dn: (3,), counts above black of R, G, B that are shown as white.
     """
     return (stabilise(whites * white_dn, gain_dn, read_dn) + np.float32(CAP_NOISES))[[0, 1, 1, 2]]
 

@@ -30,18 +30,12 @@ USUAL_READ_E = 3.0  # read noise in electrons, assumed where a mosaic has too li
 
 
 class Noise(NamedTuple):
-    """The noise of a capture: its variance is gain_dn × signal + read_dn².
+    """The noise of a capture."""
 
-    Attributes:
-        gain_dn: K, counts per electron. read_dn: standard deviation in the dark in counts, rounding included.
-        black_dn: how many counts the black level lies above the stated one.
-        source: "calibration", "NoiseProfile" or "estimate".
-    """
-
-    gain_dn: float
-    read_dn: float
-    black_dn: float
-    source: str
+    gain_dn: float  # K, counts per electron
+    read_dn: float  # standard deviation in the dark in counts, rounding included
+    black_dn: float  # how many counts the black level lies above the stated one
+    source: str  # "calibration", "NoiseProfile" or "estimate"
 
     @property
     def black_doubt_dn(self):
@@ -50,11 +44,13 @@ class Noise(NamedTuple):
             return 0.002 * self.read_dn
         return (0.05 if self.black_dn else 1) * self.read_dn  # masked pixels told it, or nothing
 
+    def predict_variance(self, light_dn):
+        """Return the variance of pixels of given counts above black."""
+        return self.gain_dn * np.maximum(light_dn, 0) + self.read_dn**2
+
 
 def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
-    """Return the Noise of a Bayer raw.Mosaic, and a list of sentences on a claim that it refutes.
-
-    A calibration or a NoiseProfile is believed if the mosaic's own noise agrees, see REFUSED, or else the estimate is.
+    """Return the Noise of a Bayer raw.Mosaic, and a list of sentences on a claim that it refutes, see REFUSED.
 
     Args:
         camera_name: maker and model. masked: counts of the sensor's masked pixels, which saw no light.
@@ -63,19 +59,19 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
     claim, black_dn = None, measure_black_error(masked, mosaic)
     known = camera.find_calibration(camera_name, iso)
     if known is not None and np.allclose(mosaic.black, camera.BLACK, rtol=0.02):
-        black_dn = float(known.black_error_dn)
-        claim = float(known.gain_dn_per_e), float(np.hypot(known.read_sigma_dn, ROUNDING_DN)), "calibration"
+        black_dn, read_dn = float(known.black_error_dn), float(np.hypot(known.read_sigma_dn, ROUNDING_DN))
+        claim = Noise(float(known.gain_dn_per_e), read_dn, black_dn, "calibration")
     elif levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
-        claim = levels[0], max(levels[1], LEAST_READ_E * levels[0]), "NoiseProfile"
-    (seen, means), refuted = _estimate_noise(mosaic, black_dn), []
-    if claim:
-        seen_variance, variance = (k * np.maximum(means, 0) + read**2 for k, read in (seen, claim[:2]))
-        ratios = seen_variance / variance
-        if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
-            return Noise(*claim[:2], black_dn, claim[2]), []
-        off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
-        refuted = [f"Its {claim[2]} is not believed: the mosaic has {off:.2g} times the variance that it states"]
-    return Noise(*seen, black_dn, "estimate"), refuted
+        claim = Noise(*levels, black_dn, "NoiseProfile")
+    *levels, means = estimate_noise(mosaic, black_dn)
+    seen = Noise(*levels, black_dn, "estimate")
+    if not claim:
+        return seen, []
+    ratios = seen.predict_variance(means) / claim.predict_variance(means)
+    if (REFUSED[0] < ratios).all() and (ratios < REFUSED[1]).all():
+        return claim, []
+    off = ratios.min() if ratios.min() <= REFUSED[0] else ratios.max()
+    return seen, [f"Its {claim.source} is not believed: the mosaic has {off:.2g} times the variance that it states"]
 
 
 def read_profile(profile, span_dn):
@@ -89,14 +85,14 @@ def read_profile(profile, span_dn):
     scale, offset = values.reshape(-1, 2).mean(axis=0)
     if scale <= 0 or offset < 0:
         return None
-    return float(scale * span_dn), float(max(offset**0.5 * span_dn, ROUNDING_DN))
+    gain, read_dn = float(scale * span_dn), float(offset**0.5 * span_dn)
+    return gain, max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)
 
 
 def measure_black_error(masked, mosaic):
     """Return how many counts masked pixels lie above the stated black level; 0 if they are few or not evenly dark.
 
-    Borders filled with zeros, or lit, show by an offset above their own spread, or by more spread than in the darkest
-    tenth of the picture.
+    Lit or filled ones are off by more than their own spread, or spread more than the darkest tenth of the picture.
     """
     if masked is None or masked.size < 1000:
         return 0.0
@@ -108,17 +104,12 @@ def measure_black_error(masked, mosaic):
 
 
 def estimate_noise(mosaic, black_dn=0.0):
-    """Return gain and read noise in counts, estimated from variance and mean of small blocks of a Bayer raw.Mosaic.
+    """Return gain and read noise in counts of a Bayer raw.Mosaic, and the means above black that they were found at.
 
-    Blocks of noise alone lie on a line, blocks with texture above it. The fit starts from the least varied blocks and
-    follows those near the line until they no longer change. In too little or too even light to tell a slope, the read
-    noise is assumed to be USUAL_READ_E electrons. black_dn: see Noise.
+    They are told by variance and mean of small blocks. Blocks of noise alone lie on a line, blocks with texture above
+    it. In too little or too even light to tell a slope, the read noise is assumed to be USUAL_READ_E electrons.
+    black_dn: see Noise. The means are their 2nd, 50th and 98th percentile.
     """
-    return _estimate_noise(mosaic, black_dn)[0]
-
-
-def _estimate_noise(mosaic, black_dn):
-    """The numbers of estimate_noise, and the 2nd, 50th, 98th percentile of the means above black that they are from."""
     means, variances, highest, even = _measure_blocks(mosaic)
     means, top = means - black_dn, mosaic.counts.max(initial=1)
     brightest = min(top, mosaic.white)
@@ -132,18 +123,18 @@ def _estimate_noise(mosaic, black_dn):
     elif kept.sum() < 4:  # a codec has flattened nearly all
         kept = rough if rough.any() else unclipped
     if not kept.any():
-        return (1.0, 1.0), means[kept]
+        return 1.0, 1.0, means[kept]
     means, variances = means[kept], variances[kept]
     if len(means) >= FEWEST and even[kept].any():
         gain, read_dn = _fit_blocks(means, variances)
     else:
         gain, read_dn = _assume_read_noise(np.median(means), np.median(variances))
     gain = max(gain, max(top - mosaic.black.mean(), 1) / FULL_WELL_E)
-    return (float(gain), float(max(read_dn, ROUNDING_DN, LEAST_READ_E * gain))), np.percentile(means, (2, 50, 98))
+    return float(gain), float(max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)), np.percentile(means, (2, 50, 98))
 
 
 def _fit_blocks(means, variances):
-    """Gain and read noise of the line that blocks of noise alone lie on."""
+    """Gain and read noise of the line near which, from the least varied blocks on, blocks of noise alone lie."""
     kept, line = np.zeros(len(means), bool), None
     for alike in np.array_split(np.argsort(means, kind="stable"), 8):
         kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
@@ -170,9 +161,8 @@ def _assume_read_noise(mean, variance):
 def _measure_blocks(mosaic):
     """Mean above black, variance, highest count of blocks of each CFA position, and 1 if they are even: (4, blocks).
 
-    The variance is that of second differences in both directions, which ignore slopes, curvature and row offsets.
-    Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996). Even blocks have normal second differences: neither
-    texture nor a codec is in them. Of blocks that are cut off at black, see _restore_moments.
+    The variance is that of second differences in both directions, which are normal in even blocks.
+    Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
     """
     counts, _ = camera.align(mosaic.counts, "RGGB")  # of even size, positions in the order of mosaic.black
     floor, blocks, tall = counts.min(), [], 2 * BLOCK_PX
@@ -209,15 +199,12 @@ def _split_blocks(values):
 
 
 def _predict(line, means):
-    """The variances of a line (gain, variance in the dark) at given means, at least that of rounding."""
+    """The variances of a line at given means, at least that of rounding."""
     return np.maximum(line[0] * means + line[1], ROUNDING_DN**2)
 
 
 def _fit_line(means, variances, line):
-    """The least-squares line (gain, variance in the dark), neither negative, and the standard error of its gain.
-
-    Blocks are weighted by the precision of their variance, relative to that predicted by the previous line.
-    """
+    """The weighted least-squares line: gain and variance in the dark, not negative; and the gain's standard error."""
     scale = SPREAD * (np.maximum(variances, ROUNDING_DN**2) if line is None else _predict(line, means))
     design = np.stack([means, np.ones_like(means)], axis=1) / scale[:, None]
     fitted, _ = nnls(design, variances / scale)

@@ -22,21 +22,14 @@ MOST_BRIGHTER = 2**14  # factor of the estimated brightness: where it is darker,
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """A network's picture of a capture, which can be rendered at any brightness.
+    """A network's picture of a capture, which can be rendered at any brightness."""
 
-    Attributes:
-        stable: float16 (H, W, 3), stabilised camera RGB, not turned yet. mosaic: of the capture; None for its counts
-            leaves strength at 1.
-        stops: estimated brightness. gains: (3,), factors of R, G, B, see tiles.match_means.
-        trust: see trust.measure_trust.
-    """
-
-    stable: np.ndarray
-    mosaic: Mosaic
+    stable: np.ndarray  # float16 (H, W, 3), stabilised camera RGB, not turned yet
+    mosaic: Mosaic  # of the capture; None for its counts leaves strength at 1
     noise: Noise
-    stops: float
+    stops: float  # estimated brightness
     info: CaptureInfo | None
-    gains: np.ndarray
+    gains: np.ndarray  # (3,), factors of R, G, B, see tiles.match_means
     trust: Trust | None
 
     @property
@@ -69,12 +62,9 @@ class Restoration:
 
     def render_strips(self, stops=None, part=np.s_[:, :], strength=1):
         """Yield (number of the first row, rows) of the picture of render, from top to bottom."""
-        gain, mosaic = 2.0 ** (self.stops if stops is None else stops), self.mosaic
-
-        def render_strip(light):
-            return camera.quantize(camera.render(light, mosaic.white_balance, mosaic.ccm, gain), bits=16)
-
-        return self.map_strips(render_strip, part, strength)
+        gain = 2.0 ** (self.stops if stops is None else stops)
+        known = self.mosaic.white_balance, self.mosaic.ccm, gain
+        return self.map_strips(lambda light: camera.quantize(camera.render(light, *known), bits=16), part, strength)
 
     def map_strips(self, function, part=np.s_[:, :], strength=1):
         """Yield (number of the first row, function(light)) from top to bottom, computed by several threads.
@@ -127,27 +117,20 @@ class Restoration:
         return replace(self, stable=half, mosaic=mosaic, gains=self.gains**strength)
 
 
-def restore(path, stops=None):
-    """Return the picture of a dark RAW file at full size: uint16 (height, width, 3), sRGB, upright.
+def restore_capture(path, network=None, on_tile=None):
+    """Return the Restoration of a RAW file by a network of NETWORKS, None for load_network; on_tile: see run_tiles.
 
-    Args:
-        path: RAW file of a camera with a Bayer pattern. stops: see Restoration.render.
     Raises:
         RawError: the file cannot be read, or has no Bayer pattern. FileNotFoundError: there is no network.
     Example:
-        >>> picture = restore("night.ARW", stops=5)
+        >>> picture = restore_capture("night.ARW").render(stops=5)
     """
-    return restore_capture(path).render(stops)
-
-
-def restore_capture(path, network=None, on_tile=None):
-    """Return the Restoration of a RAW file by a network of NETWORKS, None for load_network; on_tile: see run_tiles."""
     network = network or load_network()
     return restore_mosaic(read_capture(path), network, on_tile)
 
 
 def restore_mosaic(capture, network, on_tile=None):
-    """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info of simulated ones is None."""
+    """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info may be None."""
     mosaic, noise, info = capture
     stops, margin = find_stops(mosaic, noise), find_margin(network)
     counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
@@ -174,7 +157,6 @@ def find_stops(mosaic, noise):
 
 @cache
 def load_network():
-    """Return the network of find_network."""
     return keras.saving.load_model(find_network(), compile=False)
 
 

@@ -39,19 +39,15 @@ BILINEAR_NOISE = 9 / 16, 5 / 8, 9 / 16  # mean variance of R, G, B after bilinea
 
 @dataclass(frozen=True)
 class CaptureInfo:
-    """A capture's RAW file, camera ("" if the file does not say), and exposure as rawpy's Other, None if unreadable.
-
-    The fingerprint is that of its counts, since two cards may have captures of one name. The remarks are sentences on
-    what was found in it, see capture.examine. tags: see read_tags.
-    """
+    """Where a capture comes from."""
 
     path: Path
-    make: str = ""
+    make: str = ""  # of the camera, as the file states it
     model: str = ""
-    exposure: tuple | None = None
-    fingerprint: str = ""
-    remarks: tuple = ()
-    tags: dict = field(default_factory=dict)
+    exposure: tuple | None = None  # rawpy's Other, None if unreadable
+    fingerprint: str = ""  # of its counts, since two cards may have captures of one name
+    remarks: tuple = ()  # sentences on what was found in it, see capture.examine
+    tags: dict = field(default_factory=dict)  # see read_tags
 
     @property
     def name(self):
@@ -108,12 +104,9 @@ def read_software(file):
 
 
 def save_pictures(restoration, stops=None, strength=1):
-    """Write a Restoration beside its RAW file, as DNG and as JPEG: both whole, or neither.
+    """Write a Restoration beside its RAW file, as DNG and as JPEG: both whole, or neither; or raise an OSError.
 
-    Args:
-        stops, strength: see Restoration.render.
-    Raises:
-        OSError: see check_output; or a file cannot be written.
+    stops, strength: see Restoration.render.
     """
     info = restoration.info
     check_output(info)
@@ -150,17 +143,15 @@ def make_exif(info, stops=None, strength=1):
 def write_dng(path, restoration, preview, exif, stops, strength=1):
     """Write a Restoration as a linear DNG of 16 bits, compressed without loss.
 
-    Args:
-        preview: Pillow's image of it. exif: see make_exif. stops, strength: see Restoration.render.
+    preview: Pillow's image of it. exif: see make_exif. stops, strength: see Restoration.render.
     Source of the tags: Adobe's DNG specification 1.4.
     """
     info, mosaic, noise, jpeg = restoration.info, restoration.mosaic, restoration.noise, io.BytesIO()
     height, width, _ = restoration.shape
     levels = restoration.map_strips(lambda light: np.quantile(light, MOST), strength=strength)
-    brightest = np.ceil(
-        stops + np.log2(max(level for _, level in levels) + 2.0**-32)
-    )  # stops above the picture's white
-    baseline = min(stops, max(0, brightest), HEADROOM_STOPS)
+    brightest = np.log2(max(level for _, level in levels) + 2.0**-32)
+    above_white = np.ceil(stops + brightest)
+    baseline = min(stops, max(0, above_white), HEADROOM_STOPS)
     gain, across = 2.0 ** (stops - baseline), -(-width // 32) * 16  # LibRaw reads no tile wider than the picture
 
     def encode_strip(light):
@@ -170,11 +161,10 @@ def write_dng(path, restoration, preview, exif, stops, strength=1):
         return [imagecodecs.jpeg_encode(tile, lossless=True, bitspersample=16) for tile in tiles]
 
     pointers = {number: place for number, place in PLACES.items() if exif.get_ifd(number)}
-    tags = (
-        dict(exif) | dict.fromkeys(pointers.values(), 0) | {"UniqueCameraModel": f"{info.make} {info.model}".encode()}
-    )
     as_in_daylight = np.linalg.inv(SRGB_TO_XYZ @ mosaic.ccm * mosaic.white_balance)
-    tags |= {"DNGVersion": (1, 4, 0, 0), "CalibrationIlluminant1": D65, "ColorMatrix1": as_in_daylight}
+    tags = dict(exif) | dict.fromkeys(pointers.values(), 0) | {"DNGVersion": (1, 4, 0, 0)}
+    tags |= {"UniqueCameraModel": f"{info.make} {info.model}".encode()}
+    tags |= {"CalibrationIlluminant1": D65, "ColorMatrix1": as_in_daylight}
     tags |= {name: value for name, value in info.tags.items() if isinstance(name, str)}
     tags |= {"AsShotNeutral": mosaic.white_balance.min() / mosaic.white_balance}
     tags |= {"BaselineExposure": baseline, "PreviewColorSpace": SRGB}

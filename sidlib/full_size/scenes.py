@@ -20,8 +20,7 @@ STARS = 0.2  # share of the patches with lamps that have a starry sky instead
 def draw_chart(rng, size_px):
     """Return edges, bars, tables, lines or text at high contrast: float32 (height, width, 3), linear light in 0…1.
 
-    A map of numbered areas is drawn four times as fine and turned; each number has a colour; optics blur half of the
-    charts. size_px: width and height.
+    A map of numbered areas is drawn FINE times as fine and turned; each number has a colour. size_px: width and height.
     """
     upright = rng.random() < 0.4  # along the sensor's rows and columns
     large = round(FINE * max(size_px) * (1 if upright else 1.45))

@@ -51,7 +51,7 @@ CAPPED, CAP_WHITES = 0.85, (1, 4)  # share of patches that are capped as in use,
 def make_stream(experiment, numbers, split="train"):
     """Return the pipeline of ((packed, rendering), truth), see expose, for a range of patch numbers, in batches.
 
-    A patch depends on the seed, the split and its number alone. Each split has its own photographs, scenes and charts.
+    A patch depends on the seed, the split and its number alone.
     """
     key = (experiment.seed, list(POOLS).index(split))
     pools = load_pools(split, key) if numbers else {}
@@ -81,20 +81,14 @@ def batch_patches(make_patches, count, numbers, batch_size):
 def load_pools(split, key):
     """Return a split's photographs, drawn scenes and charts, (height, width, 3) each, in linear light of 0…1."""
     scenes = [decode_linear(load_photograph(name)) for name, of in PHOTOGRAPHS.items() if of == split]
-    seeds = [np.random.SeedSequence((*key, 1, number)) for number in range(POOLS[split])]
-    charts = joblib.Parallel(-1)(joblib.delayed(_draw_half)(seed) for seed in seeds)
+    rngs = (np.random.default_rng(np.random.SeedSequence((*key, 1, number))) for number in range(POOLS[split]))
+    drawn = joblib.Parallel(-1, return_as="generator")(joblib.delayed(draw_chart)(rng, POOL_SIZE_PX) for rng in rngs)
+    charts = [chart.astype(np.float16) for chart in drawn]
     return {"photograph": scenes, "drawn": draw_pool(scenes, key, POOL_SIZE_PX, POOLS[split]), "chart": charts}
 
 
-def _draw_half(seed):
-    return draw_chart(np.random.default_rng(seed), POOL_SIZE_PX).astype(np.float16)
-
-
 def crop_patch(pools, rng):
-    """Return a patch of one of SHARES, jittered and flipped, blurred, darkened or lit by lamps: linear, white 1.
-
-    Some patches are of one colour, and some nearly black: there a network must add nothing.
-    """
+    """Return a patch of one of SHARES, jittered and flipped, blurred, darkened or lit by lamps: linear, white 1."""
     size_px, kind = (PATCH_PX, PATCH_PX), draw_key(rng, SHARES)
     if kind == "flat":
         patch = np.tile(camera.decode_srgb(rng.uniform(-0.2, 1.2, 3).clip(0, 1)), (*size_px, 1)).astype(np.float32)

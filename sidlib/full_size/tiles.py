@@ -20,8 +20,7 @@ THREADS = min(4, joblib.cpu_count())
 def run_tiles(network, counts, black, noise, cap=np.inf, on_tile=None):
     """Return the output of a network for a mosaic with margins: float16 (H, W, 3), stabilised camera RGB.
 
-    Tiles are of one size and overlap by the margin that the network sees, so that no seam shows. The result's own
-    margins are not set.
+    Tiles overlap by the margin that the network sees. The result's own margins are not set.
 
     Args:
         counts: (H, W), see camera.align, with the margin of find_margin. black: (4,), the levels of its CFA positions.
@@ -51,8 +50,7 @@ def _place_tiles(length):
 def remove_checkerboard(stable):
     """Remove, in place, patterns of 2 × 2 pixels that repeat over a block: a network's artefact, never a scene.
 
-    Pixels that differ by TEXTURE or more from their neighbourhood do not count, so that fine lines leave no pattern of
-    their own. The mean of each block stays. stable is that of run_tiles, without margins.
+    Pixels that differ by TEXTURE or more from their neighbourhood do not count. stable: of run_tiles, without margins.
     """
 
     def clean_strip(top):
@@ -74,10 +72,9 @@ def remove_checkerboard(stable):
 def match_means(stable, counts, black, noise):
     """Return the factors of R, G, B, in 0…2, that make the mean light of a picture that of its sensor: float32 (3,).
 
-    In much darkness a network guesses how bright a picture is, while the mean of millions of counts is known well.
     The factors are those of a ridge regression towards 1, with the doubt about the black level as its penalty. Sums
-    within the noise of the dark are shrunk to 0, so that black stays black (James and Stein 1961). Hot pixels are left
-    out. Args: see run_tiles, all without margins.
+    within the noise of the dark are shrunk to 0, so that black stays black (James and Stein 1961). Args: see run_tiles,
+    all without margins.
     """
     levels = (noise.gain_dn, noise.read_dn)
 

@@ -16,24 +16,14 @@ ALIKE, BELOW_BLACK = 0.08, -0.4  # correlation and mean that tell a wrong black 
 
 
 class Trust(NamedTuple):
-    """Maps over tiles of a capture, float32 (rows, columns), as the sensor lay.
+    """Maps over tiles of a capture, float32 (rows, columns), as the sensor lay."""
 
-    Attributes:
-        spread: standard deviation of what was taken, relative to that of noise in the tile's light: 1 if it is noise,
-            more if detail was taken for noise.
-        alike: its correlation with like neighbours: 0 if it is noise.
-        lost: its correlation with the detail of the picture: 0 if no detail was taken.
-        detail: mean square of the picture's detail, stabilised.
-        counted: mean of the stabilised counts, negative below black.
-        electrons: light, electrons per pixel.
-    """
-
-    spread: np.ndarray
-    alike: np.ndarray
-    lost: np.ndarray
-    detail: np.ndarray
-    counted: np.ndarray
-    electrons: np.ndarray
+    spread: np.ndarray  # standard deviation of what was taken over that of noise: 1, or more if detail was taken
+    alike: np.ndarray  # its correlation with like neighbours: 0 if it is noise
+    lost: np.ndarray  # its correlation with the detail of the picture: 0 if no detail was taken
+    detail: np.ndarray  # mean square of the picture's detail, stabilised
+    counted: np.ndarray  # mean of the stabilised counts, negative below black
+    electrons: np.ndarray  # light, electrons per pixel
 
 
 def measure_trust(stable, counts, black, noise):
@@ -48,24 +38,15 @@ def measure_trust(stable, counts, black, noise):
         detail[2:-2, 2:-2] = found[2:-2, 2:-2] - (found[4:] + found[:-4])[:, 2:-2] / 4
         detail[2:-2, 2:-2] -= (found[:, 4:] + found[:, :-4])[2:-2] / 4
         strips = np.stack([counted - found, detail, found, counted])
-        tiles = strips.reshape(4, TILE_PX, -1, TILE_PX).swapaxes(1, 2)
-        taken, detail, found, counted = tiles  # (tiles, TILE_PX, TILE_PX) each
+        taken, detail, found, counted = strips.reshape(4, TILE_PX, -1, TILE_PX).swapaxes(1, 2)  # (tiles, 64, 64) each
         taken = taken - taken.mean(axis=(1, 2), keepdims=True)
         power, energy = (np.square(each).mean(axis=(1, 2)) for each in (taken, detail))
         pairs = [each[:, n:] * each[:, :-n] for each in (taken, taken.swapaxes(1, 2)) for n in (1, 2)]
         alike = sum(each.mean(axis=(1, 2)) for each in pairs) / (4 * power)
         lost = (taken * detail).mean(axis=(1, 2)) / np.sqrt(power * energy + 1e-9)
         electrons = destabilise(found, *levels).mean(axis=(1, 2)) / noise.gain_dn
-        return np.stack(
-            [
-                np.sqrt(power) / _predict_spread(electrons, levels[1] / levels[0]),
-                alike,
-                lost,
-                energy,
-                counted.mean(axis=(1, 2)),
-                electrons,
-            ]
-        )
+        spread = np.sqrt(power) / _predict_spread(electrons, levels[1] / levels[0])
+        return np.stack([spread, alike, lost, energy, counted.mean(axis=(1, 2)), electrons])
 
     strips = list(map_ahead(measure_strip, range(0, len(counts) - TILE_PX + 1, TILE_PX)))
     return Trust(*np.stack(strips, axis=1).astype(np.float32)) if strips and width else None

@@ -61,20 +61,15 @@ def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
     assert find_error(merged, coffee)[MARGIN:-MARGIN].std() == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("by", [SONY, CAMERAS["Panasonic S1"]], ids=["RGGB", "GBRG"])
-def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel(by):
+@pytest.mark.parametrize("name", ["Sony α7S II", "Panasonic S1"])
+@pytest.mark.parametrize("white_e", [60, 4])
+def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel_in_much_darkness_too(name, white_e):
     poses = [((0, 0), 0), ((17.3, -9.6), 0.5), ((-12.2, 19.1), -0.4), ((3.5, 8.7), 0.2)]
-    scenes = [look_at("coffee", *pose) for pose in poses]
-    merged = burst.merge_burst([expose(scene, number, 60, by) for number, scene in enumerate(scenes)])
-    error = find_error(merged, scenes[int(merged.info.name[0])], 60, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    scenes, by = [look_at("coffee", *pose) for pose in poses], CAMERAS[name]
+    merged = burst.merge_burst([expose(scene, number, white_e, by) for number, scene in enumerate(scenes)])
+    error = find_error(merged, scenes[int(merged.info.name[0])], white_e, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     assert not merged.remarks and error.std() < 1.15  # one frame alone has 2
-
-
-def test_frames_in_much_darkness_are_aligned_too():
-    scenes = [look_at("coffee", *pose) for pose in [((0, 0), 0), ((17.3, -9.6), 0.5), ((-12.2, 19.1), -0.4)]]
-    merged = burst.merge_burst([expose(scene, number, 4) for number, scene in enumerate(scenes)])
-    error = find_error(merged, scenes[int(merged.info.name[0])], 4)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    assert not merged.remarks and error.std() < 1.1 and np.abs(ndimage.gaussian_filter(error, 8)).max() < 0.4
+    assert white_e > 4 or np.abs(ndimage.gaussian_filter(error, 8)).max() < 0.4
 
 
 def test_three_of_ten_frames_that_show_another_scene_are_named(coffee):
