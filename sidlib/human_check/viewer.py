@@ -12,6 +12,7 @@ from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
 from sidlib.human_check.captures import INPUTS, check_names, describe_broken, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
+from sidlib.plots import round_picture
 
 COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
@@ -33,19 +34,21 @@ class Mode:
     invitation = ""
     hides = False  # names and scores
 
-    def begin(self, chosen):
-        """Prepare for another capture or other models; `chosen` are the names of the models to show."""
+    def __init__(self, viewer):
+        self.viewer = viewer
 
-    def ready(self):
-        """Take answers: the pictures are shown."""
+    def begin(self):
+        """Show another capture, other models, or this mode after another."""
+        self.viewer.render()
 
     def show_full(self, view):
         """Return the part of a picture at full size that a View shows, as in Viewer.pictures: a list, empty if none."""
         return []
 
-    def title_models(self, chosen):
-        """Return {title to show: name} of the chosen models."""
-        return {name: name for name in chosen}
+    @property
+    def titles(self):
+        """{title to show: name} of the chosen models."""
+        return {name: name for name in self.viewer.models if name in self.viewer.shown}
 
 
 class Pixels(widgets.Widget):
@@ -62,13 +65,12 @@ class Viewer(anywidget.AnyWidget):
         choices, choice: the captures to choose from, and the number of the chosen one.
         offered, shown: names of all pictures, and of the chosen ones.
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, caption, width, height and pixels
-            (of take_samples) or, in a saved page, url. Error maps are against the one called "truth". A large one is
-            sent reduced, with the size [width, height] of the whole, and the part that it covers: left, top, width and
-            height as fractions. One that the kernel brightens has its stops.
+            (of take_samples) or, in a saved page, url. A large one is sent reduced, with the size [width, height] of
+            the whole, and the part that it covers: left, top, width and height as fractions. One that the kernel
+            brightens has its stops.
         details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
-        zoom, across, down, stops: the View, and the brightness of the display, light × 2 ** stops. The browser sets
-            them once the hand rests.
-        visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
+        zoom, across, down, stops: the View, and the brightness, light × 2 ** stops; set once the hand rests.
+        visible: zoom, across and down of a part, and its scores, {title: text}.
         scored: there is a truth and no vote, so that errors may be seen.
         status: a line above the pictures, read aloud when it changes; with a sign while `busy`.
     """
@@ -91,24 +93,11 @@ class Viewer(anywidget.AnyWidget):
         first, *_, last = [*models, *models]
         shown = dict.fromkeys(["input", first, last, "truth"])
         super().__init__(offered=[*INPUTS, *models, "truth"], shown=list(shown))
-        self.models, self.active, self.sent = dict(models), Mode(), {}  # sent: {bytes: Pixels} that the browser has
+        self.models, self.active, self.sent = dict(models), Mode(self), {}  # sent: {bytes: Pixels} in the browser
         self.picture_of, self.describe = lru_cache(256)(self._make_picture), lru_cache(4096)(self._describe)
-        self.observe(self.begin, ["choice", "shown"])
+        self.observe(lambda _: self.active.begin(), ["choice", "shown"])
         self.observe(self.show_visible, ["zoom", "across", "down"])
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
-
-    def begin(self, change=None):
-        """Begin with another capture, with other models, or in another mode."""
-        if self.active.hides:  # no name stays while the models run
-            self.pictures = []
-        self.active.begin(self.chosen)
-        self.render()
-        self.active.ready()
-
-    @property
-    def chosen(self):
-        """The names of the chosen models."""
-        return [name for name in self.models if name in self.shown]
 
     def name_pictures(self):
         """Return {title: name} of the pictures to show; empty without a capture."""
@@ -117,7 +106,7 @@ class Viewer(anywidget.AnyWidget):
             return {}
         inputs = {name: name for name in INPUTS if name in self.shown}
         truth = {} if capture.truth is None else {"truth": "truth"}  # even if it is not shown: error maps need it
-        return inputs | self.active.title_models(self.chosen) | truth
+        return inputs | self.active.titles | truth
 
     def _make_picture(self, capture, name):
         if name == "truth":
@@ -193,13 +182,9 @@ def find_part(shape, view):
 
 
 def take_samples(picture):
-    """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16 (65535 is 255).
-
-    NaN is black.
-    """
-    levels = np.clip(np.nan_to_num(picture), 0, 255)
-    whole = (levels == np.rint(levels)).all()
-    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()
+    """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16."""
+    levels = round_picture(picture)
+    return (levels if (levels == picture).all() else round_picture(picture, 16)).tobytes()
 
 
 def fit(width="auto"):
