@@ -203,29 +203,22 @@ class FullView:
         return levels
 
     def _show(self, stops, view, overlay=None, strength=1):
-        """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures.
-
-        The name of one of Trust's maps is laid over it.
-        """
+        """Return what a View shows at a brightness, in the form of Viewer.pictures; overlay: a map of Trust."""
         levels = self.halve(strength)
         number = [max(level.shape) <= SCREEN_PX * view.zoom for level in levels].index(True)
-        rows, columns = find_part(levels[number].shape, view)
-        picture = (levels[number].render(stops, (rows, columns), 1 if number else strength) + 128.0) // 257
+        part = rows, columns = find_part(levels[number].shape, view)
+        picture = (levels[number].render(stops, part, 1 if number else strength) + 128.0) // 257
         (height, width, _), (high, wide, _) = self.restoration.shape, picture.shape
         across, down = 2**number / width, 2**number / height  # of a pixel, as fractions of the whole
         known = {"name": "", "title": "restored at full size", "size": [width, height], "height": high, "width": wide}
         known["part"] = [across * columns.start, down * rows.start, across * wide, down * high]
         known["caption"] = f"{width} × {height} pixels, {stops:+.1f} stops"
         if overlay and self.restoration.trust:
-            places = [
-                (np.arange(part.start, part.stop) * 2**number + 2**number // 2).clip(max=length - 1)
-                for part, length in ((rows, height), (columns, width))
-            ]
-            picture, known["caption"] = self._lay_over(picture, overlay, places)
+            picture, known["caption"] = self._lay_over(picture, overlay, 2**number, part)
         return known | {"pixels": picture.astype("uint8").tobytes()}
 
-    def _lay_over(self, picture, name, places):
-        """Return a picture of rows and columns of the whole under a map of its Trust, and what the colours mean."""
+    def _lay_over(self, picture, name, step, part):
+        """Return a part of every step-th pixel under a map of its Trust, and what the colours mean."""
         values = getattr(self.restoration.trust, name)
         if name == "spread":
             low, high, caption = *TAKEN, f"yellow: {TAKEN[1]:g} times the noise was taken, or more"
@@ -240,5 +233,5 @@ class FullView:
         sensor = np.indices(self.restoration.stable.shape[:2], sparse=True)  # rows and columns, which are turned
         tiles = [np.minimum(each // TILE_PX, length - 1) for each, length in zip(sensor, values.shape, strict=True)]
         upright = np.broadcast_arrays(*(turn(each, self.restoration.mosaic.flip) for each in tiles))
-        colours = colours[tuple(each[np.ix_(*places)] for each in upright)]
+        colours = colours[tuple(each[::step, ::step][part] for each in upright)]
         return picture + colours[..., 3:] * (255 * colours[..., :3] - picture), caption

@@ -99,15 +99,6 @@ class Viewer(anywidget.AnyWidget):
         self.observe(self.show_visible, ["zoom", "across", "down"])
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
 
-    def name_pictures(self):
-        """Return {title: name} of the pictures to show; empty without a capture."""
-        capture = self.active.capture
-        if capture is None:
-            return {}
-        inputs = {name: name for name in INPUTS if name in self.shown}
-        truth = {} if capture.truth is None else {"truth": "truth"}  # even if it is not shown: error maps need it
-        return inputs | self.active.titles | truth
-
     def _make_picture(self, capture, name):
         if name == "truth":
             return capture.truth
@@ -120,13 +111,17 @@ class Viewer(anywidget.AnyWidget):
 
     def render(self):
         """Show the chosen pictures; an error is shown and raised."""
-        capture = self.active.capture
+        capture, names = self.active.capture, {}  # by the titles of pictures
+        if capture:
+            names = {name: name for name in INPUTS if name in self.shown} | self.active.titles
+        if capture and capture.truth is not None:
+            names["truth"] = "truth"  # even if it is not shown: error maps need it
         try:
-            pictures = [self.hand_over(capture, title, name) for title, name in self.name_pictures().items()]
+            pictures = [self.hand_over(capture, title, name) for title, name in names.items()]
             pictures += self.active.show_full(View())
             with self.hold_sync():
                 self._show(pictures)
-                self.scored = bool(pictures) and capture.truth is not None and not self.active.hides
+                self.scored = "truth" in names and not self.active.hides
                 self.status = capture.name if capture else self.active.invitation
                 if capture and capture.truth is None:
                     self.status += f", amplified ×{capture.ratio:.0f}"
@@ -164,8 +159,8 @@ class Viewer(anywidget.AnyWidget):
         """Show the visible part of a picture at full size, and the scores of the visible parts, unless secret."""
         view, scores = View(self.zoom, self.across, self.down), {}
         if view.zoom > 1 and self.scored:
-            titles = {title: name for title, name in self.name_pictures().items() if name != "truth"}
-            scores = {title: self.describe(self.active.capture, name, view) for title, name in titles.items()}
+            names = {picture["title"]: picture["name"] for picture in self.pictures if picture["name"] != "truth"}
+            scores = {title: self.describe(self.active.capture, name, view) for title, name in names.items()}
         self.visible = view._asdict() | {"scores": scores}
         self.details = self.active.show_full(view) if view.zoom > 1 else []
 
@@ -173,12 +168,13 @@ class Viewer(anywidget.AnyWidget):
 def find_part(shape, view):
     """Return the slices (rows, columns) of a picture's shape that a View shows; at least the window of SSIM."""
     zoom = max(1, min(view.zoom, min(shape[:2]) / WINDOW_PX))
-    parts = []
-    for size, place in ((shape[0], view.down), (shape[1], view.across)):
+
+    def cut(size, place):
         length = round(size / zoom)
         start = round(place * (size - length))
-        parts.append(slice(start, start + length))
-    return tuple(parts)
+        return slice(start, start + length)
+
+    return cut(shape[0], view.down), cut(shape[1], view.across)
 
 
 def take_samples(picture):
