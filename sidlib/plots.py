@@ -196,8 +196,8 @@ def plot_grey_levels(short, long):
     for axis, name, picture, colour in ((axes[0], "short", short, SHORT_COLOUR), (axes[1], "long", long, LONG_COLOUR)):
         share = np.bincount(picture.ravel(), minlength=256) / picture.size * 100
         axis.bar(np.arange(256), share, width=1, color=colour)
-        axis.set(title=f"{name}: {np.count_nonzero(share)} of 256 levels", xlabel="8-bit value")
-        axis.set_ylabel("share of pixels (%)")
+        title = f"{name}: {np.count_nonzero(share)} of 256 levels"
+        axis.set(title=title, xlabel="8-bit value", ylabel="share of pixels (%)")
     return figure
 
 
@@ -267,15 +267,15 @@ def draw_network(table, title):
 
 def _find_parts(table):
     """Return for each layer what made its channels, from the first on: a list of (colour, number of channels)."""
-    parts, kinds, joined = {}, _kinds(table), {join: source for source, join in find_joined(table)}
+    kinds, joined = _kinds(table), {join: source for source, join in find_joined(table)}
     colours = iter(plt.colormaps["viridis"](np.linspace(0.1, 0.95, (kinds == "conv").sum())))
-    for before, layer in zip([None, *table.index], table.index, strict=False):
+    parts, made = {}, [("#777777", table.channels.iloc[0])]
+    for layer in table.index:
         if kinds[layer] == "join":
-            parts[layer] = parts[joined[layer]] + parts[before]
+            made = parts[joined[layer]] + made
         elif kinds[layer] == "conv":
-            parts[layer] = [(next(colours), table.channels[layer])]
-        else:
-            parts[layer] = parts.get(before, [("#777777", table.channels[layer])])
+            made = [(next(colours), table.channels[layer])]
+        parts[layer] = made
     return parts
 
 

@@ -179,8 +179,7 @@ def find_part(shape, view):
 
 def take_samples(picture):
     """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16."""
-    levels = round_picture(picture)
-    return (levels if (levels == picture).all() else round_picture(picture, 16)).tobytes()
+    return round_picture(picture, 8 if (picture == np.rint(picture)).all() else 16).tobytes()
 
 
 def fit(width="auto"):
