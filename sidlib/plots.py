@@ -2,15 +2,14 @@
 
 import math
 import textwrap
-from base64 import b64encode
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch, Patch
+from PIL import Image, ImageDraw
 
 from sidlib import paths
 
@@ -63,17 +62,22 @@ def save(figure, file, alt):
     """
     with paths.write_atomically(file) as path:
         figure.savefig(path, dpi=100, metadata={"Description": alt})
-    shown = {"image/png": b64encode(Path(file).read_bytes()).decode()}, {"image/png": {"alt": alt}}
-    figure._repr_mimebundle_ = lambda include=None, exclude=None: shown
+    figure._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": alt}})  # the notebook adds the picture
     return figure
 
 
-def show_pictures(pictures, titles, columns=None, width=3.2):
-    """Return pictures, (height, width, 3) or (height, width) in 0…255, side by side, pixel for pixel, without axes.
+def round_picture(picture, bits=8):
+    """Return a picture in 0…255, with fractions, as levels of 8 bits or of 16, where 65535 is 255; NaN is black."""
+    levels = np.clip(np.nan_to_num(picture), 0, 255)
+    return np.rint(levels if bits == 8 else levels * 257.0).astype(f"uint{bits}")
 
-    By default there are one row of up to four pictures, or a square grid. The width is that of one picture in inches.
+
+def show_pictures(pictures, titles, columns=None, width=3.2):
+    """Return pictures, (height, width, 3) or (height, width) in 0…255, in one row or so many columns, without axes.
+
+    The width is that of one picture in inches.
     """
-    columns = columns or (len(pictures) if len(pictures) <= 4 else math.ceil(math.sqrt(len(pictures))))
+    columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
     height = width * pictures[0].shape[0] / pictures[0].shape[1] + 0.35 + 0.16 * max(t.count("\n") for t in titles)
     figure, axes = _start(rows, columns, (width * columns, height * rows))
@@ -82,12 +86,10 @@ def show_pictures(pictures, titles, columns=None, width=3.2):
 
 
 def show_staircase(pictures, errors, kinds, colours):
-    """Return pictures in one strip, from bad to good, with a step's name above each and its error large below.
+    """Return {step: picture} in one strip, with a step's name above each and its error, if known, large below.
 
-    Args:
-        pictures: {step: (height, width, 3) in 0…255}, all of one shape.
-        errors: {step: number}, those that are known. kinds: {step: kind}, which colours a step.
-        colours: {kind: colour}; the legend has them in this order.
+    Pictures are (height, width, 3) in 0…255, all of one shape. errors: {step: number}. A step is in the colour of its
+    kind: kinds are {step: kind}, colours {kind: colour}.
     """
     height, width, _ = next(iter(pictures.values())).shape
     inches = 13 / len(pictures)
@@ -108,30 +110,25 @@ def _show(axes, pictures, titles):
     for axis in axes:
         axis.axis("off")
     for axis, picture, title in zip(axes, pictures, titles, strict=False):
-        pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+        axis.imshow(round_picture(picture), cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
         axis.set_title(title)
 
 
 def mark_place(picture, top, left, height, width):
-    """Return a copy of a picture (height, width, 3) in 0…255 with a red frame, two pixels wide, around a place."""
-    marked = np.array(picture)
-    outer = np.s_[max(top - 3, 0) : top + height + 3, max(left - 3, 0) : left + width + 3]
-    inner = np.s_[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
-    marked[outer] = (255, 0, 0)
-    marked[inner] = picture[inner]
-    return marked
+    """Return a copy of a picture, uint8 (height, width, 3), with a red frame, two pixels wide, around a place."""
+    marked = Image.fromarray(picture)
+    box = left - 3, top - 3, left + width + 2, top + height + 2
+    ImageDraw.Draw(marked).rectangle(box, outline="red", width=2)
+    return np.asarray(marked)
 
 
 def plot_pipeline(*lit):
     """Return a drawing of the way from a capture to its loss: a box per step of PIPELINE, the `lit` ones in colour.
 
-    Below each step stands the size of what it hands on. Raise a ValueError if there is no such step.
+    Below each step stands the size of what it hands on.
     """
-    if unknown := set(lit) - PIPELINE.keys():
-        raise ValueError(f"The steps are {', '.join(PIPELINE)}. Received: {', '.join(sorted(unknown))}")
     figure, (axis,) = _start(1, 1, (10, 1.9))
-    line, arrow = "#777777", {"arrowstyle": "-|>", "color": "#777777", "shrinkA": 0, "shrinkB": 0}
+    arrow = {"arrowstyle": "-|>", "color": "#777777", "shrinkA": 0, "shrinkB": 0}
     for place, (step, size) in enumerate(PIPELINE.items()):
         fill, ink = (LONG_COLOUR, "black") if step in lit else ("#ededf3", "#666666")
         shape = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": fill, "edgecolor": "none"}
@@ -141,7 +138,7 @@ def plot_pipeline(*lit):
         if place:
             axis.annotate("", (place - 0.4, 0), (place - 0.6, 0), arrowprops=arrow)
     start, end = (list(PIPELINE).index(step) for step in ("tf.data", "loss"))
-    axis.plot([start, start, end], [0.26, 0.55, 0.55], color=line, linewidth=1)
+    axis.plot([start, start, end], [0.26, 0.55, 0.55], color="#777777", linewidth=1)
     axis.annotate("", (end, 0.26), (end, 0.55), arrowprops=arrow)
     axis.text((start + end) / 2, 0.6, "truth: the long exposure", color="#666666", size=9, ha="center", va="bottom")
     axis.set(xlim=(-0.5, len(PIPELINE) - 0.5), ylim=(-0.8, 0.8))
@@ -151,29 +148,24 @@ def plot_pipeline(*lit):
 
 def plot_index(indices):
     """Return what the pairs of data sets, {name: DataFrame}, consist of: the share of pairs per value, by data set."""
-    shares = {name: _describe_index(pairs) for name, pairs in indices.items()}
-    figure, axes = _start(2, 3, (10, 5), width_ratios=(0.7, 1.1, 1.2))
-    for axis, column in zip(axes, next(iter(shares.values())), strict=True):
-        counts = {name: table[column].value_counts(normalize=True) for name, table in shares.items()}
-        percent = 100 * pd.DataFrame(counts).fillna(0).sort_index()
-        turn = 90 if len(percent) > 10 else 0
-        percent.plot.bar(ax=axis, color=["#4c72b0", LONG_COLOUR], width=0.85, legend=False, rot=turn)
-        axis.set(xlabel=column, ylabel="share of pairs (%)")
-    axes[0].legend(frameon=False)
-    return figure
-
-
-def _describe_index(pairs):
+    pairs = pd.concat(indices, names=["set"]).reset_index()
     short = [f"1/{round(1 / seconds)}" if seconds < 1 else f"{seconds:g}" for seconds in pairs.short_s]
     columns = {
         "split": pd.Categorical(pairs.split, SPLIT_COLOURS),
         "short : long exposure (s)": short + pairs.long_s.map(" : {:g}".format),
-        "frames per burst": pairs.groupby(["scene", "short_s"]).scene.transform("size"),
+        "frames per burst": pairs.groupby(["set", "scene", "short_s"]).scene.transform("size"),
         "exposure ratio": pairs.ratio.round().astype(int),
         "f-number": pairs.f_number,
         "ISO": pairs.iso,
     }
-    return pd.DataFrame(columns)
+    figure, axes = _start(2, 3, (10, 5), width_ratios=(0.7, 1.1, 1.2))
+    for axis, (name, values) in zip(axes, columns.items(), strict=True):
+        percent = 100 * pd.crosstab(values, pairs["set"], normalize="columns")[[*indices]]
+        turn = 90 if len(percent) > 10 else 0
+        percent.plot.bar(ax=axis, color=["#4c72b0", LONG_COLOUR], width=0.85, legend=False, rot=turn)
+        axis.set(xlabel=name, ylabel="share of pairs (%)")
+    axes[0].legend(frameon=False)
+    return figure
 
 
 def plot_light_levels(short_counts, long_counts, black, white):
@@ -204,8 +196,8 @@ def plot_grey_levels(short, long):
     for axis, name, picture, colour in ((axes[0], "short", short, SHORT_COLOUR), (axes[1], "long", long, LONG_COLOUR)):
         share = np.bincount(picture.ravel(), minlength=256) / picture.size * 100
         axis.bar(np.arange(256), share, width=1, color=colour)
-        axis.set(title=f"{name}: {np.count_nonzero(share)} of 256 levels", xlabel="8-bit value")
-        axis.set_ylabel("share of pixels (%)")
+        title = f"{name}: {np.count_nonzero(share)} of 256 levels"
+        axis.set(title=title, xlabel="8-bit value", ylabel="share of pixels (%)")
     return figure
 
 
@@ -275,15 +267,15 @@ def draw_network(table, title):
 
 def _find_parts(table):
     """Return for each layer what made its channels, from the first on: a list of (colour, number of channels)."""
-    parts, kinds, joined = {}, _kinds(table), {join: source for source, join in find_joined(table)}
+    kinds, joined = _kinds(table), {join: source for source, join in find_joined(table)}
     colours = iter(plt.colormaps["viridis"](np.linspace(0.1, 0.95, (kinds == "conv").sum())))
-    for before, layer in zip([None, *table.index], table.index, strict=False):
+    parts, made = {}, [("#777777", table.channels.iloc[0])]
+    for layer in table.index:
         if kinds[layer] == "join":
-            parts[layer] = parts[joined[layer]] + parts[before]
+            made = parts[joined[layer]] + made
         elif kinds[layer] == "conv":
-            parts[layer] = [(next(colours), table.channels[layer])]
-        else:
-            parts[layer] = parts.get(before, [("#777777", table.channels[layer])])
+            made = [(next(colours), table.channels[layer])]
+        parts[layer] = made
     return parts
 
 
@@ -333,20 +325,17 @@ def _kinds(table):
 
 def find_joined(table):
     """Return a list of (layer, join): the first layer of a join's size with as many channels as the join adds."""
-    found, before, kinds = [], table.channels.shift(), _kinds(table)
-    for join in kinds.index[kinds == "join"]:
-        wanted = table.loc[join, ["height", "width", "channels"]] - [0, 0, before[join]]
-        alike = (table.loc[:join, ["height", "width", "channels"]] == wanted).all(axis=1)
-        found.append((alike.idxmax(), join))
-    return found
+    sizes = table[["height", "width", "channels"]]
+    added = sizes.assign(channels=sizes.channels.diff())
+    joins = table.index[_kinds(table) == "join"]
+    return [((sizes == added.loc[join]).all(axis=1).idxmax(), join) for join in joins]
 
 
 def plot_histories(histories, losses, controls):
     """Return the losses by epoch, a panel per loss: thick lines for val, thin for train, a dot at the lowest of val.
 
-    Args:
-        histories: {title of an experiment: history}. losses: {title: name of its loss}.
-        controls: DataFrame of their losses on val, dotted lines: a row per control, a column per name of a loss.
+    histories: {title of an experiment: history}. losses: {title: name of its loss}. controls: DataFrame of losses on
+    val, dotted lines: a row per control, a column per name of a loss.
     """
     names = list(dict.fromkeys(losses.values()))
     figure, axes = _start(1, len(names), (5.4 * len(names), 4.2))
@@ -390,18 +379,15 @@ def plot_slides(histories, losses, pictures, texts):
 
     All four are dicts by title; see plot_histories for the first two. A thick line is val, a thin one train.
     """
-    rows = math.ceil(len(histories) / 2)
+    rows, styles = math.ceil(len(histories) / 2), _style_models(histories)
     figure, axes = _start(rows, 4, (9.5, 1.6 * rows), width_ratios=[1, 0.9] * 2)
-    cards = axes[: 2 * len(histories)].reshape(-1, 2)
-    for (title, history), style, (curves, place) in zip(
-        histories.items(), _style_models(histories).values(), cards, strict=True
-    ):
-        _draw_history(curves, history, style["color"])
-        top = history[["loss", "val_loss"]].quantile(0.75).max()
+    for title, (curves, place) in zip(histories, axes.reshape(-1, 2), strict=False):
+        _draw_history(curves, histories[title], styles[title]["color"])
+        top = histories[title][["loss", "val_loss"]].quantile(0.75).max()
         curves.set(ylabel=losses[title], ylim=(0, 1.5 * top))
         curves.set_title(f"{title}\n{texts[title]}", loc="left", fontsize=8)
         _show([place], [pictures[title]], [" \n "])
-    _show(axes[2 * len(histories) :], [], [])
+    _show(axes[2 * len(histories) :], [], [])  # of an odd number
     return figure
 
 
@@ -410,38 +396,37 @@ def plot_seeds(table, controls):
 
     Both are DataFrames by label with the columns val_mae and mae; the table has a row per training.
     """
-    labels = list(dict.fromkeys(table.index))[::-1]
+    labels = table.index.unique()[::-1]
     figure, axes = _start(1, 2, (10, 0.9 + 0.32 * len(labels)), sharey=True)
+    axes[0].yaxis.update_units(labels)
     for axis, column, split in zip(axes, ("val_mae", "mae"), ("val", "test"), strict=True):
-        means = table[column].groupby(level=0).mean()
-        axis.plot(table[column], [labels.index(label) for label in table.index], "o", color=SPLIT_COLOURS[split])
-        axis.plot(means[labels], range(len(labels)), "|", color="black", markersize=14)
+        axis.plot(table[column], table.index, "o", color=SPLIT_COLOURS[split])
+        axis.plot(table[column].groupby(level=0).mean()[labels], labels, "|", color="black", markersize=14)
         for line, (control, value) in enumerate(controls[column].items()):
             axis.axvline(value, color="gray", linestyle=":")
             above = axis.get_xaxis_transform()
             axis.text(value, 1.02 + 0.07 * line, control, color="gray", ha="right", va="bottom", transform=above)
         axis.set(xlabel=f"MAE on {split}")
         axis.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(labels)), labels)
     return figure
 
 
 def plot_differences(tables):
     """Return differences with their intervals, a panel per {title: DataFrame of evidence.compare_photographs' dicts}.
 
-    A row is a label; it is grey if its verdict is "cannot be told".
+    A row is a label; it is grey if its verdict is "cannot be told". All tables have the same labels.
     """
-    labels = list(next(iter(tables.values())).index)[::-1]
-    figure, axes = _start(1, len(tables), (10, 0.9 + 0.32 * len(labels)), sharey=True)
+    colours = {"lower": "#55a868", "higher": "#c44e52"}
+    height = 0.9 + 0.32 * len(next(iter(tables.values())))
+    figure, axes = _start(1, len(tables), (10, height), sharey=True)
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
-        for place, row in enumerate(table.loc[labels].itertuples()):
-            colour = {"lower": "#55a868", "higher": "#c44e52"}.get(row.verdict, "gray")
-            axis.plot([row.low, row.high], [place, place], color=colour)
-            axis.plot(row.difference, place, "o", color=colour)
+        for row in table[::-1].itertuples():
+            colour = colours.get(row.verdict, "gray")
+            axis.plot([row.low, row.high], [row.Index, row.Index], color=colour)
+            axis.plot(row.difference, row.Index, "o", color=colour)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set(title=title, xlabel="difference in MAE")
         axis.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(labels)), labels)
     return figure
 
 

@@ -29,11 +29,9 @@ def project(tmp_path, monkeypatch):
     ("given", "named"),
     [
         ("ann's data/", "{}/data/ann's data"),
-        ("./data/ann's data", "{}/data/ann's data"),
         ("own data", "{}/own data"),
         ("{}/own data/", "{}/own data"),
         ("", "sample"),  # it need not be there, since it is made on the way
-        ("./data/sample", "sample"),
         ("{}/data/sample/", "sample"),
     ],
 )
@@ -44,14 +42,12 @@ def test_kernels_find_the_data_set_from_their_own_folder_however_it_is_given(pro
     assert os.environ["SID_DATASET"] == named.format(project)
 
 
-@pytest.mark.parametrize(("dataset", "reason"), [("Sonny", "No data set"), ("reference", "another name")])
-def test_what_cannot_work_is_refused_before_anything_runs(project, monkeypatch, dataset, reason):
-    for kind in ("short", "long"):
-        (project / "data" / "reference" / kind).mkdir(parents=True)
+def test_what_cannot_work_is_refused_before_anything_runs(project, monkeypatch):
     monkeypatch.setattr(report, "write_report", None)
-    monkeypatch.setenv("SID_DATASET", dataset)
-    with pytest.raises(SystemExit, match=reason):
-        report.main()
+    for dataset, reason in {"Sonny": "No data set", "reference": "another name"}.items():
+        monkeypatch.setenv("SID_DATASET", dataset)
+        with pytest.raises(SystemExit, match=reason):
+            report.main()
 
 
 def test_links_lead_from_page_to_page_and_to_the_readme(project):
@@ -64,6 +60,7 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
 
 def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
     made = {}
+    assert report.write_check(tmp_path / "night", tmp_path, fast=True) is None  # nothing was trained
     experiment = replace(COURSE_EXPERIMENTS[0], epochs=2, updates=3)
     (tmp_path / experiment.name).mkdir()
     experiment.build_model().save(tmp_path / experiment.name / "best.keras")
@@ -75,10 +72,6 @@ def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_
     page = (tmp_path / "human_check.html").read_text("utf-8")
     assert list(made) == [night] and "<title>The human check: night</title>" in page
     assert f'"{experiment.title}", "better model", "truth"]' in page
-
-
-def test_there_is_no_page_of_the_human_check_where_nothing_was_trained(tmp_path):
-    assert report.write_check(tmp_path / "night", tmp_path, fast=False) is None
 
 
 def test_figures_of_a_page_have_their_alternative_texts():

@@ -11,7 +11,6 @@ from functools import lru_cache
 from textwrap import fill
 
 import ipywidgets as widgets
-import numpy as np
 
 from sidlib import plots
 from sidlib.backend import keras
@@ -25,21 +24,19 @@ from sidlib.training import is_finished
 __all__ = ["HumanCheck", "choose_pair", "collect_pictures", "compare", "load_models", "save_page"]
 
 
-def compare(models, pairs, number=0):
+def compare(models, pairs):
     """Return the static human check: a Figure of the inputs, each model's output and the truth, with their scores.
 
     Args:
         models: {name: Keras model, or function from a batch of pictures to a batch}.
-        pairs: DataFrame of preprocess.develop_pairs.
-        number: which test pair; by default always the same.
+        pairs: DataFrame of preprocess.develop_pairs; the picture is that of choose_pair.
     """
-    pictures = collect_pictures(models, choose_pair(pairs, number))
+    pictures = collect_pictures(models, choose_pair(pairs))
     captions = {name: describe_scores(picture, pictures["truth"]) for name, picture in pictures.items()}
     captions["truth"] = "long exposure"
     titles = [f"{fill(name, 34)}\n{text}" for name, text in captions.items()]
     columns = math.ceil(len(titles) / math.ceil(len(titles) / 5))  # rows of up to five, all as long
-    shown = [np.nan_to_num(picture) for picture in pictures.values()]
-    figure = plots.show_pictures(shown, titles, columns, width=min(3.2, 11 / columns))
+    figure = plots.show_pictures(list(pictures.values()), titles, columns, width=min(3.2, 11 / columns))
     for axis in figure.axes:
         axis.title.set_fontsize(8)
     return figure
@@ -52,54 +49,43 @@ def load_models(experiments, folder):
 
 
 class HumanCheck:
-    """The interactive human check: display its `panel`. Its arguments are those of compare, and two more.
+    """The interactive human check: display its `panel`.
 
-    It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of your own. The
-    first and the last model are shown at first, the others when they are chosen.
+    It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of your own.
+    models, pairs: see compare. folder: a results folder, for votes.jsonl and for saved pictures in own/.
 
-    Args:
-        folder: results folder, for votes.jsonl and for saved pictures in own/.
-        seed: of the order of models and pictures in blind votes.
     Example:
         >>> HumanCheck({"as it is": evaluation.identity, "best": best}, pairs, folder).panel
     """
 
-    def __init__(self, models, pairs, folder, number=0, seed=0):
-        choose_pair(pairs, number)
-        self.viewer = Viewer(models)
-        self.viewer.choice = number
+    def __init__(self, models, pairs, folder):
+        choose_pair(pairs)
+        self.viewer, self.panel = Viewer(models), widgets.VBox()
         self.comparison = Comparison(self.viewer, pairs[pairs.split == "test"])
-        self.blind = BlindVote(self.viewer, self.comparison, folder / "votes.jsonl", seed)
+        self.blind = BlindVote(self.viewer, self.comparison, folder / "votes.jsonl")
         self.own = OwnCapture(self.viewer, folder / "own")
         self.modes = {"Compare": self.comparison, "Vote blind": self.blind, "Your own capture": self.own}
-        self.viewer.modes, self.viewer.mode = list(self.modes), "Compare"
-        controls = [control for mode in self.modes.values() for control in mode.controls]
-        self.panel = widgets.VBox([self.viewer, *controls])
+        self.viewer.modes = list(self.modes)
         self.viewer.observe(self.change_mode, "mode")
-        self.change_mode()
+        self.viewer.mode = "Compare"
 
-    def change_mode(self, change=None):
+    def change_mode(self, change):
         """Show the controls and the pictures of the chosen mode."""
-        self.viewer.active = self.modes[self.viewer.mode]
-        for mode in self.modes.values():
-            for control in mode.controls:
-                control.layout.display = None if mode is self.viewer.active else "none"
-        self.viewer.choices = self.viewer.active.choices
-        self.viewer.begin()
+        mode = self.viewer.active = self.modes[change.new]
+        self.panel.children = [self.viewer, *mode.controls]
+        self.viewer.choices = mode.choices
+        mode.begin()
 
 
 class Comparison(Mode):
     """The mode that compares models on any test picture, with their names and scores."""
 
     def __init__(self, viewer, test):
-        self.viewer, self.test = viewer, list(test.itertuples())
+        super().__init__(viewer)
+        self.test = list(test.itertuples())
         self.choices = [describe_pair(pair) for pair in self.test]
         self.load = lru_cache(256)(lambda number: load_capture(self.test[number]))
 
-    @property
-    def pair(self):
-        return self.test[self.viewer.choice]
-
-    @property
-    def capture(self):
-        return self.load(self.viewer.choice)
+    def begin(self):
+        self.capture = self.load(self.viewer.choice)
+        super().begin()

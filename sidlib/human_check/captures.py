@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sidlib.backend import tf
 from sidlib.brightness import estimate_ratio
 from sidlib.dataset import read_picture
 from sidlib.evaluation import run_batch, score_picture
 from sidlib.models import source_of
-from sidlib.preprocess import MIN_SIZE_PX, load_signal
+from sidlib.preprocess import load_signal
 from sidlib.raw import Signal, read_exposure, read_signal
 from sidlib.rawfile import RawError
 from sidlib.sources import SOURCES
@@ -23,24 +22,19 @@ INPUTS = {"input": SOURCES["dark8"], "input, amplified": SOURCES["amplified16"]}
 class Capture:
     """A short exposure to show to models."""
 
-    name: str  # for people
+    name: str
     signal: Signal
     ratio: float
     iso: float
     truth: np.ndarray | None = None  # float32 (height, width, 3) in 0…255; None without a long exposure
 
 
-def choose_pair(pairs, number=0):
-    """Return a test pair as a DataFrame of one row; by default always the same, the first.
-
-    A ValueError says that there are no test pairs, an IndexError that there are some, but not this one.
-    """
+def choose_pair(pairs):
+    """Return the first test pair, always the same, as a DataFrame of one row; a ValueError says that there is none."""
     test = pairs[pairs.split == "test"]
     if test.empty:
         raise ValueError(f"A human check needs a test pair. Received: {len(pairs)} pairs, none of split test")
-    if not 0 <= number < len(test):
-        raise IndexError(f"There are {len(test)} test pairs, numbered from 0. Received: {number}")
-    return test.iloc[[number]]
+    return test.head(1)
 
 
 def describe_pair(pair):
@@ -57,19 +51,12 @@ def load_capture(pair):
 def open_capture(path):
     """Return the Capture of any RAW file, developed like those of a data set; its exposure ratio is estimated.
 
-    Raises:
-        RawError: the file cannot be read or is too small; the message names it.
-    Example:
-        >>> picture = make_picture({"best": model}, open_capture("night.ARW"), "best")
+    A RawError names a file that cannot be read.
     """
-    path = Path(path).expanduser()
     signal, iso = read_signal(path), 0.0
-    height, width = signal.camera_rgb.shape[:2]
-    if min(height, width) < MIN_SIZE_PX:
-        raise RawError(f"{path}: too small, {width} × {height} pixels are left of it at a tenth of its size")
     with suppress(RawError):  # it need not say its exposure time
         iso = read_exposure(path)["iso"]
-    return Capture(path.name, signal, estimate_ratio(signal), iso)
+    return Capture(Path(path).name, signal, estimate_ratio(signal), iso)
 
 
 def check_names(models):
@@ -111,9 +98,3 @@ def describe_broken(picture):
     """Return how many values of a picture are not finite, "" if all are."""
     broken = np.size(picture) - np.isfinite(picture).sum()
     return f"{broken} of {np.size(picture)} values are NaN or infinite" if broken else ""
-
-
-def encode_png(picture, bits=8):
-    """Return a picture (values in 0…255, with fractions) as the bytes of a PNG of 8 or 16 bits; NaN is black."""
-    levels = np.clip(np.nan_to_num(np.float64(picture)), 0, 255) / 255 * (2**bits - 1)
-    return tf.io.encode_png(np.rint(levels).astype(f"uint{bits}")).numpy()  # Pillow has no 16-bit colour

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,12 +13,14 @@ import numpy as np
 from matplotlib import colormaps
 
 from sidlib import paths
+from sidlib.backend import tf
 from sidlib.full_size import restore, save
 from sidlib.full_size.burst import restore_burst
 from sidlib.full_size.capture import find_files
 from sidlib.full_size.trust import TILE_PX
 from sidlib.human_check import captures
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
+from sidlib.plots import round_picture
 from sidlib.raw import turn
 from sidlib.rawfile import RawError
 
@@ -33,51 +35,50 @@ class OwnCapture(Mode):
     Of several files that are chosen together, or of a folder, the first is shown; at full size they are one burst.
     """
 
-    invitation = (
-        "Open a RAW file of any camera: it is developed like the data set and shown to the models, and, if it has a "
-        "Bayer pattern, can be restored at full size."
-    )
+    invitation = "Open a RAW file of any camera. One with a Bayer pattern can be restored at full size, too."
 
     def __init__(self, viewer, folder):
-        self.viewer, self.folder = viewer, folder
+        super().__init__(viewer)
+        self.folder = folder
         self.capture = None  # a Capture, once a file is open
         self.files = []  # its path, or its bytes if it was uploaded, and those of the other frames of its burst
         self.full_view = None  # its FullView, once it is restored
-        named = {"description": "Path", "placeholder": "of a RAW file, or a folder with a burst"}
-        self.path = widgets.Text(**named, layout=fit("30em"))
+        placeholder = "of a RAW file, or a folder with a burst"
+        self.path = widgets.Text(description="Path", placeholder=placeholder, layout=fit("30em"))
         self.open = button("Open", self.open_path)
         self.upload = widgets.FileUpload(description="or upload RAW files", multiple=True, layout=fit("13em"))
         self.upload.observe(self.receive, "value")
-        named_whole = {"description_width": "initial"}
-        self.ratio = widgets.BoundedFloatText(1, min=1, max=10_000, description="Exposure ratio", style=named_whole)
+        whole = {"description_width": "initial"}
+        self.ratio = widgets.BoundedFloatText(1, min=1, max=10_000, description="Exposure ratio", style=whole)
         self.ratio.observe(self.change_ratio, "value")
         self.saved = widgets.Dropdown(description="Save", layout=fit("26em"))
         self.save8, self.save16 = (button(f"as {bits}-bit PNG", partial(self.save, bits)) for bits in (8, 16))
         self.restore = button("Restore at full size", self.restore_file)
         self.save_full = button("Save at full size", self.save_restored)
         self.overlay = widgets.Dropdown(options=OVERLAYS, description="Show", layout=fit("16em"))
-        self.strength = widgets.BoundedFloatText(
-            1, min=0, max=1, step=0.1, description="Noise taken", style=named_whole
-        )
+        self.strength = widgets.BoundedFloatText(1, min=0, max=1, step=0.1, description="Noise taken", style=whole)
         for control in (self.overlay, self.strength):
-            control.observe(lambda change: self.viewer.render(), "value")
+            control.observe(lambda change: viewer.render(), "value")
         self.said = widgets.Label()  # the status again, which a large picture moves out of sight
         widgets.dlink((viewer, "status"), (self.said, "value"))
-        rows = [self.path, self.open, self.upload], [self.ratio, self.saved, self.save8, self.save16]
         self.controls = [
-            row(*each) for each in (*rows, [self.restore, self.save_full, self.strength, self.overlay], [self.said])
+            row(self.path, self.open, self.upload),
+            row(self.ratio, self.saved, self.save8, self.save16),
+            row(self.restore, self.save_full, self.strength, self.overlay),
+            row(self.said),
         ]
 
-    def begin(self, chosen):
-        """Offer the pictures that are shown for saving."""
-        self.saved.options = [] if self.capture is None else [*captures.INPUTS, *chosen]
-        self.saved.value = self.saved.options[-1] if self.saved.options else None
+    def begin(self):
+        """Show the capture, and offer what can be done with it."""
+        is_open, is_full = self.capture is not None, self.full_view is not None
+        self.saved.options = [*captures.INPUTS, *self.titles] if is_open else []
+        self.saved.value = self.saved.options[-1] if is_open else None
         for control in (self.ratio, self.saved, self.save8, self.save16):
-            control.disabled = self.capture is None
-        self.restore.disabled = self.capture is None or self.full_view is not None
-        self.save_full.disabled = self.full_view is None
-        for control in (self.said, self.overlay, self.strength):
-            control.layout.display = "none" if self.full_view is None else None
+            control.disabled = not is_open
+        for control in (self.save_full, self.overlay, self.strength):
+            control.disabled = not is_full
+        self.restore.disabled = is_full or not is_open
+        super().begin()
 
     @property
     def stops(self):
@@ -98,8 +99,6 @@ class OwnCapture(Mode):
             yield
         except Exception as error:  # of the disk, of the name, of the file, or of a GPU without memory
             self.viewer.status = f"{doing} failed: {error}"
-            if not isinstance(error, (OSError, MemoryError, RuntimeError, ValueError)):
-                raise
         finally:
             self.viewer.busy = False
 
@@ -111,25 +110,24 @@ class OwnCapture(Mode):
 
     def open_path(self, button=None):
         """Open the file or the folder whose path was typed."""
-        path = self.path.value.strip()
-        folder = os.path.expanduser(path)  # as isdir, it refuses no text
-        files = find_files(folder) if os.path.isdir(folder) else []
-        self.open_files(files or [Path(path)], files[0].name if files else path)
+        path = os.path.expanduser(self.path.value.strip())
+        files = os.path.isdir(path) and find_files(path) or [Path(path)]
+        self.open_files(files, files[0].name)
 
     def open_files(self, files, name):
         """Open RAW files, each its path or its bytes, the first by its name; if that fails, what was shown stays."""
         name = Path(name).name or "upload"
-        with self._telling(f"Developing {name}"), _placed(files[0]) as path:
+        with self._telling(f"Developing {name}"), _placed(files[:1]) as [path]:
             self.capture = replace(captures.open_capture(path), name=name)
             self.files, self.full_view = files, None
             self.ratio.value = round(self.capture.ratio, 1)
-            self.viewer.begin()
+            self.begin()
             burst = f". At full size, a burst of {len(files)} frames" if len(files) > 1 else ""
             self.viewer.status = f"{name}: exposure ratio estimated, ×{self.capture.ratio:.0f}{burst}"
 
-    def change_ratio(self, change=None):
+    def change_ratio(self, change):
         """Show the capture with an exposure ratio set by hand."""
-        if self.capture is not None and round(self.capture.ratio, 1) != self.ratio.value:
+        if round(self.capture.ratio, 1) != self.ratio.value:
             self.capture = replace(self.capture, ratio=self.ratio.value)
             self.viewer.render()
 
@@ -141,14 +139,12 @@ class OwnCapture(Mode):
             self.viewer.status = f"Restoring {name} … {100 * done // tiles} %"
 
         if self.full_view is None:  # no double click
-            with self._telling(f"Restoring {name}"), ExitStack() as stack:
-                frames = [stack.enter_context(_placed(file, f"frame {n}")) for n, file in enumerate(self.files, 1)]
+            with self._telling(f"Restoring {name}"), _placed(self.files) as frames:
                 self.full_view = FullView(restore_burst(frames, restore.load_network(), tell_progress))
-                self.viewer.begin()
+                self.begin()
                 found = self.full_view.restoration
-                self.viewer.status = ". ".join(
-                    [f"{name}: restored at full size, noise by {found.noise.source}", *found.remarks]
-                )
+                said = f"{name}: restored at full size, noise by {found.noise.source}"
+                self.viewer.status = ". ".join([said, *found.remarks])
 
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""
@@ -158,8 +154,9 @@ class OwnCapture(Mode):
             picture = self.viewer.picture_of(self.capture, name)
             if broken := captures.describe_broken(picture):
                 raise ValueError(broken)
+            content = tf.io.encode_png(round_picture(np.float64(picture), bits))  # Pillow has no 16-bit colour
             with paths.write_atomically(file) as path:
-                path.write_bytes(captures.encode_png(picture, bits))
+                path.write_bytes(content.numpy())
             self.viewer.status = f"Saved {file}"
 
     def save_restored(self, button=None):
@@ -177,18 +174,18 @@ class OwnCapture(Mode):
 
 
 @contextmanager
-def _placed(file, name="upload"):
-    """Yield the path of a file, for bytes that of a temporary one; a RawError does not repeat it."""
+def _placed(files):
+    """Yield the paths of files, for bytes those of temporary ones, which a RawError does not name."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)  # a name from a browser need not be possible here
-        try:
-            if isinstance(file, Path):
-                path = file.expanduser()
-            else:
+        frames = [Path(folder, f"frame {number}") for number, _ in enumerate(files, 1)]  # their names may be impossible
+        frames = [file if isinstance(file, Path) else path for path, file in zip(frames, files, strict=True)]
+        for path, file in zip(frames, files, strict=True):
+            if path is not file:
                 path.write_bytes(file)
-            yield path
+        try:
+            yield frames
         except RawError as error:
-            raise RawError(str(error).removeprefix(f"{path}: ")) from error
+            raise RawError(re.sub(rf"^{re.escape(folder)}.frame \d+: ", "", str(error))) from error
 
 
 class FullView:
@@ -202,33 +199,27 @@ class FullView:
         """Return the Restoration and its halves until one fits a screen, of a strength."""
         levels = [self.restoration]
         while max(levels[-1].shape) > SCREEN_PX:
-            levels.append(levels[-1].halve(strength if levels[-1] is self.restoration else 1))
+            levels.append(levels[-1].halve(1 if levels[1:] else strength))
         return levels
 
     def _show(self, stops, view, overlay=None, strength=1):
-        """Return the part that a View shows, with a brightness in stops, in the form of Viewer.pictures.
-
-        The name of one of Trust's maps is laid over it.
-        """
-        height, width = self.restoration.shape[:2]
+        """Return what a View shows at a brightness, in the form of Viewer.pictures; overlay: a map of Trust."""
         levels = self.halve(strength)
-        fits = [max(level.shape) <= SCREEN_PX * view.zoom for level in levels]
-        number = fits.index(True)
-        rows, columns = find_part(levels[number].shape, view)
-        picture = levels[number].render(stops, (rows, columns), 1 if number else strength)
+        number = [max(level.shape) <= SCREEN_PX * view.zoom for level in levels].index(True)
+        part = rows, columns = find_part(levels[number].shape, view)
+        picture = (levels[number].render(stops, part, 1 if number else strength) + 128.0) // 257
+        (height, width, _), (high, wide, _) = self.restoration.shape, picture.shape
         across, down = 2**number / width, 2**number / height  # of a pixel, as fractions of the whole
-        part = [across * columns.start, down * rows.start, across * picture.shape[1], down * picture.shape[0]]
-        title, caption = "restored at full size", f"{width} × {height} pixels, {stops:+.1f} stops"
-        known = {"name": "", "title": title, "caption": caption, "size": [width, height], "part": part}
-        picture = (picture + 128.0) // 257
+        known = {"name": "", "title": "restored at full size", "size": [width, height], "height": high, "width": wide}
+        known["part"] = [across * columns.start, down * rows.start, across * wide, down * high]
+        known["caption"] = f"{width} × {height} pixels, {stops:+.1f} stops"
         if overlay and self.restoration.trust:
-            picture, known["caption"] = self._lay_over(picture, overlay, part)
-        pixels = picture.astype("uint8").tobytes()
-        return known | {"height": picture.shape[0], "width": picture.shape[1], "pixels": pixels}
+            picture, known["caption"] = self._lay_over(picture, overlay, 2**number, part)
+        return known | {"pixels": picture.astype("uint8").tobytes()}
 
-    def _lay_over(self, picture, name, part):
-        """Return a part of the picture in 0…255 under a map of its Trust, and the caption that explains the colours."""
-        mosaic, values = self.restoration.mosaic, getattr(self.restoration.trust, name)
+    def _lay_over(self, picture, name, step, part):
+        """Return a part of every step-th pixel under a map of its Trust, and what the colours mean."""
+        values = getattr(self.restoration.trust, name)
         if name == "spread":
             low, high, caption = *TAKEN, f"yellow: {TAKEN[1]:g} times the noise was taken, or more"
             strength = np.clip((values - low) / (high - low), 0, 0.7)
@@ -239,15 +230,8 @@ class FullView:
             values, low, high = np.log(values), np.log(low), np.log(high)
         colours = colormaps["viridis"](np.clip((values - low) / max(high - low, 1e-6), 0, 1))
         colours[..., 3] = strength
-        height, width = self.restoration.stable.shape[:2]
-        rows, columns = (
-            (np.arange(length // 8) * 8 // TILE_PX).clip(max=n - 1)
-            for length, n in zip((height, width), values.shape, strict=True)
-        )
-        colours = turn(colours[rows][:, columns], mosaic.flip)
-        places = [
-            ((start + size * (np.arange(n) + 0.5) / n) * length).astype(int)
-            for start, size, n, length in zip(part[1::-1], part[:1:-1], picture.shape, colours.shape, strict=False)
-        ]
-        colours = colours[np.ix_(*places)]
+        sensor = np.indices(self.restoration.stable.shape[:2], sparse=True)  # rows and columns, which are turned
+        tiles = [np.minimum(each // TILE_PX, length - 1) for each, length in zip(sensor, values.shape, strict=True)]
+        upright = np.broadcast_arrays(*(turn(each, self.restoration.mosaic.flip) for each in tiles))
+        colours = colours[tuple(each[::step, ::step][part] for each in upright)]
         return picture + colours[..., 3:] * (255 * colours[..., :3] - picture), caption

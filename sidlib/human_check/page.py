@@ -7,12 +7,12 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from sidlib import paths
 from sidlib.human_check.captures import choose_pair, load_capture
 from sidlib.human_check.viewer import Viewer
+from sidlib.plots import round_picture
 
 FOLDER = Path(__file__).parent
 STATE = ["details", "offered", "shown", "visible", "colours", "modes", "mode", "choice", "busy"]
@@ -32,8 +32,9 @@ def save_page(models, pairs, path, title="The human check", max_bytes=6_000_000)
         capture = load_capture(pair)
         pictures = [viewer.hand_over(capture, name, name) for name in viewer.offered]
         for picture in pictures:
-            webp = encode_webp(viewer.picture_of(capture, picture["name"]))
-            picture["url"] = "data:image/webp;base64," + base64.b64encode(webp).decode()
+            image, file = Image.fromarray(round_picture(viewer.picture_of(capture, picture["name"]))), io.BytesIO()
+            image.save(file, "WEBP", lossless=True)  # four fifths of a PNG's bytes
+            picture["url"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
             del picture["pixels"]
         size += len(json.dumps({capture.name: pictures}))
         if size > max_bytes:
@@ -44,13 +45,6 @@ def save_page(models, pairs, path, title="The human check", max_bytes=6_000_000)
     with paths.write_atomically(path) as file:
         file.write_bytes(_fill_page(viewer, title, shown))
     return list(shown)
-
-
-def encode_webp(picture):
-    """Return a picture (height, width, 3) in 0…255 as the bytes of a lossless WebP; NaN is black."""
-    levels, file = np.rint(np.nan_to_num(picture).clip(0, 255)).astype(np.uint8), io.BytesIO()
-    Image.fromarray(levels).save(file, "WEBP", lossless=True)  # four fifths of a PNG's bytes
-    return file.getvalue()
 
 
 def _fill_page(viewer, title, captures):

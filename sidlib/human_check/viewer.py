@@ -12,6 +12,7 @@ from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
 from sidlib.human_check.captures import INPUTS, check_names, describe_broken, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
+from sidlib.plots import round_picture
 
 COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
@@ -33,19 +34,21 @@ class Mode:
     invitation = ""
     hides = False  # names and scores
 
-    def begin(self, chosen):
-        """Prepare for another capture or other models; `chosen` are the names of the models to show."""
+    def __init__(self, viewer):
+        self.viewer = viewer
 
-    def ready(self):
-        """Take answers: the pictures are shown."""
+    def begin(self):
+        """Show another capture, other models, or this mode after another."""
+        self.viewer.render()
 
     def show_full(self, view):
         """Return the part of a picture at full size that a View shows, as in Viewer.pictures: a list, empty if none."""
         return []
 
-    def title_models(self, chosen):
-        """Return {title to show: name} of the chosen models."""
-        return {name: name for name in chosen}
+    @property
+    def titles(self):
+        """{title to show: name} of the chosen models."""
+        return {name: name for name in self.viewer.models if name in self.viewer.shown}
 
 
 class Pixels(widgets.Widget):
@@ -62,13 +65,12 @@ class Viewer(anywidget.AnyWidget):
         choices, choice: the captures to choose from, and the number of the chosen one.
         offered, shown: names of all pictures, and of the chosen ones.
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, caption, width, height and pixels
-            (of take_samples) or, in a saved page, url. Error maps are against the one called "truth". A large one is
-            sent reduced, with the size [width, height] of the whole, and the part that it covers: left, top, width and
-            height as fractions. One that the kernel brightens has its stops.
+            (of take_samples) or, in a saved page, url. A large one is sent reduced, with the size [width, height] of
+            the whole, and the part that it covers: left, top, width and height as fractions. One that the kernel
+            brightens has its stops.
         details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
-        zoom, across, down, stops: the View, and the brightness of the display, light × 2 ** stops. The browser sets
-            them once the hand rests.
-        visible: scores of a part: zoom, across and down of that part, and scores, {title: text}.
+        zoom, across, down, stops: the View, and the brightness, light × 2 ** stops; set once the hand rests.
+        visible: zoom, across and down of a part, and its scores, {title: text}.
         scored: there is a truth and no vote, so that errors may be seen.
         status: a line above the pictures, read aloud when it changes; with a sign while `busy`.
     """
@@ -91,33 +93,11 @@ class Viewer(anywidget.AnyWidget):
         first, *_, last = [*models, *models]
         shown = dict.fromkeys(["input", first, last, "truth"])
         super().__init__(offered=[*INPUTS, *models, "truth"], shown=list(shown))
-        self.models, self.active, self.sent = dict(models), Mode(), {}  # sent: {bytes: Pixels} that the browser has
+        self.models, self.active, self.sent = dict(models), Mode(self), {}  # sent: {bytes: Pixels} in the browser
         self.picture_of, self.describe = lru_cache(256)(self._make_picture), lru_cache(4096)(self._describe)
-        self.observe(self.begin, ["choice", "shown"])
+        self.observe(lambda _: self.active.begin(), ["choice", "shown"])
         self.observe(self.show_visible, ["zoom", "across", "down"])
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
-
-    def begin(self, change=None):
-        """Begin with another capture, with other models, or in another mode."""
-        if self.active.hides:  # no name stays while the models run
-            self.pictures = []
-        self.active.begin(self.chosen)
-        self.render()
-        self.active.ready()
-
-    @property
-    def chosen(self):
-        """The names of the chosen models."""
-        return [name for name in self.models if name in self.shown]
-
-    def name_pictures(self):
-        """Return {title: name} of the pictures to show; empty without a capture."""
-        capture = self.active.capture
-        if capture is None:
-            return {}
-        inputs = {name: name for name in INPUTS if name in self.shown}
-        truth = {} if capture.truth is None else {"truth": "truth"}  # even if it is not shown: error maps need it
-        return inputs | self.active.title_models(self.chosen) | truth
 
     def _make_picture(self, capture, name):
         if name == "truth":
@@ -131,13 +111,17 @@ class Viewer(anywidget.AnyWidget):
 
     def render(self):
         """Show the chosen pictures; an error is shown and raised."""
-        capture = self.active.capture
+        capture, names = self.active.capture, {}  # by the titles of pictures
+        if capture:
+            names = {name: name for name in INPUTS if name in self.shown} | self.active.titles
+        if capture and capture.truth is not None:
+            names["truth"] = "truth"  # even if it is not shown: error maps need it
         try:
-            pictures = [self.hand_over(capture, title, name) for title, name in self.name_pictures().items()]
+            pictures = [self.hand_over(capture, title, name) for title, name in names.items()]
             pictures += self.active.show_full(View())
             with self.hold_sync():
                 self._show(pictures)
-                self.scored = bool(pictures) and capture.truth is not None and not self.active.hides
+                self.scored = "truth" in names and not self.active.hides
                 self.status = capture.name if capture else self.active.invitation
                 if capture and capture.truth is None:
                     self.status += f", amplified ×{capture.ratio:.0f}"
@@ -175,8 +159,8 @@ class Viewer(anywidget.AnyWidget):
         """Show the visible part of a picture at full size, and the scores of the visible parts, unless secret."""
         view, scores = View(self.zoom, self.across, self.down), {}
         if view.zoom > 1 and self.scored:
-            titles = {title: name for title, name in self.name_pictures().items() if name != "truth"}
-            scores = {title: self.describe(self.active.capture, name, view) for title, name in titles.items()}
+            names = {picture["title"]: picture["name"] for picture in self.pictures if picture["name"] != "truth"}
+            scores = {title: self.describe(self.active.capture, name, view) for title, name in names.items()}
         self.visible = view._asdict() | {"scores": scores}
         self.details = self.active.show_full(view) if view.zoom > 1 else []
 
@@ -184,22 +168,18 @@ class Viewer(anywidget.AnyWidget):
 def find_part(shape, view):
     """Return the slices (rows, columns) of a picture's shape that a View shows; at least the window of SSIM."""
     zoom = max(1, min(view.zoom, min(shape[:2]) / WINDOW_PX))
-    parts = []
-    for size, place in ((shape[0], view.down), (shape[1], view.across)):
+
+    def cut(size, place):
         length = round(size / zoom)
         start = round(place * (size - length))
-        parts.append(slice(start, start + length))
-    return tuple(parts)
+        return slice(start, start + length)
+
+    return cut(shape[0], view.down), cut(shape[1], view.across)
 
 
 def take_samples(picture):
-    """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16 (65535 is 255).
-
-    NaN is black.
-    """
-    levels = np.clip(np.nan_to_num(picture), 0, 255)
-    whole = (levels == np.rint(levels)).all()
-    return levels.astype(np.uint8).tobytes() if whole else np.rint(levels * 257.0).astype("<u2").tobytes()
+    """Return a picture (height, width, 3) in 0…255 as bytes: uint8 if that loses nothing, else uint16."""
+    return round_picture(picture, 8 if (picture == np.rint(picture)).all() else 16).tobytes()
 
 
 def fit(width="auto"):

@@ -13,46 +13,42 @@ from scipy.stats import binomtest
 
 from sidlib.human_check.viewer import Mode, button, row
 
-COLUMNS = ["time", "dataset", "scene", "frame", "short_s", "shown", "best", "seed", "zoom", "across", "down", "stops"]
+PAIR, VIEW = ["dataset", "scene", "frame", "short_s"], ["zoom", "across", "down", "stops"]
+COLUMNS = ["time", *PAIR, "shown", "best", *VIEW]
+SEED = 0  # of the order of models and pictures
 
 
 class BlindVote(Mode):
     """A vote on the test picture that the comparison shows: names and scores are hidden until it is cast."""
 
-    def __init__(self, viewer, comparison, file, seed):
-        self.viewer, self.comparison, self.file, self.seed = viewer, comparison, file, seed
-        self.labels, self.revealed, self.count = {}, False, 0  # {"A": name, …}; the vote is cast; votes so far
+    def __init__(self, viewer, comparison, file):
+        super().__init__(viewer)
+        self.comparison, self.file, self.choices = comparison, file, comparison.choices
+        self.labels, self.count = {}, 0  # {"A": name, …}; votes so far
         self.ballot, self.ranking = row(), widgets.HTML()
         self.next = button("Next picture", self.choose_next, button_style="primary")
-        self.controls, self.choices = [self.ballot, self.ranking], comparison.choices
+        self.controls = [self.ballot, self.ranking]
 
     @property
-    def capture(self):
-        return self.comparison.capture
-
-    @property
-    def hides(self):
-        return not self.revealed
-
-    def title_models(self, chosen):
+    def titles(self):
         return {label if self.hides else f"{label}: {name}": name for label, name in self.labels.items()}
 
-    def begin(self, chosen):
+    def begin(self):
         """Shuffle the chosen models and offer a button for each, to be pressed once they are shown."""
-        self.revealed, problem = False, "" if len(chosen) > 1 else "Choose at least two models to vote on."
-        try:
-            self.count = len(load_votes(self.file))
-        except OSError as error:
-            problem = f"The votes cannot be read: {error}"
-        self.labels = shuffle_names(chosen, self.seed, self.count)
+        self.viewer.pictures = []  # no name stays while the models run
+        self.capture, self.hides = self.comparison.load(self.viewer.choice), True
+        chosen = [*super().titles]
+        self.count = len(load_votes(self.file))
+        self.labels = shuffle_names(chosen, self.count)
         texts = {label: f"{label} is best" for label in self.labels} | {"": "They cannot be told apart"}
         offers = [button(text, lambda _, label=label: self.vote(label)) for label, text in texts.items()]
-        self.ballot.children, self.ranking.value = [*offers, self.next], escape(problem)
+        self.ballot.children, self.ranking.value = [*offers, self.next], ""
         self._enable()
-
-    def ready(self):
-        if not self.ranking.value:  # which says why no vote can be taken
-            self._enable(*self.ballot.children[:-1])
+        super().begin()
+        if len(chosen) > 1:
+            self._enable(*offers)
+        else:
+            self.ranking.value = "Choose at least two models to vote on."
 
     def _enable(self, *buttons):
         for each in self.ballot.children:
@@ -60,18 +56,18 @@ class BlindVote(Mode):
 
     def vote(self, label):
         """Keep a vote for a label, "" for none, and reveal the names; a second vote on the same is ignored."""
-        if self.revealed:
+        if not self.hides:
             return
-        vote = {name: getattr(self.comparison.pair, name) for name in ("dataset", "scene", "frame", "short_s")}
-        vote |= {name: getattr(self.viewer, name) for name in ("zoom", "across", "down", "stops")}
-        vote |= {"shown": list(self.labels.values()), "best": self.labels.get(label, ""), "seed": self.seed}
+        pair = self.comparison.test[self.viewer.choice]
+        vote = {name: getattr(pair, name) for name in PAIR} | {name: getattr(self.viewer, name) for name in VIEW}
+        vote |= {"shown": list(self.labels.values()), "best": self.labels.get(label, "")}
         try:
             append_vote(self.file, vote)
             votes = load_votes(self.file)
         except OSError as error:
             self.ranking.value = escape(f"The vote could not be kept: {error}")
             return
-        self.revealed, self.count, self.ranking.value = True, len(votes), describe_votes(votes)
+        self.hides, self.count, self.ranking.value = False, len(votes), describe_votes(votes)
         self._enable(self.next)
         self.viewer.render()
         chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
@@ -79,26 +75,25 @@ class BlindVote(Mode):
         self.next.focus()
 
     def choose_next(self, button=None):
-        """Go on to the next picture, in an order drawn from the seed."""
-        order = np.random.default_rng(self.seed).permutation(len(self.choices))
+        """Go on to the next picture, in an order drawn from SEED."""
+        order = np.random.default_rng(SEED).permutation(len(self.choices))
         following = int(order[self.count % len(order)])
         if following == self.viewer.choice:
-            self.viewer.begin()
+            self.begin()
         self.viewer.choice = following
         self.ballot.children[0].focus()
 
 
-def shuffle_names(names, seed, number):
-    """Return {"A": name, "B": name, …} in an order drawn from a seed and the number of the vote alone."""
-    order = np.random.default_rng((seed, number)).permutation(len(names))
+def shuffle_names(names, number):
+    """Return {"A": name, "B": name, …} in an order drawn from SEED and the number of the vote."""
+    order = np.random.default_rng((SEED, number)).permutation(len(names))
     return {chr(ord("A") + place): names[of] for place, of in enumerate(order)}
 
 
 def append_vote(file, vote):
     """Append a vote to a file of JSON Lines; it is on disk when this returns.
 
-    A vote is a dict of COLUMNS without time: shown is the list of names in the order shown, best one of them or "" if
-    they cannot be told apart. An OSError says that the file cannot be written.
+    A vote is a dict of COLUMNS without time: shown is the list of names in the order shown, best one of them or "".
     """
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | vote)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -124,11 +119,11 @@ def rank_votes(votes):
     """
     rows = votes.explode("shown")
     rows = rows.assign(won=rows.best == rows.shown, chance=1 / rows.groupby(level=0).shown.transform("size"))
-    ranks = rows.groupby("shown").agg(best=("won", "sum"), of=("won", "size"), chance=("chance", "mean"))
+    ranks = rows.groupby("shown").agg(of=("won", "size"), best=("won", "sum"), chance=("chance", "mean"))
     ranks = ranks.rename(columns={"of": "shown"}).rename_axis("model")
-    intervals = [binomtest(int(row.best), int(row.shown)).proportion_ci(method="wilson") for row in ranks.itertuples()]
-    low, high = ([getattr(interval, end) for interval in intervals] for end in ("low", "high"))
-    ranks = ranks.assign(share=ranks.best / ranks.shown, low=low, high=high)
+    tests = [binomtest(int(row.best), int(row.shown)) for row in ranks.itertuples()]
+    intervals = pd.DataFrame([test.proportion_ci(method="wilson") for test in tests], ranks.index)
+    ranks = ranks.assign(share=ranks.best / ranks.shown, low=intervals.low, high=intervals.high)
     return ranks[["shown", "best", "share", "low", "high", "chance"]].sort_values("share", ascending=False)
 
 

@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from sidlib import evaluation, preprocess
-from sidlib.backend import keras, tf
 from sidlib.brightness import estimate_ratio
 from sidlib.evaluation import score_picture
 from sidlib.human_check import captures
-from sidlib.rawfile import RawError
 
 
 def say_back(source):
@@ -43,40 +41,6 @@ def test_a_file_without_a_long_exposure_gets_an_estimated_ratio(pair):
     assert own.ratio == estimate_ratio(preprocess.load_signal(pair.short_signal.item())) > 1
 
 
-def test_what_cannot_be_shown_is_refused_with_the_reason(pair, tmp_path, monkeypatch):
-    text = tmp_path / "holiday.ARW"
-    text.write_text("no photograph")
-    with pytest.raises(RawError, match=r"holiday\.ARW: not a RAW"):
-        captures.open_capture(text)
-    with pytest.raises(RawError, match="Is a directory"):
-        captures.open_capture(tmp_path)
-    monkeypatch.setattr(captures, "MIN_SIZE_PX", 100)
-    with pytest.raises(RawError, match="too small, 32 × 22 pixels"):
-        captures.open_capture(pair.short.item())
-
-
-def read_png(content, bits):
-    return tf.io.decode_png(content, dtype=f"uint{bits}").numpy()
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
-def test_a_picture_of_a_model_of_less_precision_is_saved_as_bright_as_it_is(capture, policy):
-    picture = keras.Input((None, None, 3), name="dark8")
-    model = keras.Model(picture, keras.layers.Rescaling(0.0, 200, dtype=policy)(picture))
-    output = captures.make_picture({"model": model}, capture, "model")
-    assert output.dtype == np.float32 and (output == 200).all()
-    assert np.asarray(model(capture.truth[None])).dtype != np.float32
-    for dtype in (np.float32, np.float16):
-        assert (read_png(captures.encode_png(output.astype(dtype), 16), 16) == round(200 / 255 * 65535)).all()
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_png_holds_the_picture_to_the_nearest_level(bits):
-    picture, levels = np.random.default_rng(0).uniform(-5, 260, (9, 12, 3)), 2**bits - 1
-    read = read_png(captures.encode_png(picture, bits), bits)
-    np.testing.assert_allclose(read / levels, np.clip(picture, 0, 255) / 255, atol=0.5 / levels + 1e-9)
-
-
 @pytest.fixture
 def picture():
     return np.random.default_rng(0).uniform(0, 255, (40, 60, 3)).astype(np.float32)
@@ -86,14 +50,6 @@ def test_a_line_of_scores_says_those_of_the_evaluation(picture):
     scores = score_picture(picture, picture + 10)
     line = captures.describe_scores(picture, picture + 10)
     assert line == f"MAE 10.0 · {scores['psnr_db']:.1f} dB · SSIM {scores['ssim']:.2f}"
-
-
-@pytest.mark.parametrize("shape", [(10, 60), (40, 10), (1, 1)])
-def test_a_picture_smaller_than_the_window_of_ssim_is_scored_without_it(picture, shape):
-    small = picture[: shape[0], : shape[1]]
-    mse = np.square(small - 7.5).mean()
-    expected = f"MAE {np.abs(small - 7.5).mean():.1f} · {10 * np.log10(255**2 / mse):.1f} dB"
-    assert captures.describe_scores(small, np.full_like(small, 7.5)) == expected
 
 
 def test_values_that_are_no_numbers_are_counted_instead_of_scored(picture):
