@@ -1,13 +1,10 @@
-"""A cluster of real processes on this machine gives what one process gives, whatever is killed meanwhile."""
+"""A cluster of real processes on this machine gives what one process gives."""
 
-import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -16,40 +13,32 @@ from distributed import LocalCluster
 from sidlib import catalog, paths, preprocess, raw, workers
 from sidlib.backend import tf
 
+SCHEDULER = """
+from distributed import LocalCluster
+print(LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=":0").scheduler_address, flush=True)
+input()
+"""
+
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers of two threads each."""
+    """The address of a cluster of two workers of two threads each."""
     options = {"threads_per_worker": 2, "resources": workers.ALONE, "dashboard_address": ":0"}
     with pytest.MonkeyPatch.context() as patch:
         for pool in workers.THREADS:
             patch.delenv(pool, raising=False)
         with LocalCluster(n_workers=2, **options) as cluster:
-            yield cluster
+            yield cluster.scheduler_address
 
 
 @pytest.fixture
 def over(monkeypatch):
     """A function that makes a scheduler the one in use."""
-    return lambda scheduler: monkeypatch.setenv("SID_SCHEDULER", str(scheduler))
-
-
-@pytest.fixture
-def over_cluster(cluster, over):
-    over(cluster.scheduler_address)
+    return lambda scheduler: monkeypatch.setenv("SID_SCHEDULER", scheduler)
 
 
 def share(function, items, **options):
     return workers.share(function, items, "Testing", "item", **options)
-
-
-def wait_for(condition, timeout_s=60):
-    """Return what the condition gives as soon as it is true."""
-    end = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def test_without_a_scheduler_all_is_done_here_in_order():
@@ -75,19 +64,8 @@ def test_dask_and_tensorflow_are_imported_only_where_they_are_needed():
     assert subprocess.run([sys.executable, "-c", script], cwd=paths.ROOT).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "alone"), [(raw.RawError("cut off"), False), (PermissionError(errno.EACCES, "no", "x"), True)]
-)
-def test_an_exception_keeps_its_type(over_cluster, error, alone):
-    def fail(item):
-        raise error
-
-    with pytest.raises(type(error)) as caught:
-        list(share(fail, [1, 2], alone=alone))
-    assert str(caught.value) == str(error)
-
-
-def test_a_cluster_develops_the_same_bytes(over_cluster, tiny_pairs, tmp_path, caplog, capsys):
+def test_a_cluster_develops_the_same_bytes(cluster, over, tiny_pairs, tmp_path, caplog, capsys):
+    over(cluster)
     folder = shutil.copytree(tiny_pairs.short[0].parent.parent, tmp_path / "copy")
     shutil.rmtree(folder / "png"), shutil.rmtree(folder / "signal")
     broken = folder / "short" / tiny_pairs.short.iloc[-1].name
@@ -100,78 +78,40 @@ def test_a_cluster_develops_the_same_bytes(over_cluster, tiny_pairs, tmp_path, c
             assert made.read_bytes() == expected.read_bytes()
 
 
-def test_a_worker_trains_one_at_a_time_with_all_its_threads(over_cluster):
+def test_a_worker_trains_one_at_a_time_with_all_its_threads_and_its_error_keeps_its_type(cluster, over):
     def work(item):
         start = time.time()
         time.sleep(0.2)
+        if item == "cut":
+            raise raw.RawError("cut off")
         return os.getpid(), start, time.time(), [os.environ[pool] for pool in workers.THREADS]
 
+    over(cluster)
     table = pd.DataFrame(dict(share(work, range(6), alone=True)), ["pid", "start", "end", "threads"]).T
     assert table.pid.nunique() == 2 and table.threads.tolist() == [["2", "2"]] * 6
     for _, of_worker in table.sort_values("start").groupby("pid"):
         assert (of_worker.start[1:].to_numpy() >= of_worker.end[:-1].to_numpy()).all()
+    with pytest.raises(raw.RawError, match="^cut off$"):
+        list(share(work, ["cut"], alone=True))
 
 
-def test_the_work_of_a_killed_worker_is_done_by_another(over_cluster, tmp_path):
-    mark = tmp_path / "pid"
-
-    def work(item):
-        if item == 5 and not mark.exists():
-            mark.write_text(str(os.getpid()))
-            time.sleep(60)
-        return os.getpid()
-
-    def kill():
-        os.kill(int(wait_for(lambda: mark.exists() and mark.read_text())), signal.SIGKILL)
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(kill)
-        pids = dict(share(work, range(10)))
-    assert pids.keys() == {*range(10)} and pids[5] != int(mark.read_text())
-
-
-def test_a_lost_scheduler_is_said(over, tmp_path):
-    file = tmp_path / "scheduler.json"
-    command = [sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", file]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = subprocess.Popen(command, **silent)
-    wait_for(lambda: file.exists() and file.read_text())
-    over(file)
-
-    def work(item):
-        (tmp_path / f"{item}.begun").touch()
-        time.sleep(0.3)
-
-    def kill():
-        wait_for((tmp_path / "1.begun").exists)
-        scheduler.kill()
-        scheduler.wait()
-
-    worker = subprocess.Popen([*command[:3], "worker", "--no-dashboard", "--scheduler-file", file], **silent)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ConnectionError, match="Call again"):
-        pool.submit(kill)
-        list(share(work, range(100)))
-    worker.kill()
-    worker.wait()
+def test_a_lost_scheduler_and_workers_that_do_no_trainings_are_said(over):
+    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    over(process.stdout.readline().decode().strip())
+    with pytest.raises(RuntimeError, match="--resources training=1"):
+        list(share(abs, [1], alone=True))
+    with pytest.raises(ConnectionError, match="Call again"):
+        for _ in share(time.sleep, [0.2] * 50):
+            process.kill()
+    process.wait()
 
 
 @pytest.mark.parametrize("scheduler", ["tcp://127.0.0.1:9", "no/file.json"])
-def test_a_scheduler_that_does_not_answer_is_named(over, scheduler, monkeypatch):
+def test_a_scheduler_that_does_not_answer_or_dask_that_is_missing_is_named(over, scheduler, monkeypatch):
     monkeypatch.setattr(workers, "TIMEOUT_S", 0.5)
     over(scheduler)
     with pytest.raises(ConnectionError, match=f"SID_SCHEDULER={scheduler}: start one"):
         list(share(abs, [1]))
-
-
-def test_workers_that_do_no_trainings_are_refused_for_them(over):
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
-        over(cluster.scheduler_address)
-        with pytest.raises(RuntimeError, match="--resources training=1"):
-            list(share(abs, [1], alone=True))
-
-
-def test_dask_that_is_missing_is_asked_for(over, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    over("tcp://127.0.0.1:9")
     with pytest.raises(ModuleNotFoundError, match=r"pip install -e \.\[cluster\]"):
         list(share(abs, [1]))
