@@ -1,12 +1,14 @@
-"""What a network can see of a short exposure: the course's dark 8-bit picture, and inputs that keep more of it.
+"""What a network can see of a short exposure: the course's dark 8-bit picture, and inputs that tell more of it.
 
 Each function takes a raw.Signal, the exposure ratio and the ISO and returns float32 (height, width, 3), black 0 and
 white 255. A model names its source with its input layer, see models.source_of.
 """
 
+from functools import partial
+
 import numpy as np
 
-from sidlib.camera import correct_black, encode_srgb, quantize, render
+from sidlib.camera import correct_black, decode_srgb, encode_srgb, quantize, render
 
 
 def develop_dark(signal, ratio, iso):
@@ -14,9 +16,14 @@ def develop_dark(signal, ratio, iso):
     return quantize(render(*signal[:3])).astype(np.float32)
 
 
-def develop_amplified(signal, ratio, iso):
-    """Return the short exposure times the exposure ratio, then rounded to 16 bits."""
-    return quantize(render(*signal[:3], ratio), 16).astype(np.float32) * np.float32(255 / 65535)
+def amplify_rounded(signal, ratio, iso):
+    """Return develop_dark times the exposure ratio, in linear light: amplified after it was rounded."""
+    return (255 * encode_srgb(decode_srgb(develop_dark(signal, ratio, iso) / 255) * ratio)).astype(np.float32)
+
+
+def develop_amplified(signal, ratio, iso, bits=16):
+    """Return the short exposure times the exposure ratio, then rounded."""
+    return quantize(render(*signal[:3], ratio), bits).astype(np.float32) * np.float32(255 / (2**bits - 1))
 
 
 def develop_corrected(signal, ratio, iso):
@@ -35,6 +42,8 @@ def develop_signed(signal, ratio, iso):
 
 SOURCES = {
     "dark8": develop_dark,
+    "rounded8": amplify_rounded,
+    "amplified8": partial(develop_amplified, bits=8),
     "amplified16": develop_amplified,
     "corrected16": develop_corrected,
     "signed": develop_signed,

@@ -22,11 +22,6 @@ NEEDS_CALIBRATION = ("amplified, black corrected", "stabilised, non-local means"
 _log = logging.getLogger(__name__)
 
 
-def amplify_rounded(signal, ratio, iso):
-    """The course's 8-bit input, amplified in linear light after it was rounded."""
-    return 255 * encode_srgb(decode_srgb(SOURCES["dark8"](signal, ratio, iso) / 255) * ratio)
-
-
 def denoise_stabilised(signal, ratio, iso, strength):
     """A capture of the calibrated camera, black corrected, denoised by strength × its calibrated noise, amplified."""
     values, noise = camera.correct_black(signal, iso), camera.reduced_noise(iso)
@@ -52,8 +47,8 @@ def list_baselines(usual_ratio):
     """Return {name: [baseline, or one per strength]}; some use the usual ratio instead of a picture's own."""
     return {
         "input as it is": [SOURCES["dark8"]],
-        "dark, 8 bit, × usual ratio": [lambda signal, ratio, iso: amplify_rounded(signal, usual_ratio, iso)],
-        "dark, 8 bit, × ratio": [amplify_rounded],
+        "dark, 8 bit, × usual ratio": [lambda signal, ratio, iso: SOURCES["rounded8"](signal, usual_ratio, iso)],
+        "dark, 8 bit, × ratio": [SOURCES["rounded8"]],
         "amplified × usual ratio": [lambda signal, ratio, iso: SOURCES["amplified16"](signal, usual_ratio, iso)],
         "amplified": [SOURCES["amplified16"]],
         "amplified, black corrected": [SOURCES["corrected16"]],

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sidlib import evaluation, preprocess
+from sidlib.backend import keras
 from sidlib.brightness import estimate_ratio
 from sidlib.evaluation import score_picture
 from sidlib.human_check import captures
@@ -9,7 +10,6 @@ from sidlib.human_check import captures
 
 def say_back(source):
     """A model that returns what it sees."""
-
     picture = keras.Input((None, None, 3), name=source)
     return keras.Model(picture, keras.layers.Identity()(picture))
 
