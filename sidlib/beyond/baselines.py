@@ -10,7 +10,7 @@ import numpy as np
 from skimage.restoration import denoise_nl_means
 
 from sidlib import camera
-from sidlib.camera import decode_srgb, encode_srgb
+from sidlib.camera import encode_srgb
 from sidlib.dataset import read_picture
 from sidlib.evaluation import score_outputs
 from sidlib.preprocess import load_signal

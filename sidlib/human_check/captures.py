@@ -15,7 +15,7 @@ from sidlib.raw import Signal, read_exposure, read_signal
 from sidlib.rawfile import RawError
 from sidlib.sources import SOURCES
 
-INPUTS = {"input": SOURCES["dark8"], "input, amplified": SOURCES["amplified16"]}  # shown beside the outputs
+INPUTS = {"input": SOURCES["dark8"], "RAW, amplified": SOURCES["amplified16"]}  # shown beside the outputs
 
 
 @dataclass(frozen=True, eq=False)

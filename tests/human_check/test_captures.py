@@ -24,7 +24,7 @@ def capture(pair):
     return captures.load_capture(next(pair.itertuples()))
 
 
-@pytest.mark.parametrize(("name", "source"), [("input", "dark8"), ("input, amplified", "amplified16")])
+@pytest.mark.parametrize(("name", "source"), [("input", "dark8"), ("RAW, amplified", "amplified16")])
 def test_a_model_sees_what_it_sees_when_it_is_scored_and_what_is_shown_as_its_input(capture, pair, name, source):
     model = say_back(source)
     _, output, truth = next(evaluation.predict(model, pair))

@@ -81,7 +81,7 @@ def test_pictures_come_as_input_outputs_truth_and_the_figure_shows_each_with_its
     pair = human_check.choose_pair(tiny_pairs)
     pictures = human_check.collect_pictures(MODELS, pair)
     assert list(pictures) == SHOWN
-    assert pictures["input, amplified"].mean() > 3 * pictures["input"].mean()
+    assert pictures["RAW, amplified"].mean() > 3 * pictures["input"].mean()
     np.testing.assert_array_equal(pictures["as it is"], pictures["input"])
     np.testing.assert_array_equal(pictures["truth"], np.asarray(Image.open(pair.long_png.item())))
     titles = [axis.get_title() for axis in human_check.compare(MODELS, tiny_pairs).axes]
@@ -273,10 +273,10 @@ def test_ones_own_capture_is_shown_turned_and_saved(check, tiny_pairs, tmp_path)
     before = read_pixels(check)
     check.own.ratio.value = 2 * check.own.ratio.value
     assert read_pixels(check) != before and check.own.capture.ratio == check.own.ratio.value
-    check.own.saved.value = "input, amplified"
+    check.own.saved.value = "RAW, amplified"
     check.own.save16.click()
     (saved,) = (tmp_path / "own").iterdir()
-    assert str(saved) in check.viewer.status and saved.name.startswith("night.arw-input, amplified-x")
+    assert str(saved) in check.viewer.status and saved.name.startswith("night.arw-RAW, amplified-x")
 
 
 def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_pairs, tmp_path):

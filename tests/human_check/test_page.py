@@ -43,7 +43,7 @@ def test_a_page_holds_a_picture_of_each_test_scene_with_all_that_models_make_of_
     assert state["shown"] == ["input", "CNN", "best", "truth"]
     capture = load_capture(next(tiny_pairs[tiny_pairs.split == "test"].itertuples()))
     pictures = {picture["name"]: picture for picture in state["captures"][0]}
-    assert list(pictures) == ["input", "input, amplified", *MODELS, "truth"]
+    assert list(pictures) == ["input", "RAW, amplified", *MODELS, "truth"]
     np.testing.assert_array_equal(read_pixels(pictures["truth"]["url"]), capture.truth)
     assert (read_pixels(pictures["</script><b>"]["url"]) == 200).all()
     page = file.read_text("utf-8")
