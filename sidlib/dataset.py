@@ -31,8 +31,8 @@ def make_dataset(
         ValueError: there are no pairs, or no such source.
     """
     check_source(source)
-    count, steps = len(pairs), count_batches(pairs, batch_size)
-    count, steps = (updates * batch_size, updates) if crop_px else (count, steps)
+    count = updates * batch_size if crop_px else len(pairs)
+    steps = updates if crop_px else count_batches(pairs, batch_size)
     files = tf.constant(pairs[["short_png", "long_png"]].astype(str).to_numpy())
     rows = pairs.to_dict("records")
 

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import logging
-import os
 import sys
 import threading
 import time
@@ -26,7 +25,6 @@ from sidlib.models import source_of
 _log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same settings and pictures train otherwise than before
-DAMAGE = (ValueError, KeyError, OSError, zipfile.BadZipFile)  # raised by readers for a file that is not whole
 
 
 def train(experiment, pairs, folder, on_epoch=None):
@@ -78,8 +76,7 @@ def train_all(experiments, pairs, folder):
             train(experiment, pairs, folder)
 
     with ThreadPoolExecutor(1) as pool:
-        if not os.environ.get("SID_SCHEDULER"):  # which has its own progress bar
-            pool.submit(_watch, missing, folder, ended, sys.stdout)
+        pool.submit(_watch, missing, folder, ended, sys.stdout)
         try:
             longest_first = sorted(missing, key=lambda experiment: -experiment.epochs)
             list(workers.share(work, longest_first, "Training", "experiment", alone=True))
@@ -165,7 +162,7 @@ def read_file(read, file):
     """Return what a function reads from a file of a run; raise a ValueError that names a damaged file."""
     try:
         return read(file)
-    except DAMAGE as error:
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:  # the file is not whole
         raise ValueError(f"{file} cannot be read ({error}): move {file.parent} away to train anew") from error
 
 

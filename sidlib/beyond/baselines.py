@@ -7,12 +7,13 @@ import logging
 from functools import partial
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from skimage.restoration import denoise_nl_means
 
 from sidlib import camera
 from sidlib.camera import encode_srgb
 from sidlib.dataset import read_picture
-from sidlib.evaluation import score_outputs
+from sidlib.evaluation import predict, score_outputs
 from sidlib.preprocess import load_signal
 from sidlib.sources import SOURCES
 
@@ -80,3 +81,19 @@ def score_named(name, pairs):
     val_scores = [score_baseline(baseline, val) for baseline in baselines]
     best = int(np.argmin([scores.mae.mean() for scores in val_scores]))
     return val_scores[best], score_baseline(baselines[best], test)
+
+
+def score_oracle_gain(model, pairs):
+    """Return evaluation.score_model after fit_gain, which no method can know: the errors left are not of brightness."""
+    return score_outputs(((fit_gain(output, truth), truth) for _, output, truth in predict(model, pairs)), pairs)
+
+
+def fit_gain(output, truth):
+    """Return a picture in 0…255, times the gain in linear light that brings it closest to its truth."""
+    linear = decode_srgb(np.clip(output, 0, 255) / 255)
+
+    def brighten(stops):
+        return 255 * encode_srgb(linear * 2**stops)
+
+    fit = minimize_scalar(lambda stops: np.square(brighten(stops) - truth).mean(), bounds=(-3, 3), method="bounded")
+    return brighten(fit.x)

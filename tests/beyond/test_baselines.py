@@ -5,6 +5,7 @@ import pytest
 
 from sidlib import camera, evaluation, preprocess
 from sidlib.beyond import baselines
+from sidlib.camera import decode_srgb, encode_srgb
 from sidlib.sources import SOURCES
 
 
@@ -67,3 +68,13 @@ def test_the_strength_is_chosen_on_val_alone(tiny_pairs, monkeypatch):
     assert chosen_val.mae.mean() == min(of_val)
     best = choices[int(np.argmin(of_val))]
     assert chosen_test.mae.tolist() == baselines.score_baseline(best, test).mae.tolist()
+
+
+def test_an_oracle_finds_the_factor_that_a_picture_lacks_and_never_harms(tiny_pairs):
+    truth = np.random.default_rng(0).uniform(20, 200, (22, 32, 3))
+    darker = 255 * encode_srgb(decode_srgb(truth / 255) / 3)
+    assert np.abs(baselines.fit_gain(darker, truth) - truth).mean() < 0.1
+    plain, fitted = (
+        score(evaluation.identity, tiny_pairs) for score in (evaluation.score_model, baselines.score_oracle_gain)
+    )
+    assert (fitted.mse <= plain.mse).all()
