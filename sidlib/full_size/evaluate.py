@@ -91,8 +91,9 @@ def list_methods(val):
     """
     fbdd = partial(develop_amplified, fbdd_noise_reduction=rawpy.FBDDNoiseReductionMode.Full)
     methods = {"amplified": (develop_amplified, ""), "amplified, FBDD": (fbdd, "")}
-    few, tried = val[:: max(1, len(val) // FEW)], {by: partial(develop_amplified, strength=by) for by in STRENGTHS}
-    scores = pd.concat([score_pair(pair, tried) for pair in _show_progress(few, "Choosing a strength")])
+    tried = {by: partial(develop_amplified, strength=by) for by in STRENGTHS}
+    few = _show_progress(val[:: max(1, len(val) // FEW)], "Choosing a strength")
+    scores = pd.concat([score_pair(pair, tried) for pair in few])
     best = scores.groupby("method").fitted_db.mean().idxmax()
     methods["stabilised, non-local means"] = tried[best], str(best)
     if shutil.which("rawtherapee-cli"):

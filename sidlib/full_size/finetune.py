@@ -66,7 +66,8 @@ def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
 
 def develop_truths(pairs):
     """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
-    folder, longs = paths.derived_folder(pairs.long.iloc[0].parent.parent) / "full", pairs.long.unique()
+    longs = pairs.long.unique()
+    folder = paths.derived_folder(longs[0].parent.parent) / "full"
     truths = {long: folder / f"{long.stem}.safetensors" for long in longs}
     keys = {long: paths.fingerprint(paths.file_state(long), SRGB, VERSION) for long in longs}
     missing = [(long, truths[long], key) for long, key in keys.items() if not preprocess.is_current(truths[long], key)]
