@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sidlib.full_size.burst import restore_burst
 from sidlib.full_size.capture import find_files, read_capture
 from sidlib.full_size.restore import find_network, load_network, restore_mosaic
 from sidlib.full_size.save import check_output, name_pictures, read_software, save_pictures
@@ -53,8 +54,6 @@ def restore_files(files, options, title):
     """Restore a RAW file, or the frames of one burst, by the options of main; a file restored before is left."""
     stops, strength = options.stops, options.strength
     if options.burst:
-        from sidlib.full_size.burst import restore_burst
-
         run = partial(restore_burst, files, load_network())
     else:
         capture = read_capture(files[0])

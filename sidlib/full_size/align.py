@@ -24,10 +24,7 @@ AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a 
 
 
 def make_levels(light, noise):
-    """Return the levels of mean counts above black of blocks of 2 × 2 squares, (rows, columns): a list, finest first.
-
-    noise: defines the domain.
-    """
+    """Return the levels, finest first, of mean counts above black of blocks of 2 × 2 squares, (rows, columns)."""
     levels, count = [], max(FINER, 1 + math.ceil(math.log2(max(light.shape) / LOOK_BLOCKS)))
     for level in range(1, count + 1):
         pixels = 4 ** (level + 1)

@@ -92,13 +92,7 @@ class _Frame:
 
 
 def restore_burst(paths, network=None, on_tile=None):
-    """Return the Restoration of RAW files of one scene; that of one file is restore_capture's.
-
-    Args:
-        paths: RAW files, or captures as those of read_capture. network, on_tile: see restore_capture.
-    Raises:
-        RawError: no file can be read, see read_capture.
-    """
+    """Return the Restoration of RAW files of one scene; args: see merge_burst and restore_capture."""
     return restore_merged(merge_burst(paths), network or load_network(), on_tile)
 
 
@@ -125,7 +119,7 @@ def restore_merged(burst, network, on_tile=None):
 
 
 def _spread_levels(burst):
-    """Yield slices of rows, and black level, gain and read noise of their pixels: (rows, W), and two of them."""
+    """Yield slices of rows, and of their pixels, (rows, W) each, the black level and [gain, read noise]."""
     (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
     black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
     columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5

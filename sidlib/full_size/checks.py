@@ -68,10 +68,7 @@ CAMERAS = {  # the training saw the first only
 
 
 def photograph(linear, by, white_e, rng):
-    """Return the Mosaic and the true Noise of a picture (H, W, 3) in linear sRGB, taken by a Camera.
-
-    white_e: electrons of a green pixel that is to be shown as white.
-    """
+    """Return the Mosaic and the true Noise of a picture (H, W, 3) in linear sRGB, with white_e electrons for white."""
     known, read_dn = by.describe(), by.gain_dn * by.read_e
     camera_rgb = camera.unprocess(linear, known.white_balance, known.ccm, most=max(1, linear.max()))  # lamps
     electrons = white_e * camera.mosaic(camera_rgb, by.pattern)
@@ -81,10 +78,7 @@ def photograph(linear, by, white_e, rng):
 
 
 def restore_photograph(network, linear, by, white_e, estimated=False):
-    """Return a network's restoration of photograph, as bright as the picture: float (H, W, 3), sRGB in 0…255.
-
-    estimated: estimate the noise from the mosaic instead of knowing it.
-    """
+    """Return photograph restored, with known or estimated noise, as bright as the picture: float (H, W, 3) in 0…255."""
     mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(0))
     if estimated:
         noise, _ = find_noise(mosaic)
@@ -92,15 +86,15 @@ def restore_photograph(network, linear, by, white_e, estimated=False):
 
 
 def develop_clean(linear, algorithm="AHD"):
-    """Return LibRaw's development of the mosaic without noise of a picture (H, W, 3) in linear sRGB: develop_light.
-
-    algorithm: a name of rawpy.DemosaicAlgorithm.
-    """
+    """Return develop_light of the mosaic without noise of a picture (H, W, 3) in linear sRGB."""
     return develop_light(camera.mosaic(camera.unprocess(linear, SONY.white_balance)), algorithm)
 
 
 def develop_light(light, algorithm="AHD"):
-    """Return LibRaw's development of SONY's mosaic of light (H, W), white 1: float (H, W, 3), sRGB in 0…255."""
+    """Return LibRaw's development of a mosaic (H, W), white 1: float (H, W, 3), sRGB in 0…255.
+
+    algorithm: a name of rawpy.DemosaicAlgorithm.
+    """
     counts = (SONY.black + (SONY.white - SONY.black) * light).round().clip(0, SONY.white).astype(np.uint16)
     with TemporaryDirectory() as folder:
         file = Path(folder, "clean.dng")

@@ -115,13 +115,15 @@ def score_methods(pairs, folder):
     """
     val, test = pick_splits(pairs, "val", "test")
     table, methods, keys = ScoreTable(folder / "full_size.csv"), list_methods(val), {}
+    kept = table.keys()
     for pair in _show_progress(test, "Scoring at full size"):
         captures = paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio
         for name, (restore, version) in methods.items():
             key = paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version)
             keys.setdefault(name, []).append(key)
-            if table.rows(key).empty:
+            if key not in kept:
                 table.add(key, score_pair(pair, {name: restore}).round(4))
+                kept.add(key)
     keys = sum(keys.values(), [])
     table.prune(keys)
     return table.rows(*keys)

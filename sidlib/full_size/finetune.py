@@ -66,21 +66,18 @@ def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
 
 def develop_truths(pairs):
     """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
-    folder = paths.derived_folder(pairs.long.iloc[0].parent.parent) / "full"
-    truths = {long: folder / f"{long.stem}.safetensors" for long in pairs.long.unique()}
-    missing = [(long, file) for long, file in truths.items() if not preprocess.is_current(file, _make_key(long))]
+    longs = pairs.long.unique()
+    folder = paths.derived_folder(longs[0].parent.parent) / "full"
+    truths = {long: folder / f"{long.stem}.safetensors" for long in longs}
+    keys = {long: paths.fingerprint(paths.file_state(long), SRGB, VERSION) for long in longs}
+    missing = [(long, truths[long], key) for long, key in keys.items() if not preprocess.is_current(truths[long], key)]
     for _ in workers.share(_develop, missing, "Developing", "picture"):
         pass
     return pairs.assign(truth=pairs.long.map(truths))
 
 
-def _make_key(long):
-    return paths.fingerprint(paths.file_state(long), SRGB, VERSION)
-
-
-def _develop(files):
-    long, file = files
-    key = _make_key(long)  # before it is read: a later change shows
+def _develop(work):
+    long, file, key = work
     preprocess.save_arrays(file, {"truth": develop_truth(long, **SRGB)}, key)
 
 

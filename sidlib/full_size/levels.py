@@ -45,7 +45,7 @@ def is_cut(floor, black):
     return floor == 0 or floor >= np.mean(black)
 
 
-def restore_cut(mosaic, noise, seed=0):
+def restore_cut(mosaic, noise):
     """Return a Bayer raw.Mosaic whose black was cut off as if it had not been, see fill_cut; any other as it is.
 
     Black and white of the result are higher by a pedestal of six times the read noise.
@@ -53,7 +53,7 @@ def restore_cut(mosaic, noise, seed=0):
     floor = int(mosaic.counts.min())
     if not is_cut(floor, mosaic.black) or np.mean(mosaic.counts == floor) < CUT_SHARE:
         return mosaic
-    pedestal, rng = int(np.ceil(6 * noise.read_dn)) + 1, np.random.default_rng(seed)
+    pedestal, rng = int(np.ceil(6 * noise.read_dn)) + 1, np.random.default_rng(0)
     counts = (fill_cut(mosaic.counts, floor, noise, rng) + pedestal).clip(0, 65535).astype(np.uint16)
     white = min(mosaic.white + pedestal, 65535.0)
     return replace(mosaic, counts=counts, black=mosaic.black + pedestal, white=white)

@@ -135,19 +135,22 @@ def estimate_noise(mosaic, black_dn=0.0):
 
 def _fit_blocks(means, variances):
     """Gain and read noise of the line near which, from the least varied blocks on, blocks of noise alone lie."""
-    kept, line = np.zeros(len(means), bool), None
+    kept, predicted = np.zeros(len(means), bool), np.maximum(variances, ROUNDING_DN**2)
     for alike in np.array_split(np.argsort(means, kind="stable"), 8):
         kept[alike] = variances[alike] <= np.quantile(variances[alike], LOWEST)
     for step in range(30):
-        line, error = _fit_line(means[kept], variances[kept], line)
-        line = line / (NEAR_MEAN if step else BEGIN)
-        relative = variances / _predict(line, means)
+        scale = SPREAD * predicted[kept]  # the error of a variance
+        design = np.stack([means[kept], np.ones_like(scale)], axis=1) / scale[:, None]
+        line = nnls(design, variances[kept] / scale)[0] / (NEAR_MEAN if step else BEGIN)
+        predicted = np.maximum(line[0] * means + line[1], ROUNDING_DN**2)
+        relative = variances / predicted
         near = (relative > NEAR[0]) & (relative < NEAR[1])
         if (near == kept).all() or near.sum() < FEWEST:
             break
         kept = near
+    error = np.linalg.pinv(design.T @ design)[0, 0] ** 0.5  # of the gain
     if not line[0] > 2 * error:
-        return _assume_read_noise(np.median(means), np.median(_predict(line, means)))
+        return _assume_read_noise(np.median(means), np.median(predicted))
     return line[0], max(line[1], 0) ** 0.5
 
 
@@ -155,7 +158,7 @@ def _assume_read_noise(mean, variance):
     """Gain and read noise of a given variance at one mean: variance = K · mean + (USUAL_READ_E · K)²."""
     mean, variance, square = max(float(mean), 0), max(float(variance), ROUNDING_DN**2), USUAL_READ_E**2
     gain = (np.sqrt(mean**2 + 4 * square * variance) - mean) / (2 * square)
-    return float(gain), float(USUAL_READ_E * gain)
+    return gain, USUAL_READ_E * gain
 
 
 def _measure_blocks(mosaic):
@@ -196,16 +199,3 @@ def _split_blocks(values):
     if min(values.shape) < BLOCK_PX:
         return values.reshape(1, -1)  # a small picture is one block
     return sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX].reshape(-1, BLOCK_PX**2)
-
-
-def _predict(line, means):
-    """The variances of a line at given means, at least that of rounding."""
-    return np.maximum(line[0] * means + line[1], ROUNDING_DN**2)
-
-
-def _fit_line(means, variances, line):
-    """The weighted least-squares line: gain and variance in the dark, not negative; and the gain's standard error."""
-    scale = SPREAD * (np.maximum(variances, ROUNDING_DN**2) if line is None else _predict(line, means))
-    design = np.stack([means, np.ones_like(means)], axis=1) / scale[:, None]
-    fitted, _ = nnls(design, variances / scale)
-    return fitted, np.linalg.pinv(design.T @ design)[0, 0] ** 0.5

@@ -69,8 +69,7 @@ class Restoration:
     def map_strips(self, function, part=np.s_[:, :], strength=1):
         """Yield (number of the first row, function(light)) from top to bottom, computed by several threads.
 
-        light is float32 (at most STRIP_PX, width, 3), linear camera RGB of black 0 and white 1. part, strength: see
-        render.
+        light is float32 (at most STRIP_PX, width, 3), linear camera RGB of black 0 and white 1.
         """
         (top, bottom, _), (left, right, _) = map(slice.indices, part, self.shape)
         scale = self.gains**strength / np.float32(self.mosaic.white - self.mosaic.black.mean())
@@ -157,15 +156,12 @@ def find_stops(mosaic, noise):
 
 @cache
 def load_network():
+    """Return the network of find_network, loaded once."""
     return keras.saving.load_model(find_network(), compile=False)
 
 
 def find_network(name="full-size"):
-    """Return the file of the network that `make full-size` trained here, or else that of the repository.
-
-    Raises:
-        FileNotFoundError: there is neither.
-    """
+    """Return the file of the network that `make full-size` trained here, or else that of the repository."""
     for folder in (paths.RESULTS / "sample", paths.REFERENCE):
         if (folder / f"{name}.keras").is_file():
             return folder / f"{name}.keras"

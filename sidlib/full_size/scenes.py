@@ -1,6 +1,5 @@
 """What the training adds to photographs and drawn scenes: charts of sharp edges, and lamps with their flare."""
 
-from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +10,7 @@ from scipy.special import erfc
 from skimage.color import hsv2rgb
 
 FINE = 4  # points of a chart's map along a pixel
+FONTS = sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVuS*.ttf"))
 LETTERS = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;-+&?!%"]
 MOST_LIGHT = 2000  # times white: no sensor records more
 LAMPS = (1, 1000)  # their strength, times white
@@ -95,16 +95,11 @@ def _draw_lines(draw, rng, large):
 
 def _draw_text(draw, rng, large):
     size = FINE * 10 ** rng.uniform(0.85, 1.7)
-    font, y = ImageFont.truetype(str(rng.choice(_find_fonts())), size), rng.uniform(-0.5, 0) * size
+    font, y = ImageFont.truetype(str(rng.choice(FONTS)), size), rng.uniform(-0.5, 0) * size
     while y < large:
         words = ["".join(rng.choice(LETTERS, rng.integers(1, 10))) for _ in range(2 + int(0.6 * large / size))]
         draw.text((rng.uniform(-3, 0) * size, y), " ".join(words), fill=1, font=font)
         y += size * rng.uniform(1.1, 1.6)
-
-
-@cache
-def _find_fonts():
-    return sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVuS*.ttf"))
 
 
 CHARTS = {_draw_edges: 0.46, _draw_bars: 0.1, _draw_table: 0.18, _draw_lines: 0.08, _draw_text: 0.18}  # their shares

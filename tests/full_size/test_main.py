@@ -1,7 +1,6 @@
 import errno
 import io
 import shutil
-import sys
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -226,7 +225,7 @@ def test_frames_of_a_burst_make_one_picture(photo, trained, monkeypatch):
         given.extend(paths)
         return restore.restore_capture(paths[0], network, on_tile)
 
-    monkeypatch.setitem(sys.modules, "sidlib.full_size.burst", SimpleNamespace(restore_burst=restore_burst))
+    monkeypatch.setattr(command, "restore_burst", restore_burst)
     shutil.copyfile(photo, photo.with_name("another.dng"))
     command.main([str(photo.parent), "--burst"])
     assert len(given) == 2 and [file.name for file in save.name_pictures(given[0]) if file.exists()]
