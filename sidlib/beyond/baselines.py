@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from skimage.restoration import denoise_nl_means
 
 from sidlib import camera
-from sidlib.camera import encode_srgb
+from sidlib.camera import decode_srgb, encode_srgb
 from sidlib.dataset import read_picture
 from sidlib.evaluation import predict, score_outputs
 from sidlib.preprocess import load_signal
