@@ -32,7 +32,7 @@ PIPELINE = {  # the size of what each step hands on, with the course's settings
     "a tenth": "424 × 284 × 3\nlinear light",
     "PNG": "424 × 284 × 3\n8 bit: 0…255",
     "tf.data": "batches of crops\n10 × 16 × 24 × 3",
-    "network": "10 × 16 × 24 × 3\nany value",
+    "network": "the same size,\nany value",
     "clip": "the same,\n0…255",
     "loss": "one number\nper batch",
 }
@@ -61,7 +61,7 @@ def save(figure, file, alt):
     The text is in the PNG file and in the output's metadata, from where report.describe_figures takes it.
     """
     with paths.write_atomically(file) as path:
-        figure.savefig(path, dpi=100, metadata={"Description": alt})
+        figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Description": alt})
     figure._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": alt}})  # the notebook adds the picture
     return figure
 
@@ -115,10 +115,10 @@ def _show(axes, pictures, titles):
 
 
 def mark_place(picture, top, left, height, width):
-    """Return a copy of a picture, uint8 (height, width, 3), with a red frame, two pixels wide, around a place."""
+    """Return a copy of a picture, uint8 (height, width, 3), with a cyan frame, two pixels wide, around a place."""
     marked = Image.fromarray(picture)
     box = left - 3, top - 3, left + width + 2, top + height + 2
-    ImageDraw.Draw(marked).rectangle(box, outline="red", width=2)
+    ImageDraw.Draw(marked).rectangle(box, outline="cyan", width=2)
     return np.asarray(marked)
 
 
@@ -146,28 +146,6 @@ def plot_pipeline(*lit):
     return figure
 
 
-def plot_index(indices):
-    """Return what the pairs of data sets, {name: DataFrame}, consist of: the share of pairs per value, by data set."""
-    pairs = pd.concat(indices, names=["set"]).reset_index()
-    short = [f"1/{round(1 / seconds)}" if seconds < 1 else f"{seconds:g}" for seconds in pairs.short_s]
-    columns = {
-        "split": pd.Categorical(pairs.split, SPLIT_COLOURS),
-        "short : long exposure (s)": short + pairs.long_s.map(" : {:g}".format),
-        "frames per burst": pairs.groupby(["set", "scene", "short_s"]).scene.transform("size"),
-        "exposure ratio": pairs.ratio.round().astype(int),
-        "f-number": pairs.f_number,
-        "ISO": pairs.iso,
-    }
-    figure, axes = _start(2, 3, (10, 5), width_ratios=(0.7, 1.1, 1.2))
-    for axis, (name, values) in zip(axes, columns.items(), strict=True):
-        percent = 100 * pd.crosstab(values, pairs["set"], normalize="columns")[[*indices]]
-        turn = 90 if len(percent) > 10 else 0
-        percent.plot.bar(ax=axis, color=["#4c72b0", LONG_COLOUR], width=0.85, legend=False, rot=turn)
-        axis.set(xlabel=name, ylabel="share of pairs (%)")
-    axes[0].legend(frameon=False)
-    return figure
-
-
 def plot_light_levels(short_counts, long_counts, black, white):
     """Return histograms of two captures' raw counts: the share of the pixels per count, whatever a bin's width."""
     figure, (axis,) = _start(1, 1, (9, 3.2))
@@ -190,25 +168,18 @@ def plot_light_levels(short_counts, long_counts, black, white):
     return figure
 
 
-def plot_grey_levels(short, long):
-    """Return the histograms of two developed 8-bit pictures; the titles count the levels that each one uses."""
-    figure, axes = _start(1, 2, (10, 2.8), sharex=True)
-    for axis, name, picture, colour in ((axes[0], "short", short, SHORT_COLOUR), (axes[1], "long", long, LONG_COLOUR)):
-        share = np.bincount(picture.ravel(), minlength=256) / picture.size * 100
-        axis.bar(np.arange(256), share, width=1, color=colour)
-        title = f"{name}: {np.count_nonzero(share)} of 256 levels"
-        axis.set(title=title, xlabel="8-bit value", ylabel="share of pixels (%)")
-    return figure
-
-
 def plot_noise_by_scale(noise):
-    """Return the noise of block averages (red, green, blue; 1 for a pixel) by block side, the DataFrame's index."""
+    """Return the noise of block averages (red, green, blue; 1 for a pixel) by block side, the DataFrame's index.
+
+    The gray lines are what independent pixels would have: a quarter of a block's are red, half are green.
+    """
     figure, (axis,) = _start(1, 1, (6, 3.4))
-    noise.plot(ax=axis, style="o-", color=CHANNEL_COLOURS, grid=True)
+    noise.plot(ax=axis, style=["o--", "o-", "o-"], color=CHANNEL_COLOURS, grid=True)
+    axis.lines[0].set_zorder(3)  # red lies on blue
     scales, ticks = noise.index.to_numpy(), [0.05, 0.1, 0.2, 0.5]
-    axis.plot(scales, 2 / scales, "--", color="gray", label="a quarter of the pixels, independent")
-    axis.plot(scales, np.sqrt(2) / scales, ":", color="gray", label="half of the pixels, independent")
-    axis.set(xscale="log", yscale="log", xlabel="scale (pixels)", ylabel="noise / noise of a pixel")
+    axis.plot(scales, 2 / scales, "--", color="gray", label="1/√(¼ of the pixels)")
+    axis.plot(scales, np.sqrt(2) / scales, ":", color="gray", label="1/√(½ of the pixels)")
+    axis.set(xscale="log", yscale="log", xlabel="side of a block (pixels)", ylabel="noise / noise of a pixel")
     axis.set(xticks=scales, xticklabels=scales, yticks=ticks, yticklabels=ticks)
     axis.minorticks_off()
     axis.legend(frameon=False)
@@ -372,23 +343,6 @@ def _draw_history(axis, history, color, **style):
     axis.plot(best.epoch, best.val_loss, "o", color=color)
     axis.set_xlabel("epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)
-
-
-def plot_slides(histories, losses, pictures, texts):
-    """Return a card per experiment, as on a slide: its losses, a picture in 0…255, its title and a line of text.
-
-    All four are dicts by title; see plot_histories for the first two. A thick line is val, a thin one train.
-    """
-    rows, styles = math.ceil(len(histories) / 2), _style_models(histories)
-    figure, axes = _start(rows, 4, (9.5, 1.6 * rows), width_ratios=[1, 0.9] * 2)
-    for title, (curves, place) in zip(histories, axes.reshape(-1, 2), strict=False):
-        _draw_history(curves, histories[title], styles[title]["color"])
-        top = histories[title][["loss", "val_loss"]].quantile(0.75).max()
-        curves.set(ylabel=losses[title], ylim=(0, 1.5 * top))
-        curves.set_title(f"{title}\n{texts[title]}", loc="left", fontsize=8)
-        _show([place], [pictures[title]], [" \n "])
-    _show(axes[2 * len(histories) :], [], [])  # of an odd number
-    return figure
 
 
 def plot_seeds(table, controls):
