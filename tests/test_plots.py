@@ -1,11 +1,10 @@
 import numpy as np
 import pandas as pd
-import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sidlib import catalog, models, plots
+from sidlib import models, plots
 from sidlib.backend import keras
 from sidlib.experiment import Experiment
 
