@@ -49,13 +49,13 @@ def load_models(experiments, folder):
 
 
 class HumanCheck:
-    """The interactive human check: display its `panel`.
+    """The interactive human check, to be displayed.
 
     It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of your own.
     models, pairs: see compare. folder: a results folder, for votes.jsonl and for saved pictures in own/.
 
     Example:
-        >>> HumanCheck({"as it is": evaluation.identity, "best": best}, pairs, folder).panel
+        >>> HumanCheck({"as it is": evaluation.identity, "best": best}, pairs, folder)
     """
 
     def __init__(self, models, pairs, folder):
@@ -68,6 +68,10 @@ class HumanCheck:
         self.viewer.modes = list(self.modes)
         self.viewer.observe(self.change_mode, "mode")
         self.viewer.mode = "Compare"
+
+    def _repr_mimebundle_(self, **options):
+        """Show the panel; where no kernel runs, on a code host for example, a sentence."""
+        return self.panel._repr_mimebundle_(**options) | {"text/plain": "The panel needs a kernel: make lab, make panel."}
 
     def change_mode(self, change):
         """Show the controls and the pictures of the chosen mode."""

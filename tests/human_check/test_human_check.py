@@ -102,6 +102,8 @@ def test_the_panel_opens_on_the_fixed_picture_and_shows_what_is_chosen(tiny_pair
     runs = []
     models = {"first": MODELS["white"], "others": lambda x: runs.append(1) or x, "best": MODELS["grey"]}
     check = human_check.HumanCheck(models, tiny_pairs, tmp_path)
+    shown = check._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in shown and "kernel" in shown["text/plain"]
     viewer, before = check.viewer, read_pixels(check)
     assert [picture["name"] for picture in viewer.pictures] == ["input", "first", "best", "truth"] and not runs
     assert viewer.choices[0] == viewer.status and "scene 10001, frame 0" in viewer.status
