@@ -10,12 +10,6 @@ from sidlib.raw import read_exposure
 
 
 @pytest.fixture
-def folder(tiny_folder, tmp_path):
-    """A copy of the tiny data set to damage."""
-    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
-
-
-@pytest.fixture
 def read(monkeypatch):
     """The paths of the captures that are opened from now on."""
     paths = []
@@ -57,46 +51,43 @@ def test_pairs_share_their_scene_and_its_long_exposure(tiny_folder, caplog):
 
 def test_the_photograph_of_a_scene_is_the_one_of_its_plan_or_else_the_scene_itself(folder):
     pairs = catalog.load_pairs(folder)
-    assert pairs.groupby("photograph").scene.nunique().to_dict() == dict.fromkeys(
-        ["chelsea", "china", "coffee", "flower", "grace_hopper"], 1
-    )
+    assert sorted(set(pairs.photograph)) == ["chelsea", "china", "coffee", "flower", "grace_hopper"]
     plan = json.loads((folder / "plan.json").read_text())
     (folder / "plan.json").write_text(json.dumps(plan | {"scenes": {"00001": plan["scenes"]["00001"], "10001": {}}}))
     shown = catalog.load_pairs(folder)
     assert (shown.photograph == shown.scene.where(shown.scene != "00001", pairs.photograph)).all()
-    for scenes in (1, [1], {"00001": 1}, {"00001": "note"}, None):
-        text = json.dumps(plan | {"scenes": scenes}) if scenes else "{"
+    for text in ('{"fingerprint": "", "scenes": {"00001": "note"}}', "[1]", "{"):
         (folder / "plan.json").write_text(text)
         assert (catalog.load_pairs(folder).photograph == pairs.scene).all()
 
 
-@pytest.mark.parametrize(
-    ("damage", "lost", "named", "reason"),
-    [
-        (lambda f: next(f.glob("long/00001*")).unlink(), 3, "00001_00", "a short exposure without its long one"),
-        (lambda f: [p.unlink() for p in f.glob("short/20001*")], 2, "20001_00", "a long exposure without a short one"),
-        (lambda f: (f / "short" / "IMG_1.dng").touch(), 0, "IMG_1.dng", "name"),
-        (lambda f: shutil.copy(next(f.glob("long/10001*")), f / "long/10001_00_99s.dng"), 2, "10001_00_9", "more than"),
-        (lambda f: (f / "short" / "00001_09_0.1s.ARW").symlink_to("gone.ARW"), 0, "00001_09", "No such file"),
-        (lambda f: os.mkfifo(f / "long" / "00009_00_10s.ARW"), 0, "00009_00", "not a file"),
-    ],
-    ids=["no long", "no short", "name", "two longs", "gone", "pipe"],
-)
-def test_what_is_in_no_pair_is_said(folder, caplog, damage, lost, named, reason):
-    damage(folder)
-    assert len(catalog.load_pairs(folder)) == 12 - lost
-    assert any(named in line and reason in line for line in caplog.text.splitlines())
+def test_what_is_in_no_pair_is_said(folder, caplog):
+    next(folder.glob("long/00001*")).unlink()
+    for short in folder.glob("short/20001*"):
+        short.unlink()
+    (folder / "short" / "IMG_1.dng").touch()
+    shutil.copy(next(folder.glob("long/10001*")), folder / "long" / "10001_00_99s.dng")
+    (folder / "short" / "00002_09_0.1s.ARW").symlink_to("gone.ARW")
+    os.mkfifo(folder / "long" / "00009_00_10s.ARW")
+    assert len(catalog.load_pairs(folder)) == 12 - 3 - 2 - 2
+    for name, reason in {
+        "00001_00": "a short exposure without its long one",
+        "20001_00": "a long exposure without a short one",
+        "IMG_1.dng": "its name is not of the form",
+        "10001_00_9": "more than one long exposure",
+        "00002_09": "No such file",
+        "00009_00": "not a file",
+    }.items():
+        assert any(name in line and reason in line for line in caplog.text.splitlines()), name
 
 
 def test_what_is_no_raw_file_never_displaces_one_that_is(folder, caplog):
     expected = catalog.load_pairs(folder)
-    beside = [path.with_suffix(".JPG") for path in {*expected.short, *expected.long}]
-    for path in beside:
-        path.write_bytes(b"\xff\xd8\xff\xe1 no raw photograph")
+    beside = expected.long[0].with_suffix(".JPG")
+    beside.write_bytes(b"\xff\xd8\xff\xe1 no raw photograph")
     (folder / "short" / "00001_09_0.1s.JPG").touch()  # beside no other
     pd.testing.assert_frame_equal(catalog.load_pairs(folder), expected)
-    reasons = {path: line for path in beside for line in caplog.text.splitlines() if str(path) in line}
-    assert all("same name" in reasons[path] for path in beside)
+    assert any(str(beside) in line and "same name" in line for line in caplog.text.splitlines())
     assert "the file is empty" in caplog.text
 
 
@@ -127,37 +118,25 @@ def test_a_few_scenes_of_each_split_are_taken_whole(tiny_pairs):
     assert len(few[few.split == "train"]) == 3
 
 
-def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, read):
-    first = catalog.load_pairs(folder)
+def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, read, caplog):
+    first, file = catalog.load_pairs(folder), folder / "exposures.csv"
     changed = first.short[3]
     changed.write_bytes(changed.read_bytes())
     read.clear()
-    pd.testing.assert_frame_equal(catalog.load_pairs(folder), first)
-    assert read == [changed]
-    catalog.load_pairs(folder)
-    assert read == [changed]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda lines: b"x" + b"".join(lines),
-        lambda lines: b"".join(lines[:5]) + lines[5][:20],
-        lambda lines: b"".join(lines).replace(b",1", b",1" + b"0" * 30),
-        lambda lines: b"".join(lines).decode().encode("utf-16"),
-    ],
-    ids=["another column", "cut off", "huge numbers", "UTF-16"],
-)
-def test_a_row_of_the_kept_exposures_that_does_not_fit_is_read_again(folder, damage):
-    expected = catalog.load_pairs(folder)
-    file = folder / "exposures.csv"
-    file.write_bytes(damage(file.read_bytes().splitlines(keepends=True)))
-    pd.testing.assert_frame_equal(catalog.load_pairs(folder), expected)
-
-
-def test_a_file_that_is_kept_only_for_speed_stops_nothing_when_it_cannot_be_written(folder, caplog):
-    (folder / "exposures.csv").unlink(missing_ok=True)
-    (folder / "exposures.csv").mkdir()
+    for _ in range(2):  # the second time nothing is read
+        pd.testing.assert_frame_equal(catalog.load_pairs(folder), first)
+        assert read == [changed]
+    whole = file.read_bytes()
+    for damaged in (
+        b"x" + whole,
+        whole[:400],
+        whole.replace(b",1", b",1" + b"0" * 30),
+        whole.decode().encode("utf-16"),
+    ):
+        file.write_bytes(damaged)
+        pd.testing.assert_frame_equal(catalog.load_pairs(folder), first)
+    file.unlink()
+    file.mkdir()  # it is kept only for speed
     assert len(catalog.load_pairs(folder)) == 12
     assert "exposures.csv cannot be written" in caplog.text
 
@@ -189,10 +168,7 @@ def test_a_copy_of_the_real_data_set_is_read_once_and_its_missing_unexpected_and
     broken.unlink()
     broken.write_text("no RAW")
     (folder / "long" / "99999_00_10s.ARW").touch()
-    (folder / "long" / "10003_00_10s.dng").hardlink_to(folder / "long" / "10003_00_10s.ARW")
     found = catalog.check_dataset(folder).set_index("file").reason
     assert found["short/10003_00_0.04s"] == "missing"
     assert found["long/99999_00_10s.ARW"] == "not in the index"
-    assert "same name" in found["long/10003_00_10s.dng"]
-    assert "not a RAW file" in found[f"short/{broken.name}"]
-    assert len(found) == 4
+    assert "not a RAW file" in found[f"short/{broken.name}"] and len(found) == 3

@@ -1,13 +1,7 @@
 import numpy as np
-import pytest
 
 from sidlib import camera, dataset, preprocess, raw
 from sidlib.sources import SOURCES
-
-
-@pytest.fixture
-def train(tiny_pairs):
-    return tiny_pairs[tiny_pairs.split == "train"]
 
 
 def test_amplified_sources_are_as_bright_as_the_truth_and_keep_more_levels(train):
@@ -41,19 +35,3 @@ def test_without_light_signed_noise_has_a_mean_of_black():
     signal = raw.Signal(dark, np.ones(3), np.eye(3), camera.MODEL)
     signed, clipped = (SOURCES[source](signal, 300, 12800) for source in ("signed", "corrected16"))
     assert abs(signed.mean()) < 0.1 * clipped.mean()
-
-
-@pytest.mark.parametrize(
-    ("name", "matrix", "corrected"),
-    [
-        (camera.MODEL, camera.CCM, True),
-        ("SONY ILCE-7SM2", np.eye(3), True),  # the name tells it, whatever the matrix
-        ("SONY ILCE-7S", camera.CCM, False),  # its predecessor, of the same matrix
-        ("", camera.CCM, True),
-        ("", camera.CCM @ np.diag([0.9, 1, 1.1]), False),
-    ],
-)
-def test_black_is_corrected_for_the_calibrated_camera_alone(train, name, matrix, corrected):
-    signal = preprocess.load_signal(train.short_signal[0])._replace(camera=name, ccm=matrix)
-    shown, plain = (SOURCES[source](signal, 300, 200) for source in ("corrected16", "amplified16"))
-    assert (np.abs(shown - plain).max() > 1) == corrected
