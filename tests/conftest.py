@@ -9,6 +9,7 @@ os.environ["SID_RESULTS"] = tempfile.mkdtemp(prefix="sid-results-")  # other pro
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 
+import joblib
 import pytest
 
 from sidlib import catalog, paths, preprocess, sample
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items):
     """Begin with the slowest files, so that two processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("notebooks") or item.get_closest_marker("browser")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def in_this_process():
+    """All work of joblib's is done in this process: others would take longer to start."""
+    with joblib.parallel_config("sequential"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +53,18 @@ def tiny_folder(tmp_path_factory):
 def tiny_pairs(tiny_folder):
     """The developed pairs of the tiny data set: 6 train, 2 val, 4 test."""
     return preprocess.develop_pairs(catalog.load_pairs(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def train(tiny_pairs):
+    """Its pairs of split train."""
+    return tiny_pairs[tiny_pairs.split == "train"]
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny data set, not developed, to damage."""
+    return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -30,9 +31,8 @@ def compute(differentiate):
     )
 
 
-@pytest.mark.parametrize("truth", PICTURES)
-def test_value_and_gradient_are_finite_on_any_pictures_and_identical_ones_lose_nothing(truth, compute):
-    for output in PICTURES:
+def test_value_and_gradient_are_finite_on_any_pictures_and_identical_ones_lose_nothing(compute):
+    for truth, output in product(PICTURES, PICTURES):
         loss, gradient = compute(PICTURES[truth], PICTURES[output])
         assert np.isfinite(loss).all() and np.isfinite(gradient).all()
         assert (loss > -1e-3).all() and (loss < 2.001).all()
@@ -46,13 +46,6 @@ def test_it_is_one_minus_the_ssim_of_scikit_image_and_of_tensorflow(compute):
     expected = [structural_similarity(a, b, data_range=255, **options) for a, b in zip(NOISE, output, strict=True)]
     np.testing.assert_allclose(1 - loss, expected, atol=1e-4)
     np.testing.assert_allclose(1 - loss, tf.image.ssim(NOISE, output, 255), atol=1e-4)
-
-
-def test_its_gradient_leads_to_the_truth(compute):
-    output = NOISE[:1] * 0.5 + 60
-    first, gradient = compute(NOISE[:1], output)
-    second, _ = compute(NOISE[:1], output - 1e4 * gradient)
-    assert second < first
 
 
 def test_pictures_smaller_than_the_window_are_refused():

@@ -37,11 +37,6 @@ def find_solutions(pages):
     return re.findall(r"<summary>Solution.*?```python\n(.*?)```", folded, re.DOTALL)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
-def test_each_notebook_has_exercises_with_solutions(notebook):
-    assert len(find_solutions(nbformat.read(notebook, as_version=4))) >= 2
-
-
 def read_code(notebook):
     return [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
 
@@ -57,11 +52,12 @@ def test_what_is_committed_is_one_clean_run(notebook):
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=names)
-def test_each_notebook_opens_and_closes_alike(notebook):
-    cells = nbformat.read(notebook, as_version=4).cells
-    opening, closing = cells[0].source, cells[-1].source
+def test_each_notebook_opens_and_closes_alike_and_has_exercises_with_solutions(notebook):
+    pages = nbformat.read(notebook, as_version=4)
+    opening, closing = pages.cells[0].source, pages.cells[-1].source
     assert opening.startswith(f"# {notebook.stem[:2]} · ")
     assert all(word in opening for word in ("**Reads**", "**Writes**", "**Time**", ".ipynb"))
     assert closing.startswith("## What") and "**Next**" in closing
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    tagged = [cell for cell in pages.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and "SID_DATASET" in tagged[0].source
+    assert len(find_solutions(pages)) >= 2

@@ -17,7 +17,7 @@ def write_pairs(folder):
         for part, light, exposure in (("short", 0.01, (1, 10)), ("long", 1, (10, 1))):
             file = folder / part / f"{digit}0001_00_{exposure[0] / exposure[1]:g}s.dng"
             file.parent.mkdir(parents=True, exist_ok=True)
-            tags = [("Orientation", "H", 1, orientation), ("ExposureTime", "2I", 1, exposure)]
+            tags = [("Orientation", "H", 1, orientation), ("ExposureTime", "2I", 1, exposure), ("Make", "s", 0, "Own")]
             write_raw(file, lay(light * seen, pattern), pattern, tags=tags)
     return folder
 

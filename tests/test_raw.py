@@ -63,9 +63,8 @@ def test_pixels_that_have_all_colours_or_none_are_averaged_as_they_are():
 
 
 def test_an_odd_scale_and_a_block_that_lacks_a_colour_are_refused():
-    for scale in (0, 5):
-        with pytest.raises(ValueError, match=f"Received: {scale}"):
-            raw.bin_mosaic(np.zeros((20, 20)), scale)
+    with pytest.raises(ValueError, match="Received: 5"):
+        raw.bin_mosaic(np.zeros((20, 20)), 5)
     with pytest.raises(ValueError, match="each block holds every colour. Received: 2"):
         reduce(np.zeros((64, 64), np.uint16), "R" + "G" * 14 + "B", 2)
 

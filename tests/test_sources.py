@@ -1,13 +1,7 @@
 import numpy as np
-import pytest
 
 from sidlib import camera, dataset, preprocess, raw
 from sidlib.sources import SOURCES
-
-
-@pytest.fixture
-def train(tiny_pairs):
-    return tiny_pairs[tiny_pairs.split == "train"]
 
 
 def test_amplified_sources_are_as_bright_as_the_truth_and_keep_more_levels(train):

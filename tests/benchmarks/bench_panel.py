@@ -55,11 +55,7 @@ def bench_changes(tmp_path):
     everything = viewer.offered
     changes = {
         "a model more or less": lambda number: viewer.set_trait("shown", everything[number % 2 :]),
-        "scores of the visible part, zoomed": lambda number: viewer.set_trait("zoom", 2 + number),
-        "scores of the visible part, moved": lambda number: (
-            viewer.set_trait("zoom", 2),
-            viewer.set_trait("across", number / ROUNDS),
-        ),
+        "scores of the visible part": lambda number: viewer.set_trait("zoom", 2 + number),
         "another picture, where models run": lambda number: viewer.set_trait("choice", number + 1),
         "a picture seen before": lambda number: viewer.set_trait("choice", number),
         "vote and reveal": lambda number: (viewer.set_trait("mode", "Vote blind"), check.blind.vote("A")),
@@ -74,8 +70,7 @@ def bench_changes(tmp_path):
     changes |= {
         "brightness, 12 megapixels": lambda number: change_own(stops=0.5 + number),
         "brightness, 12 megapixels at 1:1": lambda number: change_own(zoom=4, stops=number),
-        "visible part, 12 megapixels at 1:1": lambda number: change_own(zoom=4, across=number / ROUNDS),
-        "visible part, 12 megapixels zoomed": lambda number: change_own(zoom=1.5 + number / 4),
+        "visible part, 12 megapixels": lambda number: change_own(zoom=1.5 + number / 4),
     }
     rows = []
     for change, make in changes.items():

@@ -1,23 +1,20 @@
-"""Developing one 4240 × 2832 file four ways, and a tree of them over worker counts, side by side in one run.
+"""Developing one 4240 × 2832 file four ways, side by side in one run.
 
 `make bench` writes the table to results/benchmarks/develop.csv.
 """
 
 import subprocess
 import sys
-import time
 
-import joblib
 import pandas as pd
 import pytest
 import rawpy
 from PIL import Image
 
-from sidlib import paths, preprocess, raw
+from sidlib import paths, raw
 from tests.benchmarks.conftest import keep_table
 
 SMALL_PX = (424, 284)
-FILES = 12
 
 
 def develop_usually(path, **options):
@@ -63,20 +60,3 @@ def bench_memory_of_a_worker(full_size):
     kilobytes = int(run.stdout)
     print(f"\n{kilobytes / 1024:.0f} MiB at most")
     assert kilobytes <= 250 * 1024
-
-
-def bench_tree(full_size):
-    """Pictures a second over worker counts, beside what develop alone would give: the rest is PNG and hand-over."""
-    copies = [full_size.with_name(f"{number}.dng") for number in range(FILES)]
-    for copy in copies[1:]:
-        copy.hardlink_to(full_size)
-    rows = []
-    for workers in range(1, joblib.cpu_count() + 1):
-        pool = joblib.Parallel(workers)
-        pool(joblib.delayed(unpack)(full_size) for _ in range(workers))  # the workers start
-        start = time.perf_counter()
-        pool(joblib.delayed(preprocess.develop_file)(copy) for copy in copies)
-        rate = FILES / (time.perf_counter() - start)
-        of_develop = rate * measured["c: raw.develop"] / workers
-        rows.append({"workers": workers, "pictures_a_second": rate, "part_of_develop_alone": of_develop})
-    keep_table(pd.DataFrame(rows).set_index("workers"), "tree", 2)

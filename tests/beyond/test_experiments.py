@@ -26,26 +26,17 @@ def describe(experiment, _):
     return [[type(layer), layer.name, layer.output.shape] for layer in experiment.build_model().layers]
 
 
-def name_seeds(experiment, _):
-    assert replace(experiment, seed=2).name == f"{experiment.label}-seed2"
-    return experiment.name
-
-
-def get_loss(experiment, _):
-    return experiment.loss_function
-
-
 OBSERVED = {  # where another value of each setting shows; those of Training: see test_experiment
     INPUT: {
         read: {"source": "amplified16", "augment": False, "crop_px": (16, 12), "updates": 1},
         describe: {"residual": True},
-        name_seeds: {"label": "other"},
+        lambda experiment, _: replace(experiment, seed=2).name: {"label": "other"},
     },
     STREAM: {
         read: {"source": "amplified16", "updates": 1, "drawn": 0.0, "jitter": False},
         describe: {"model": "cnn", "unit": False, "linear": False, "residual": False},
-        get_loss: {"loss": "mae"},
-        name_seeds: {"label": "other"},
+        lambda experiment, _: experiment.loss_function: {"loss": "mae"},
+        lambda experiment, _: replace(experiment, seed=2).name: {"label": "other"},
     },
 }
 

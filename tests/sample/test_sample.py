@@ -1,10 +1,8 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -30,34 +28,37 @@ def small(monkeypatch):
     monkeypatch.setattr(sample, "FRAMES", {"train": 2, "val": 1, "test": 1})
 
 
-def test_the_sample_has_its_size(scenes):
+def test_the_sample_has_its_size_and_its_photographs_never_cross_splits(scenes):
     shorts = {digit: sum(len(s.short_s) for s in scenes if s.number[0] == digit) for digit in "012"}
     assert shorts == {"0": 576, "1": 27, "2": 4}
     assert len({s.number for s in scenes}) == len(scenes) == 205
     captures_bytes = sum((1 + len(s.short_s)) * 2 * np.prod(s.size_px, dtype=int) for s in scenes)
     assert captures_bytes < 1.4e9  # what is made from them needs 0.1 GB more
+    assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in scenes)
+    assert {scene.number[0] for scene in scenes if not scene.box} == {"0"}  # drawn with colours of its photograph
+    assert {scene.size_px for scene in scenes if scene.number[0] != "0"} == {(4240, 2832)}  # SID's own
 
 
-def test_val_and_test_are_sids_own_size_and_hold_photographs_alone(scenes):
-    for scene in (scene for scene in scenes if scene.number[0] != "0"):
-        assert scene.size_px == (4240, 2832) and scene.box
-    splits = pd.Series(sample.PHOTOGRAPHS).value_counts().to_dict()
-    assert splits == {"train": 3, "val": 2, "test": 3}
-
-
-def test_a_tenth_of_the_sensor_is_no_enlarged_photograph(scenes):
+def test_crops_lie_in_their_photograph_have_the_sensors_shape_and_are_not_enlarged_at_a_tenth(scenes):
     for scene in (scene for scene in scenes if scene.box):
-        left, _, right, _ = scene.box
+        left, upper, right, lower = scene.box
+        width, height = sample.load_photograph(scene.photograph).size
+        assert 0 <= left < right <= width and 0 <= upper < lower <= height
+        assert (right - left) / (lower - upper) == pytest.approx(scene.size_px[0] / scene.size_px[1], rel=0.03)
         per_pixel = (right - left) / (scene.size_px[0] / 10)  # pixels of the photograph per developed one
         assert 0.99 < per_pixel < (1.8 if scene.number[0] != "0" else 5.4)
 
 
-def test_each_scene_is_exposed_like_a_real_one_of_its_split(scenes):
+def test_each_scene_is_exposed_like_a_real_one_of_its_split_and_each_ratio_is_about_as_frequent(scenes):
     index = catalog.load_index().assign(digit=lambda rows: rows.scene.str[0])
     alike = ["digit", "iso", "f_number", "long_s", "wb_red"]
     short_s = index.groupby(alike).short_s.agg(set)
     for s in scenes:
         assert set(s.short_s) <= short_s[s.number[0], s.iso, s.f_number, s.long_s, s.white_balance[0]]
+    for digit in "012":
+        real = index[index.digit == digit].ratio.value_counts(normalize=True)
+        ratios = pd.Series([min(round(s.long_s / t), 300) for s in scenes if s.number[0] == digit for t in s.short_s])
+        assert (ratios.value_counts(normalize=True) - real).abs().max() < 0.2  # of 6 pairs in val, one
 
 
 def test_a_scene_is_as_warm_and_dim_as_its_white_balance_and_exposure_say(scenes):
@@ -70,28 +71,6 @@ def test_a_scene_is_as_warm_and_dim_as_its_white_balance_and_exposure_say(scenes
     dim, dark = (replace(bright, iso=iso).tone for iso in (6400, 640_000))  # 1 and 0.01 lux
     np.testing.assert_allclose([dim, dark], np.outer([0.5**0.5, 0.5], bright.tone), atol=0.001)
     assert all(scene.tone == (1, 1, 1) for scene in sample.plan_sharp())
-
-
-def test_each_ratio_is_about_as_frequent_as_in_the_real_data_set(scenes):
-    index = catalog.load_index()
-    for digit, split in catalog.SPLITS.items():
-        real = index[index.split == split].ratio.value_counts(normalize=True)
-        ratios = pd.Series([min(round(s.long_s / t), 300) for s in scenes if s.number[0] == digit for t in s.short_s])
-        assert (ratios.value_counts(normalize=True) - real).abs().max() < 0.2  # of 6 pairs in val, one
-
-
-def test_photographs_and_drawn_scenes_with_their_colours_never_cross_splits(scenes):
-    assert all(sample.PHOTOGRAPHS[scene.photograph] == catalog.SPLITS[scene.number[0]] for scene in scenes)
-    assert {scene.number[0] for scene in scenes if not scene.box} == {"0"}
-    assert {scene.photograph for scene in scenes} == {*sample.PHOTOGRAPHS}
-
-
-def test_crops_lie_in_their_photograph_and_have_the_sensors_shape(scenes):
-    for scene in (scene for scene in scenes if scene.box):
-        left, upper, right, lower = scene.box
-        width, height = sample.load_photograph(scene.photograph).size
-        assert 0 <= left < right <= width and 0 <= upper < lower <= height
-        assert (right - left) / (lower - upper) == pytest.approx(scene.size_px[0] / scene.size_px[1], rel=0.03)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(small, tmp_path):
@@ -116,17 +95,15 @@ def test_the_long_exposure_developed_is_the_photograph(scenes, tmp_path, monkeyp
 
 
 def test_an_enlarged_photograph_is_smooth_and_keeps_its_place_and_colours():
-    photograph = sample.load_photograph("coffee").resize((60, 40))
-    signal = sample.expose_mosaic(photograph, (6, 4, 54, 36), (2.0, 1.0, 1.6), (960, 640))  # 20 × 20 per pixel
-    mosaic = raw.Mosaic(
-        signal, "RGGB", np.zeros(4), camera.WHITE - camera.BLACK, np.array([2.0, 1, 1.6]), camera.CCM, 0
-    )
+    photograph, gains = sample.load_photograph("coffee").resize((60, 40)), (2.0, 1.0, 1.6)
+    signal = sample.expose_mosaic(photograph, (6, 4, 54, 36), gains, (960, 640))  # 20 × 20 per pixel
+    mosaic = raw.Mosaic(signal, "RGGB", np.zeros(4), camera.WHITE - camera.BLACK, np.array(gains), camera.CCM, 0)
     small = camera.render(raw.reduce_mosaic(mosaic, 20), mosaic.white_balance, mosaic.ccm)
     expected = sample.decode_linear(photograph)[4:36, 6:54]
     assert np.abs(camera.quantize(small).astype(float) - camera.quantize(expected)).mean() < 4
     steps = [np.abs(np.diff(signal[::2, ::2], axis=axis)).max() for axis in (0, 1)]
     assert max(steps) < np.ptp(signal) / 4 and signal.min() >= 0
-    toned = sample.expose_mosaic(photograph, (6, 4, 54, 36), (2.0, 1.0, 1.6), (960, 640), (0.5, 0.4, 0.25))
+    toned = sample.expose_mosaic(photograph, (6, 4, 54, 36), gains, (960, 640), (0.5, 0.4, 0.25))
     np.testing.assert_allclose(toned[::2, ::2], 0.5 * signal[::2, ::2], rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(toned[1::2, 1::2], 0.25 * signal[1::2, 1::2], rtol=1e-5, atol=1e-3)
 
@@ -181,32 +158,25 @@ def test_plan_json_says_what_each_scene_shows(data, photos):
     assert len(shown) == 3 and shown <= {file.name for file in photos.iterdir()}
 
 
-@pytest.mark.parametrize("change", ["fewer", "others"])
-def test_changed_photographs_leave_nothing_of_the_old_plan(data, photos, change):
+def test_changed_photographs_leave_nothing_of_the_old_plan_and_a_renamed_or_moved_one_changes_no_file(data, photos):
     before = read_files(sample.build_sample(photos, "mine"))
-    if change == "fewer":
-        (photos / "2.png").unlink()
-    else:
-        for place in range(6):
-            save_photograph(photos / f"{place}.png", 10 + place)
-    after = read_files(sample.build_sample(photos, "mine"))
-    assert after == read_files(sample.build_sample(photos, "fresh"))
-    assert change == "fewer" or not set(before.values()) & set(after.values())
-
-
-def test_a_renamed_or_moved_photograph_changes_no_file(data, photos):
+    for place in range(5):  # one is not replaced but removed
+        save_photograph(photos / f"{place}.png", 10 + place)
+    (photos / "5.png").unlink()
     folder = sample.build_sample(photos, "mine")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")}
+    after = read_files(folder)
+    assert after == read_files(sample.build_sample(photos, "fresh")) and not set(before.values()) & set(after.values())
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")}
     (photos / "0.png").rename(photos / "9.png")
     photos.rename(data / "moved")
     sample.build_sample(data / "moved", "mine")
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.dng")} == times
     assert "/0.png" not in (folder / "plan.json").read_text()
 
 
-def test_what_was_not_made_here_stays(data, photos):
+def test_a_file_of_ones_own_is_never_overwritten_nor_removed(data, photos):
     folder = sample.build_sample(photos, "mine", seed=1)
-    ours = min((folder / "short").glob("0*.dng"))
+    ours, replaced = sorted((folder / "short").glob("0*.dng"))[0], next((folder / "long").glob("*.dng"))
     own = [folder / name for name in ("short/00001_00_0.1s.ARW", "short/00099_00_0.1s.dng", "long/notes.dng")]
     own[0].write_bytes(b"of another camera")
     shutil.copy(ours, own[1])  # a copy under a name of one's own
@@ -214,6 +184,13 @@ def test_what_was_not_made_here_stays(data, photos):
     before = [path.read_bytes() for path in own]
     sample.build_sample(photos, "mine", seed=2)
     assert [path.read_bytes() for path in own] == before
+    sample.build_sample(photos, "mine", seed=1)
+    replaced.write_bytes(b"my own capture")
+    for _ in range(2):
+        with pytest.raises(FileExistsError, match=replaced.name):
+            sample.build_sample(photos, "mine", seed=1)
+        assert replaced.read_bytes() == b"my own capture"
+        (folder / "plan.json").unlink(missing_ok=True)
 
 
 def test_a_file_of_ones_own_is_never_overwritten_nor_removed(data):
@@ -267,41 +244,18 @@ def test_the_sharp_data_set_has_sids_shape_and_its_truth_is_the_photograph(data,
     assert read_files(folder) == files
 
 
-MANY = {"train": 20, "val": 2, "test": 4}
-
-
-def start_build(data, seed):
-    """Another process that builds a larger data set `shared`, on one core."""
-    code = f"""
-from pathlib import Path
-import joblib
-from sidlib import paths, sample
-paths.DATA = Path({str(data)!r})
-sample.SENSOR_PX = dict.fromkeys(sample.SENSOR_PX, (160, 106))
-sample.SCENES, sample.DRAWN = {MANY}, {{"train": 1, "val": 0, "test": 0}}
-sample.FRAMES = {{"train": 2, "val": 1, "test": 1}}
-with joblib.parallel_config("sequential"):
-    sample.build_sample({str(data / "photos")!r}, "shared", seed={seed})
-"""
-    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
-    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
-
-
-def test_killed_builds_and_builds_at_once_never_mix_plans(data, photos, monkeypatch):
-    monkeypatch.setattr(sample, "SCENES", MANY)
-    killed, folder = start_build(data, 1), data / "shared"
+def test_a_build_goes_on_where_it_was_killed(data, photos, monkeypatch):
+    monkeypatch.setattr(sample, "SCENES", {"train": 20, "val": 2, "test": 4})
+    killed, folder = get_context("fork").Process(target=sample.build_sample, args=(photos, "shared")), data / "shared"
+    killed.start()
     while not list(folder.glob("*/00003*.dng")):
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.01)
     killed.kill()
-    killed.wait()
+    killed.join()
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("0000[12]*.dng")}  # the scenes that are whole
-    sample.build_sample(photos, "shared", seed=1)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # it goes on where it was
-    whole = read_files(folder)
-    assert len(kept) < len(whole)
-    both = [start_build(data, seed) for seed in (2, 1)]
-    assert [process.wait() for process in both] == [0, 0]
+    sample.build_sample(photos, "shared")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
     found = read_files(folder)
     assert found == whole or not set(found.values()) & set(whole.values())
     plan = json.loads((folder / "plan.json").read_text())
