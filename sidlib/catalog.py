@@ -21,11 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_index():
-    """Return the index of the real data set, SID's 2697 Sony pairs, from data/sid_sony.csv (see data/README.md).
-
-    A row per short exposure: split, scene (str), frame, short_s, long_s, ratio (at most 300), iso, f_number, wb_red,
-    wb_blue (white-balance gains, green 1).
-    """
+    """Return the index of SID's 2697 Sony pairs, a row per short exposure, see data/README.md for its columns."""
     groups = pd.read_csv(paths.DATA / "sid_sony.csv", dtype={"scene": str})
     index = groups.loc[groups.index.repeat(groups.frames)].copy()
     index["frame"] = index.first_frame + index.groupby(level=0).cumcount()
@@ -44,8 +40,7 @@ def load_pairs(folder, needed=()):
         ratio (at most 300), iso, f_number, photograph (what a simulated scene shows, "drawn" for a drawn one; else the
         scene), short, long (paths). Times, ISO and f-number are the files' own.
     Raises:
-        FileNotFoundError: there is no short/ or no long/.
-        ValueError: there is no pair, or none of a split in `needed`.
+        FileNotFoundError: there is no short/ or no long/. ValueError: there is no pair, or none of a split in `needed`.
     """
     scenes, files = read_plan(folder)[1], _list_files(folder)
     names = {path: _NAME.fullmatch(path.name) for path in files}

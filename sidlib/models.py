@@ -81,11 +81,7 @@ def leaky_relu(x):
 
 
 def source_of(model):
-    """Return the source that a Keras model's input layer names, see sources; a function from batch to batch sees dark8.
-
-    Raises:
-        ValueError: there is no such source.
-    """
+    """Return the source that a Keras model's input layer names, or raise a ValueError; a function sees dark8."""
     return check_source(model.inputs[0].name) if isinstance(model, keras.Model) else "dark8"
 
 

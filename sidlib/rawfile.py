@@ -81,8 +81,7 @@ def read_camera(pages):
 def read_black_fractions(pages, side):
     """Return what LibRaw drops from a DNG's black levels, for each CFA position; 0 where there are none.
 
-    LibRaw rounds them down to whole counts. Where they repeat over more pixels than a Bayer pattern of 2 × 2, or over
-    an X-Trans pattern, it uses the lowest level for all positions.
+    LibRaw rounds them down, and takes the lowest for all where they repeat over more than 2 × 2 pixels, or X-Trans.
     """
     with suppress(IndexError, KeyError, TypeError, ValueError):  # there are no levels, or they make no pattern
         tags = find_raw_pages(pages)[-1].tags

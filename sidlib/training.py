@@ -40,8 +40,7 @@ def train(experiment, pairs, folder, on_epoch=None):
     Returns:
         the model with the lowest validation loss, and the history: epoch, loss, mae, val_loss, val_mae, seconds.
     Raises:
-        FloatingPointError: the loss became NaN or infinite.
-        ValueError: a split has no pairs, or a file of the run is damaged.
+        FloatingPointError: a loss is NaN or infinite. ValueError: a split has no pairs, or a file is damaged.
     """
     training_pairs, validation_pairs = pick_splits(pairs, "train", "val")
 

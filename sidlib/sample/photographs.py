@@ -52,10 +52,9 @@ def hash_photograph(image):
 
 
 def split_photographs(folder, seed):
-    """Return {photograph: split} of a folder: one in five each for val and test, at least one.
+    """Return {photograph: split} of a folder: one in five each for val and test, at least one; equal pixels go to one.
 
-    Files with equal pixels go to one split. Which split depends on the pixels and the seed: a photograph more moves at
-    most one other from train to val or back, and one to or from test. ValueError: there are fewer than three.
+    A photograph more moves at most one other in each of val and test. ValueError: there are fewer than three.
     """
     folder, pictures = Path(folder), {}
     if not folder.is_dir():
