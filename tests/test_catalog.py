@@ -117,7 +117,7 @@ def test_a_few_scenes_of_each_split_are_taken_whole(tiny_pairs):
 
 
 def test_what_was_read_is_kept_and_only_changed_files_are_read_again(folder, read, caplog):
-    first, file = catalog.load_pairs(folder), folder / "exposures.csv"
+    first = catalog.load_pairs(folder)
     changed = first.short[3]
     changed.write_bytes(changed.read_bytes())
     read.clear()

@@ -1,5 +1,3 @@
-from unittest.mock import Mock
-
 import numpy as np
 import pytest
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from sidlib import camera, dataset, preprocess, raw
 from sidlib.sources import SOURCES

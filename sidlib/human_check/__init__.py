@@ -71,7 +71,7 @@ class HumanCheck:
 
     def _repr_mimebundle_(self, **options):
         """Show the panel; where no kernel runs, on a code host for example, a sentence."""
-        return self.panel._repr_mimebundle_(**options) | {"text/plain": "The panel needs a kernel: make lab, make panel."}
+        return self.panel._repr_mimebundle_(**options) | {"text/plain": "The panel needs a kernel: make lab."}
 
     def change_mode(self, change):
         """Show the controls and the pictures of the chosen mode."""
