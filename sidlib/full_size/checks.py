@@ -19,11 +19,12 @@ from sidlib.evaluation import score_picture
 from sidlib.full_size.burst import merge_burst, restore_merged
 from sidlib.full_size.capture import read_capture
 from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth, score_fitted
+from sidlib.full_size.network import build_residual_unet
 from sidlib.full_size.noise import ROUNDING_DN, Noise, find_noise
 from sidlib.full_size.restore import restore_mosaic
 from sidlib.full_size.save import CaptureInfo
 from sidlib.full_size.trust import TILE_PX, predict_error
-from sidlib.raw import Mosaic, reduce_mosaic
+from sidlib.raw import Mosaic
 from sidlib.sample.dng import write_dng
 from sidlib.sample.photographs import load_photograph
 
@@ -100,6 +101,19 @@ def develop_light(light, algorithm="AHD"):
         file = Path(folder, "clean.dng")
         write_dng(file, counts, 1, SimpleNamespace(iso=100, f_number=8, white_balance=SONY.white_balance))
         return develop_truth(file, **SRGB, demosaic_algorithm=rawpy.DemosaicAlgorithm[algorithm]) / 257
+
+
+def compare_demosaicing(network, name):
+    """Return what becomes of a photograph: {way and its electrons for white: float (H, W, 3) in 0…255, …, "truth"}.
+
+    LibRaw sees its mosaic without noise. The control, a bilinear demosaic of the network's input, is untrained.
+    """
+    truth = np.asarray(load_photograph(name))[:426, :512]
+    linear, ways = camera.decode_srgb(truth / 255), {}
+    ways |= {f"LibRaw, {by}\nno noise": develop_clean(linear, by) for by in ("AHD", "AAHD")}
+    ways["bilinear\n5000 e"] = restore_photograph(build_residual_unet((4, 8)), linear, SONY, 5000)
+    ways |= {f"network\n{light_e} e": restore_photograph(network, linear, SONY, light_e) for light_e in (5000, 500, 50)}
+    return ways | {"truth\n": truth}
 
 
 def take_burst(linear, white_e, count, hand_held=False, seed=0):
@@ -180,27 +194,11 @@ def measure_flat(network, white_e=40, side_px=256):
 
     Columns: grid and off, see evidence.score_flat; noise, the standard deviation that is left.
     """
-    return _tabulate_flat(lambda linear: restore_photograph(network, linear, SONY, white_e)[INNER], side_px)
-
-
-def measure_means(white_e=40, square_px=64, side_px=1024):
-    """Return off and noise of measure_flat for the control: means of the counts of square_px × square_px pixels."""
-
-    def average(linear):
-        mosaic, _ = photograph(linear, SONY, white_e, np.random.default_rng(0))
-        means = reduce_mosaic(mosaic, square_px)
-        return 255 * camera.encode_srgb(camera.render(means, mosaic.white_balance, mosaic.ccm, SONY.find_gain(white_e)))
-
-    return _tabulate_flat(average, side_px).drop(columns="grid")
-
-
-def _tabulate_flat(show, side_px):
-    """The table of measure_flat for a function from a flat picture in linear sRGB to its restoration in 0…255."""
     rows, gains = {}, np.array(SONY.white_balance)
     for name, colour in FLAT_COLOURS.items():
         linear = np.broadcast_to(camera.decode_srgb(np.array(colour) / 255), (side_px, side_px, 3))
         seen = camera.render(camera.unprocess(linear[0, 0], gains), gains, camera.CCM)  # within the sensor's colours
-        output = show(linear)
+        output = restore_photograph(network, linear, SONY, white_e)[INNER]
         rows[name] = score_flat(output, 255 * camera.encode_srgb(seen)) | {"noise": output.std(axis=(0, 1)).max()}
     return pd.DataFrame(rows).T
 

@@ -44,12 +44,6 @@ def test_flat_colours_stay_flat_and_their_colour(trained):
     assert noisy.noise.min() > 10 and (noisy.noise > flat.noise).all()
 
 
-def test_the_control_of_flat_colours_knows_more_with_more_pixels():
-    few, many = checks.measure_means(side_px=512), checks.measure_means(square_px=128, side_px=512)
-    assert list(many) == ["off", "noise"] and list(many.index) == list(checks.FLAT_COLOURS)
-    assert (many.noise < few.noise).all() and many.off.max() < 5
-
-
 def test_a_frame_without_light_stays_dark(trained):
     def show(model, iso):
         mosaic = checks.SONY.describe(camera.expose(np.zeros((512, 512)), 300, iso, np.random.default_rng(0)))
