@@ -126,6 +126,9 @@ class SmoothAlike(layers.Layer):
             smooth = _smooth(smooth, step, threshold)
         return self.scale * ops.transpose(smooth - planes, (0, 2, 3, 1))
 
+    def compute_output_shape(self, packed_shape):  # else Keras traces the call, which takes longer than all others
+        return packed_shape
+
 
 def _smooth(planes, step, threshold):
     """One step of SmoothAlike over the eight squares at a distance of `step`: (batch, 4, h, w) to the same."""
@@ -181,6 +184,9 @@ class Render(layers.Layer):
         light = ops.maximum(stable, 0)
         electrons = light * (light / 4 + sigma) + ops.minimum(stable, 0) * sigma
         return render_soft(electrons * scale, ccm)
+
+    def compute_output_shape(self, stable_shape, rendering_shape):
+        return stable_shape
 
 
 def render_soft(balanced, ccm):
