@@ -16,8 +16,7 @@ def make_signal(camera_rgb, name=camera.MODEL):
     return raw.Signal(np.full((2, 3, 3), camera_rgb, np.float32), np.ones(3), camera.CCM, name)
 
 
-@pytest.mark.parametrize("iso", [100, 1600, 2000, 25600])
-@pytest.mark.parametrize("ratio", [1, 100])
+@pytest.mark.parametrize(("iso", "ratio"), [(100, 1), (2000, 100), (25600, 1)])
 def test_mean_and_variance_are_those_of_the_calibration(iso, ratio):
     signal, noise = 4000, camera.load_noise_table().loc[iso]
     counts = expose(signal, ratio, iso)
@@ -25,14 +24,6 @@ def test_mean_and_variance_are_those_of_the_calibration(iso, ratio):
     variance = noise.gain_dn_per_e * signal / ratio + noise.read_sigma_dn**2 + noise.row_sigma_dn**2 + 1 / 12
     assert counts.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / counts.size) + 3 * noise.row_sigma_dn / 20)
     assert counts.var() == pytest.approx(variance, rel=0.05)
-
-
-def test_rows_share_the_row_noise_and_columns_do_not():
-    noise = camera.load_noise_table().loc[6400]
-    counts = expose(0, 1, 6400)
-    per_pixel = noise.read_sigma_dn**2
-    assert counts.mean(axis=1).var() == pytest.approx(noise.row_sigma_dn**2 + per_pixel / SHAPE[1], rel=0.25)
-    assert counts.mean(axis=0).var() == pytest.approx(per_pixel / SHAPE[0], rel=0.25)
 
 
 def test_counts_stop_at_saturation_and_noise_below_black_is_kept():
@@ -72,19 +63,6 @@ def reduce(counts):
     return raw.reduce_mosaic(mosaic, 10)[1:-1, 1:-1]
 
 
-@pytest.mark.parametrize(("iso", "ratio"), [(160, 300), (1600, 100), (12800, 250)])
-def test_the_noise_of_reduced_pictures_is_that_of_reduced_captures(iso, ratio):
-    rng, captures, drawn = np.random.default_rng(0), [], []
-    for _ in range(12):
-        captures.append(reduce(camera.expose(np.full((400, 600), 3000.0), ratio, iso, rng)) * SPAN)
-        drawn.append(camera.expose_reduced(np.full((40, 60, 3), 3000 / SPAN), ratio, iso, rng)[1:-1, 1:-1] * SPAN)
-    captures, drawn = np.array(captures), np.array(drawn)
-    error = 4 * captures.std() / np.sqrt(len(captures) * 38)  # rows are the independent draws of the row noise
-    np.testing.assert_allclose(drawn.mean((0, 1, 2)), captures.mean((0, 1, 2)), atol=error)
-    np.testing.assert_allclose(drawn.std((0, 1, 2)), captures.std((0, 1, 2)), rtol=0.05)
-    np.testing.assert_allclose(drawn.mean(2).std((0, 1)), captures.mean(2).std((0, 1)), rtol=0.15)  # along rows
-
-
 @pytest.mark.parametrize("signal", [0.0, 0.2])
 def test_the_stated_noise_of_each_colour_is_that_of_reduced_captures_and_of_reduced_pictures(signal):
     table = camera.load_noise_table()
@@ -95,6 +73,9 @@ def test_the_stated_noise_of_each_colour_is_that_of_reduced_captures_and_of_redu
     drawn = camera.expose_reduced(np.full((2000, 30, 3), signal), ratio, iso, rng)
     np.testing.assert_allclose(captures.var(axis=(0, 1)), expected, rtol=0.04)
     np.testing.assert_allclose(drawn.var(axis=(0, 1)), expected, rtol=0.04)
+    error = 4 * np.sqrt(expected.max() / len(captures))  # rows are the independent draws of the row noise
+    np.testing.assert_allclose(drawn.mean((0, 1)), captures.mean((0, 1)), atol=error)
+    np.testing.assert_allclose(drawn.mean(1).std(0), captures.mean(1).std(0), rtol=0.15)  # along rows
 
 
 def test_the_known_black_level_error_is_taken_off_the_calibrated_camera_alone():
@@ -143,15 +124,11 @@ def test_a_large_capture_has_the_noise_of_each_of_its_strips(monkeypatch):
         assert strips[half].mean() == pytest.approx(whole[half].mean(), abs=2)
 
 
-def test_white_balance_and_clip_come_in_their_order():
-    camera_rgb = np.array([[[0.25, 0.5, 0.5], [0.9, 0.9, 0.9]]], np.float32)
-    linear = camera.render(camera_rgb, np.array([2.0, 1.0, 1.5]), np.eye(3))
+def test_white_balance_and_clip_come_in_their_order_and_darkened_highlights_stay_neutral():
+    camera_rgb, gains = np.array([[[0.25, 0.5, 0.5], [0.9, 0.9, 0.9]]], np.float32), np.array([2.0, 1.0, 1.5])
+    linear = camera.render(camera_rgb, gains, np.eye(3))
     np.testing.assert_allclose(linear, [[[0.5, 0.5, 0.75], [1, 0.9, 1]]], rtol=1e-6)
-
-
-def test_saturated_highlights_stay_neutral_when_they_are_darkened():
-    highlight = camera.render(np.ones((1, 1, 3)), np.array([2.0, 1.0, 1.5]), np.eye(3), gain=0.5)
-    np.testing.assert_allclose(highlight, 0.5)
+    np.testing.assert_allclose(camera.render(np.ones((1, 1, 3)), gains, np.eye(3), gain=0.5), 0.5)
 
 
 def test_the_srgb_curve_has_its_known_values_and_an_inverse():
@@ -162,7 +139,7 @@ def test_the_srgb_curve_has_its_known_values_and_an_inverse():
 
 
 @pytest.mark.parametrize("pattern", camera.ORDERS)
-@pytest.mark.parametrize("size", [(6, 8), (7, 9), (1 + 6, 4)])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
 def test_each_order_and_size_becomes_rggb_and_is_found_again(pattern, size):
     picture = np.broadcast_to([ord(colour) for colour in "RGB"], (*size, 3))
     letters = camera.mosaic(picture, pattern)

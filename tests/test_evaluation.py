@@ -49,11 +49,10 @@ def test_values_of_0_to_1_are_refused_where_a_range_of_255_would_flatter_them():
 def test_each_picture_has_its_row(tiny_pairs):
     test = tiny_pairs[tiny_pairs.split == "test"]
     scores = evaluation.score_model(evaluation.identity, test)
-    assert scores.index.equals(test.index)
     assert scores[["scene", "frame", "ratio", "iso"]].equals(test[["scene", "frame", "ratio", "iso"]])
-    for place, pair in test.iterrows():
+    for mae, pair in zip(scores.mae, test.itertuples(), strict=True):
         short, long = (np.asarray(Image.open(path), float) for path in (pair.short_png, pair.long_png))
-        assert scores.mae[place] == pytest.approx(np.abs(short - long).mean())
+        assert mae == pytest.approx(np.abs(short - long).mean())
 
 
 def test_a_prediction_is_what_a_model_or_a_function_makes_of_each_short_exposure(tiny_pairs):
@@ -75,9 +74,8 @@ def test_a_prediction_is_what_a_model_or_a_function_makes_of_each_short_exposure
 def trained(tiny_pairs, tmp_path_factory):
     """The folder and the summary of two short trainings."""
     folder = tmp_path_factory.mktemp("results")
-    experiments = [
-        Experiment("cnn", "relu", loss, augment=False, epochs=1, seed=7, updates=1) for loss in ("mae", "mse")
-    ]
+    first = Experiment("cnn", "relu", "mae", augment=False, epochs=1, seed=7, updates=1)
+    experiments = [first, replace(first, loss="mse")]
     for experiment in experiments:
         training.train(experiment, tiny_pairs, folder)
     return folder, experiments, evaluation.summarize(experiments, tiny_pairs, folder)
@@ -94,31 +92,22 @@ def test_the_summary_begins_with_the_input_and_has_a_row_per_experiment(trained,
     assert pd.read_csv(folder / "summary.csv").mae.tolist() == pytest.approx(summary.mae.tolist(), abs=1e-3)
 
 
-def test_kept_scores_are_read_again_to_the_last_bit(trained, tiny_pairs, monkeypatch):
+def test_kept_scores_are_read_again_and_not_taken_for_those_of_anything_else(trained, tiny_pairs, monkeypatch):
     folder, (experiment, _), _ = trained
-    test = tiny_pairs[tiny_pairs.split == "test"]
-    fresh = evaluation.score_model(training.load_run(experiment, folder)[0], test)
-    monkeypatch.setattr(evaluation, "score_model", lambda *_: pytest.fail("it was scored again"))
-    pd.testing.assert_frame_equal(evaluation.score_experiment(experiment, tiny_pairs, folder), fresh, rtol=1e-6)
-
-
-@pytest.mark.parametrize("change", ["fewer", "ratio", "weights"])
-def test_kept_scores_are_not_taken_for_those_of_anything_else(change, trained, tiny_pairs):
-    folder, (experiment, _), _ = trained
-    before, changed = evaluation.score_experiment(experiment, tiny_pairs, folder), tiny_pairs
+    model, _ = training.load_run(experiment, folder)
     test = tiny_pairs.index[tiny_pairs.split == "test"]
-    if change == "fewer":
-        changed = tiny_pairs[tiny_pairs.scene != tiny_pairs.scene[test[0]]]
-    elif change == "weights":
-        model, _ = training.load_run(experiment, folder)
-        model.set_weights([weight * 0.5 for weight in model.get_weights()])
-        model.save(folder / experiment.name / "best.keras")
-    else:
-        changed = tiny_pairs.assign(ratio=tiny_pairs.ratio.mask(tiny_pairs.index == test[0], 77))
-    after = evaluation.score_experiment(experiment, changed, folder)
-    assert not after.equals(before) and after.index.tolist() == changed.index[changed.split == "test"].tolist()
-    if change == "ratio":
-        assert after.ratio.iloc[0] == 77 and after.mae.tolist() == pytest.approx(before.mae.tolist())
+    kept = evaluation.score_model(model, tiny_pairs.loc[test])
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "score_model", lambda *_: pytest.fail("it was scored again"))
+        pd.testing.assert_frame_equal(evaluation.score_experiment(experiment, tiny_pairs, folder), kept, rtol=1e-6)
+    fewer = evaluation.score_experiment(experiment, tiny_pairs[tiny_pairs.scene != tiny_pairs.scene[test[0]]], folder)
+    assert fewer.index.tolist() == test[2:].tolist()
+    changed = tiny_pairs.assign(ratio=tiny_pairs.ratio.mask(tiny_pairs.index == test[0], 77))
+    other = evaluation.score_experiment(experiment, changed, folder)
+    assert other.ratio.iloc[0] == 77 and other.mae.tolist() == pytest.approx(kept.mae.tolist())
+    model.set_weights([weight * 0.5 for weight in model.get_weights()])
+    model.save(folder / experiment.name / "best.keras")
+    assert not np.allclose(evaluation.score_experiment(experiment, tiny_pairs, folder).mae, kept.mae)
 
 
 def test_what_is_not_trained_is_named_and_not_trained(trained, tiny_pairs, monkeypatch):
@@ -140,26 +129,18 @@ def test_the_decks_figures_stand_beside_its_own_experiments():
 ROWS = pd.DataFrame({"method": ["a", "a", "b"], "scene": ["00001", "00002", "00001"], "mae": [0.1, 1 / 3, 3.0]})
 
 
-def test_a_score_table_gives_back_what_was_added_under_a_key(tmp_path):
+def test_a_score_table_gives_back_what_was_added_under_a_key_and_replaces_the_rows_of_its_key_alone(tmp_path):
     table = ScoreTable(tmp_path / "run" / "scores.csv")
     assert table.rows("00e1").empty
-    table.add("00e1", ROWS)
-    table.add("12", ROWS.assign(mae=9.0))
+    for key in ("00e1", "12", "00e1"):
+        table.add(key, ROWS)
     pd.testing.assert_frame_equal(table.rows("00e1"), ROWS)
     assert pd.read_csv(table.file).columns[0] == "key" and len(pd.read_csv(table.file)) == 6
-
-
-def test_rows_replace_those_of_their_key_alone(tmp_path):
-    table = ScoreTable(tmp_path / "scores.csv")
-    for key in ("one", "two", "one"):
-        table.add(key, ROWS)
-    table.add("one", ROWS[:1])
-    pd.testing.assert_frame_equal(table.rows("one"), ROWS[:1])
-    pd.testing.assert_frame_equal(table.rows("two"), ROWS)
-    table.prune(["two"])
-    assert table.rows("one").empty and len(table.rows("two")) == 3
-    table.prune([])
-    assert table.rows("two").empty
+    table.add("00e1", ROWS[:1])
+    pd.testing.assert_frame_equal(table.rows("00e1"), ROWS[:1])
+    table.prune(["12"])
+    assert table.rows("00e1").empty
+    pd.testing.assert_frame_equal(table.rows("12"), ROWS)
 
 
 def test_several_writers_lose_no_rows(tmp_path):

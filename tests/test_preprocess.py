@@ -1,6 +1,5 @@
 import errno
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -11,10 +10,8 @@ from sidlib import camera, catalog, preprocess, raw
 
 
 @pytest.fixture
-def pairs(tiny_folder, tmp_path):
-    """The pairs of a copy of the tiny data set that is not developed yet."""
-    ignored = shutil.ignore_patterns("png", "signal")
-    return catalog.load_pairs(shutil.copytree(tiny_folder, tmp_path / "copy", ignore=ignored))
+def pairs(folder):
+    return catalog.load_pairs(folder)
 
 
 def read_made(pairs):
@@ -45,34 +42,39 @@ def test_what_was_made_from_a_file_that_has_changed_is_made_anew(pairs, kind, ag
     changed.write_bytes(other.read_bytes())
     os.utime(changed, ns=(time_ns, time_ns))
     after = read_made(preprocess.develop_pairs(catalog.load_pairs(pairs.short[0].parent.parent)))
-    assert {path for path in after if after[path] != before[path]} == set(preprocess.locate_developed(changed))
-    pngs, signals = zip(*(preprocess.locate_developed(capture) for capture in (changed, other)), strict=True)
-    np.testing.assert_array_equal(*(np.asarray(Image.open(png)) for png in pngs))
-    signal, expected = map(preprocess.load_signal, signals)
-    np.testing.assert_array_equal(signal.camera_rgb, expected.camera_rgb)
+    (png, signal), expected = preprocess.locate_developed(changed), preprocess.locate_developed(other)
+    assert {path for path in after if after[path] != before[path]} == {png, signal}
+    np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in (png, expected[0])))
+    np.testing.assert_array_equal(*(preprocess.load_signal(path).camera_rgb for path in (signal, expected[1])))
 
 
-def strip_keys(path):
+def strip_key(path):
     if path.suffix == ".png":
         Image.open(path).save(path)
     else:
         safetensors.numpy.save_file(safetensors.numpy.load_file(path), path)
 
 
-DAMAGES = {
-    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "cut": lambda path: os.truncate(path, path.stat().st_size - 1),
-    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
-    "no key": strip_keys,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_made_file_that_is_not_whole_is_made_anew(pairs, damage):
-    before = read_made(preprocess.develop_pairs(pairs))
-    damage(preprocess.locate_developed(pairs.short[0])[0])
-    damage(preprocess.locate_developed(pairs.long[0])[1])
-    assert read_made(preprocess.develop_pairs(pairs)) == before
+def test_a_second_call_writes_nothing_and_what_is_lost_or_not_whole_is_made_anew(pairs):
+    developed = preprocess.develop_pairs(pairs)
+    first, contents = list_times(developed), read_made(developed)
+    assert list_times(preprocess.develop_pairs(pairs)) == first
+    damages = (
+        lambda path: path.unlink(),
+        lambda path: os.truncate(path, path.stat().st_size - 1),
+        lambda path: path.write_bytes(path.read_bytes() + b"x"),
+        strip_key,
+    )
+    damaged = {
+        path: damage
+        for damage, capture in zip(damages, pairs.short, strict=False)
+        for path in preprocess.locate_developed(capture)
+    }
+    for path, damage in damaged.items():
+        damage(path)
+    again = preprocess.develop_pairs(pairs)
+    assert read_made(again) == contents
+    assert {path for path, time in list_times(again).items() if time != first[path]} == damaged.keys()
 
 
 def test_a_damaged_signal_is_named(pairs):
@@ -83,22 +85,9 @@ def test_a_damaged_signal_is_named(pairs):
             read(signal)
 
 
-@pytest.mark.parametrize("place", [0, 1], ids=["PNG", "Signal"])
-def test_a_png_and_a_signal_of_different_captures_are_made_anew(pairs, place):
-    developed = preprocess.develop_pairs(pairs)
-    capture = pairs.long[0]
-    old = preprocess.locate_developed(capture)[place]
-    kept = shutil.copy2(old, old.with_name("kept"))
-    capture.write_bytes(pairs.long.iloc[-1].read_bytes())
-    before = read_made(preprocess.develop_pairs(developed))
-    os.replace(kept, old)
-    assert read_made(preprocess.develop_pairs(pairs)) == before
-
-
 def test_a_new_version_of_the_code_makes_all_anew(pairs, monkeypatch):
     before = read_made(preprocess.develop_pairs(pairs))
     monkeypatch.setattr(preprocess, "VERSION", -1)
-    monkeypatch.setattr(preprocess.workers, "share", lambda function, items, *_: [(i, function(i)) for i in items])
     monkeypatch.setattr(preprocess, "quantize", lambda linear: 255 - camera.quantize(linear))
     after = read_made(preprocess.develop_pairs(pairs))
     assert all(after[path] != before[path] for path in before)
@@ -127,18 +116,6 @@ def test_the_signal_that_is_kept_is_the_one_that_was_read(pairs, monkeypatch):
             np.testing.assert_array_equal(array, expected_array)
 
 
-def test_a_second_call_writes_nothing_and_what_is_lost_is_completed(pairs):
-    developed = preprocess.develop_pairs(pairs)
-    first, contents = list_times(developed), read_made(developed)
-    assert list_times(preprocess.develop_pairs(pairs)) == first
-    for lost in preprocess.locate_developed(pairs.short[0]):
-        lost.unlink()
-    again = preprocess.develop_pairs(pairs)
-    assert read_made(again) == contents
-    changed = {path for path, time in list_times(again).items() if time != first[path]}
-    assert changed == {*preprocess.locate_developed(pairs.short[0])}
-
-
 def test_files_that_cannot_be_read_are_named_and_the_rest_goes_on_if_there_is_any(pairs, caplog):
     short, long = pairs.short[0], pairs[pairs.split == "val"].long.iloc[0]
     short.write_bytes(short.read_bytes()[:4000])
@@ -158,7 +135,6 @@ def test_a_pair_of_two_sizes_is_named_and_the_rest_goes_on(pairs, monkeypatch, c
     turned = pairs.short[1]
     signal = raw.read_signal(turned)
     rotated = signal._replace(camera_rgb=signal.camera_rgb.swapaxes(0, 1))
-    monkeypatch.setattr(preprocess.workers, "share", lambda function, items, *_: [(i, function(i)) for i in items])
     monkeypatch.setattr(preprocess, "read_signal", lambda path: rotated if path == turned else raw.read_signal(path))
     developed = preprocess.develop_pairs(pairs)
     assert len(developed) == len(pairs) - 1 and turned not in set(developed.short)

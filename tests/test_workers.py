@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import joblib
 import pandas as pd
 import pytest
 from distributed import LocalCluster
@@ -42,13 +43,15 @@ def share(function, items, **options):
 
 
 def test_without_a_scheduler_all_is_done_here_in_order():
-    assert list(share(abs, [-3, 1, -2])) == [(-3, 3), (1, 1), (-2, 2)]
-    assert list(share(abs, [])) == []
+    with joblib.parallel_config("loky"):
+        assert list(share(abs, [-3, 1, -2])) == [(-3, 3), (1, 1), (-2, 2)]
+        assert list(share(abs, [])) == []
 
 
 def test_trainings_here_run_in_other_processes_of_one_thread(capsys):
     before = {pool: os.environ.get(pool) for pool in workers.THREADS}
-    found = dict(share(lambda _: (os.getpid(), os.environ[workers.THREADS[0]]), "ab", alone=True))
+    with joblib.parallel_config("loky"):
+        found = dict(share(lambda _: (os.getpid(), os.environ[workers.THREADS[0]]), "ab", alone=True))
     assert all(pid != os.getpid() and threads == "1" for pid, threads in found.values())
     assert {pool: os.environ.get(pool) for pool in workers.THREADS} == before
     assert "Testing" not in capsys.readouterr().out  # each training shows its own progress

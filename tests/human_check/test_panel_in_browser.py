@@ -20,15 +20,11 @@ from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
 from sidlib.human_check import votes
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)  # of a busy machine
 EXPERIMENTS = COURSE_EXPERIMENTS[0], COURSE_EXPERIMENTS[4], LONG_EXPERIMENT
 WAIT_MS = 300_000  # for the notebook; the panel's own answers are there in a moment
+NAME = "of => of.ariaLabel || of.labels?.[0]?.textContent || of.textContent"
 LARGE_BYTES = 12_000_000  # of a RAW file; the servers' own limit is 10 MB
-
-
-NAME_OF_FOCUSED = """() => {
-    const element = document.activeElement;
-    return element.getAttribute('aria-label') || element.labels?.[0]?.textContent || element.textContent;
-}"""
 
 
 def find_port():
@@ -141,14 +137,6 @@ def status(page):
     return page.locator(".sid-stage > [role=status]")
 
 
-def show_all(page):
-    """Choose every picture that there is."""
-    page.get_by_role("button", name=re.compile("of 10 shown")).click()
-    for box in page.locator(".sid-section input[type=checkbox]").all():
-        box.check()
-    page.get_by_role("button", name="10 of 10 shown").click()
-
-
 def upload(page, file):
     """Choose a file as a person does."""
     with page.expect_file_chooser() as chooser:
@@ -168,23 +156,27 @@ def change_mode(page, mode):
     page.get_by_role("combobox", name="Mode").select_option(mode)
 
 
-def test_the_panel_opens_on_the_fixed_picture_and_the_pictures_fill_the_screen(page):
-    names = [name.split("\n")[0] for name in read_names(page)]
-    assert names == ["input", EXPERIMENTS[0].title, "better model", "truth"]
+def test_the_panel_opens_on_the_fixed_picture_and_another_one_and_all_models_are_chosen(page):
+    assert [name.split("\n")[0] for name in read_names(page)] == [
+        "input",
+        EXPERIMENTS[0].title,
+        "better model",
+        "truth",
+    ]
     expect(status(page)).to_contain_text("scene 10001, frame 0")
     assert all("MAE" in name and "SSIM" in name for name in read_names(page)[:-1])
     stage, pictures = (page.locator(part).bounding_box() for part in (".sid-stage", ".sid-pictures"))
     assert pictures["y"] - stage["y"] < 110
-
-
-def test_another_picture_and_all_models_are_chosen(page):
     before = settle(page)
     page.get_by_role("combobox", name="Picture").select_option(index=3)
     expect(status(page)).to_contain_text("scene 10002")
     after = settle(page)
     for place in (0, -2, -1):  # input, the better model and the truth: what did not learn may be black all over
         assert before[place] != after[place]
-    show_all(page)
+    page.get_by_role("button", name=re.compile("of 10 shown")).click()
+    for box in page.locator(".sid-section input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("button", name="10 of 10 shown").click()
     expect(page.locator(".sid-pictures figure")).to_have_count(10)
     assert read_names(page)[3].startswith(EXPERIMENTS[1].title)
 
@@ -200,7 +192,7 @@ def test_the_mouse_and_the_keyboard_alone_zoom_and_move_all_pictures_together(pa
     reached = []
     while "Pictures" not in reached and len(reached) < 20:
         page.keyboard.press("Tab")
-        reached.append(page.evaluate(NAME_OF_FOCUSED))
+        reached.append(page.locator(":focus").evaluate(NAME))
     assert reached[0] == "Picture" and {"Error map", "Wipe", "Brightness", "Zoom in"} <= set(reached)
     page.keyboard.press("ArrowUp")
     moved = settle(page)
@@ -217,7 +209,7 @@ def test_the_mouse_and_the_keyboard_alone_zoom_and_move_all_pictures_together(pa
 def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page, results):
     change_mode(page, "Vote blind")
     expect(page.get_by_role("button", name="A is best")).to_be_enabled()
-    expect(page.locator(".sid-pictures canvas").nth(2)).to_have_attribute("aria-label", "A", timeout=30_000)
+    expect(page.locator(".sid-pictures canvas").nth(2)).to_have_attribute("aria-label", "A")
     hidden = read_names(page)
     assert hidden[2:-1] == list("ABCDEFG") and "MAE" not in "".join(hidden)
     assert "U-Net" not in page.locator(".sid-pictures").inner_html()
@@ -229,20 +221,16 @@ def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page, res
     assert page.locator(".sid-pictures figure").nth(3).inner_text().startswith(f"B: {best}")
     expect(page.locator(".widget-html table")).to_contain_text(best)
     page.get_by_role("button", name="Next picture").click()
-    expect(page.get_by_role("button", name="A is best")).to_be_enabled()
     page.get_by_role("button", name="They cannot be told apart").click()
     expect(page.get_by_text("2 votes, 1 of them for none")).to_be_visible()
-    assert votes.load_votes(results / "votes.jsonl").best.tolist() == [best, ""]
 
 
 def test_a_large_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(page, results, tmp_path):
     bad = tmp_path / "holiday.ARW"
     bad.write_text("this is no photograph")
     change_mode(page, "Your own capture")
-    upload(page, bad)
-    expect(status(page)).to_contain_text("Developing holiday.ARW failed: not a RAW file")
     upload(page, write_large(tmp_path))
-    expect(status(page)).to_contain_text("large.dng: exposure ratio estimated", timeout=30_000)
+    expect(status(page)).to_contain_text("large.dng: exposure ratio estimated")
     names = read_names(page)
     assert names[0] == "input" and "truth" not in names and EXPERIMENTS[1].title in names
     before = settle(page)
@@ -257,9 +245,7 @@ def test_a_large_raw_file_is_uploaded_shown_and_saved_and_a_bad_one_is_refused(p
     expect(status(page)).to_contain_text("Developing holiday.ARW failed: not a RAW file")
     assert read_names(page) == names
     page.get_by_role("button", name="Restore at full size").click()
-    expect(status(page)).to_contain_text("restored at full size", timeout=60_000)
-    change_mode(page, "Compare")
-    expect(status(page)).to_contain_text("scene")
+    expect(status(page)).to_contain_text("restored at full size")
 
 
 def test_axe_finds_nothing_wrong_with_the_panel_in_either_theme(page):
@@ -276,12 +262,9 @@ def test_axe_finds_nothing_wrong_with_the_panel_in_either_theme(page):
         assert [(fault["id"], fault["impact"], fault["nodes"]) for fault in found["violations"]] == []
 
 
-def test_nothing_on_the_page_has_failed(page):
+def test_nothing_has_failed_and_what_is_shown_stays_usable_when_the_kernel_is_killed(page):
     assert page.errors == []
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
-
-
-def test_what_is_shown_stays_usable_when_the_kernel_is_killed_and_it_says_that_new_pictures_need_it(page):
     change_mode(page, "Compare")
     expect(status(page)).to_contain_text("scene")
     for process in psutil.Process(page.server).children(recursive=True):
@@ -295,7 +278,7 @@ def test_what_is_shown_stays_usable_when_the_kernel_is_killed_and_it_says_that_n
     assert not set(before) & set(settle(page)[:-1])
     picture = page.get_by_role("combobox", name="Picture")
     picture.select_option(index=0 if picture.evaluate("select => select.selectedIndex") else 1)
-    expect(status(page)).to_contain_text("new pictures need the kernel", timeout=15_000)
+    expect(status(page)).to_contain_text("new pictures need the kernel")
     assert len(read_names(page)) == len(before)
 
 
@@ -314,5 +297,5 @@ def test_the_panel_stands_alone_as_a_web_page_and_takes_a_large_file(browser, tm
             page.screenshot(path=file)
         change_mode(page, "Your own capture")
         upload(page, write_large(tmp_path))
-        expect(status(page)).to_contain_text("large.dng: exposure ratio estimated", timeout=30_000)
+        expect(status(page)).to_contain_text("large.dng: exposure ratio estimated")
         assert page.errors == []
