@@ -18,12 +18,12 @@ def exposure_ratio(short_s, long_s):
     return np.minimum(long_s / short_s, MAX_RATIO)
 
 
-def find_bright(signal):
+def find_bright(signal, lights=LIGHTS):
     """Return the level in 0…1 of what is bright in a raw.Signal, white-balanced, lamps and defects apart.
 
     It is the 98th percentile of medians over 3 × 3 blocks, each of its brightest colour, or not far above the 95th and
     the 75th: a window, fire or moon does not darken the room. Nor do saturated blocks and their neighbours, which do
-    not count, unless they are nearly all.
+    not count, unless they are nearly all. lights: np.inf keeps what is not clipped.
     """
     medians = median_filter(signal.camera_rgb, (BLOCKS, BLOCKS, 1), mode="nearest")
     unclipped = maximum_filter(medians.max(axis=-1), BLOCKS) < CLIPPED  # and not beside such
@@ -31,17 +31,17 @@ def find_bright(signal):
     counted = balanced[unclipped] if unclipped.mean() > FEWEST else balanced
     usual, often, seldom = np.percentile(counted, (75, 95, 98))
     noise = np.median(np.abs(signal.camera_rgb - medians), axis=(0, 1)) * signal.white_balance
-    most = LIGHTS * usual if usual > SHOWN * noise.max() else np.inf
+    most = lights * usual if usual > SHOWN * noise.max() else np.inf
     return max(float(min(seldom, TAIL * often, most)), 1e-6)
 
 
-def estimate_ratio(signal, most=MAX_RATIO):
+def estimate_ratio(signal, most=MAX_RATIO, lights=LIGHTS):
     """Return the exposure ratio, 1 to `most`, that makes a raw.Signal as bright as photographs usually are.
 
     For captures without a long exposure. The estimate is off by as much as the scene is brighter or darker than usual;
-    the train photographs spread by a stop.
+    photographs spread by a stop. lights: see find_bright.
     """
-    return float(np.clip(BRIGHT / find_bright(signal), 1, most))
+    return float(np.clip(BRIGHT / find_bright(signal, lights), 1, most))
 
 
 def is_dark(signal, read, black_doubt):
