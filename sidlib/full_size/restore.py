@@ -135,9 +135,7 @@ def restore_mosaic(capture, network, on_tile=None):
     counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
     black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     capture, mosaic = None, replace(mosaic, counts=None)  # 122 MB at 61 megapixels, if nobody else holds them
-    white_dn = (mosaic.white - mosaic.black.mean()) / (
-        2**of_lights * mosaic.white_balance
-    )  # lights are shown to the network
+    white_dn = (mosaic.white - mosaic.black.mean()) / (2**of_lights * mosaic.white_balance)
     cap = find_cap(white_dn, noise.gain_dn, noise.read_dn)
     stable, whole = run_tiles(network, counts, black, noise, cap, on_tile), np.s_[margin:-margin, margin:-margin]
     remove_checkerboard(stable[whole])
@@ -152,7 +150,7 @@ def find_stops(mosaic, noise):
 
 
 def _find_stops(mosaic, noise):
-    """The stops of find_stops, and those that show a fire or the moon as well."""
+    """The stops of find_stops, and those that do not clip a fire or the moon, which the network is to see."""
     span = mosaic.white - mosaic.black.mean()
     reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
     signal = Signal(reduced, mosaic.white_balance, mosaic.ccm)
