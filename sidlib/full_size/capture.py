@@ -98,10 +98,13 @@ def examine(mosaic, camera_name="", iso=0, profile=None, masked=()):
     stated = camera_name, iso, profile, errors.mean()
     noise, refuted = find_noise(mosaic, *stated)  # roughly, if defects are in it
     counts, defects = mend_defects(mosaic.counts, mosaic.black, noise)
-    if any(defects):
+    if (counts != mosaic.counts).any():
         mosaic = replace(mosaic, counts=counts)
         noise, refuted = find_noise(mosaic, *stated)
-        remarks.append("Replaced {} hot or dead pixels, {} columns and {} rows".format(*defects))
+    if any(defects):
+        kinds = zip(defects, ("hot or dead pixel", "column", "row"), strict=True)
+        named = [f"{number} {kind}{'s' * (number > 1)}" for number, kind in kinds if number]
+        remarks.append(f"Replaced {' and '.join(named)}")
     white = find_white(mosaic, noise)
     if white < WHITE_DIFFERS * mosaic.white:
         remarks.append(f"Its counts pile up at {white:g}: that is its white level, not {mosaic.white:g} as it states")

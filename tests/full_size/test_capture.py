@@ -45,7 +45,7 @@ def test_whatever_is_found_is_said():
     counts[:, 101] = 900
     examined, noise, remarks = examine(replace(mosaic, counts=counts), profile=(0.1, 0.1))
     said = " ".join(remarks)
-    for part in ("hot or dead pixels, 1 columns", "white level, not 16383", "black was cut off", "not believed"):
+    for part in ("hot or dead pixels and 1 column", "white level, not 16383", "black was cut off", "not believed"):
         assert part in said
     assert noise.source == "estimate" and examined.white - examined.black[0] == pytest.approx(900 - 512, abs=2)
 
