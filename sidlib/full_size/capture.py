@@ -10,8 +10,8 @@ import numpy as np
 
 from sidlib import camera, paths
 from sidlib.full_size.defects import mend_defects
-from sidlib.full_size.levels import find_white, restore_cut
-from sidlib.full_size.noise import find_noise
+from sidlib.full_size.levels import find_white, lower_black, restore_cut
+from sidlib.full_size.noise import find_noise, measure_black_errors
 from sidlib.full_size.save import CaptureInfo, read_tags
 from sidlib.raw import interpret_raw
 from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
@@ -62,31 +62,49 @@ def read_capture(path):
 
 
 def read_masked(raw, pages):
-    """Return the counts of an open file's masked pixels: those of the tag MaskedAreas, none without it."""
+    """Return the counts of an open file's masked pixels, those of the tag MaskedAreas: an array for each CFA position.
+
+    Without the tag there are none, [].
+    """
     with suppress(IndexError, KeyError, TypeError, ValueError):
-        areas = np.reshape(find_raw_pages(pages)[-1].tags["MaskedAreas"].value, (-1, 4)).tolist()
-        return np.concatenate([raw.raw_image[top:bottom, left:right].ravel() for top, left, bottom, right in areas])
-    return np.empty(0, np.uint16)
+        areas, masked = find_raw_pages(pages)[-1].tags["MaskedAreas"].value, np.zeros(raw.raw_image.shape, bool)
+        for top, left, bottom, right in np.reshape(areas, (-1, 4)).tolist():
+            masked[top:bottom, left:right] = True
+        margins = raw.sizes.top_margin, raw.sizes.left_margin
+        sites = [np.s_[(margins[0] + row) % 2 :: 2, (margins[1] + column) % 2 :: 2] for row, column in np.ndindex(2, 2)]
+        return [raw.raw_image[site][masked[site]] for site in sites]
+    return []
 
 
-def examine(mosaic, camera_name="", iso=0, profile=None, masked=None):
+def examine(mosaic, camera_name="", iso=0, profile=None, masked=()):
     """Return a Bayer raw.Mosaic as it is restored, its Noise, and a tuple of sentences on what was found.
 
-    Defects are replaced, false claims on noise and white are refuted, and a black that was cut off is restored; args:
-    see noise.find_noise.
+    Defects are replaced, false claims on noise, black and white are refuted, and a black that was cut off is restored;
+    args: see noise.find_noise and measure_black_errors.
 
     Raises:
-        RawError: all pixels are alike, or nearly all are clipped.
+        RawError: all pixels are alike, none is above black, or nearly all are clipped.
     """
     if np.ptp(mosaic.counts) == 0:
         raise RawError("all its pixels are alike: there is no picture in it")
-    stated = camera_name, iso, profile, masked
-    (noise, refuted), remarks = find_noise(mosaic, *stated), []  # roughly, if defects are in it
+    errors, remarks = measure_black_errors(masked, mosaic), []
+    seen = lower_black(replace(mosaic, black=mosaic.black + errors))
+    if (seen < mosaic.black + errors).any():
+        found, stated, errors = seen.mean(), mosaic.black.mean(), np.zeros(4)
+        remarks.append(f"Its darkest parts lie at {found:.4g}: that is its black level, not {stated:.4g} as it states")
+    mosaic = replace(mosaic, black=seen - errors.mean())
+    if mosaic.counts.max() <= seen.min():
+        raise RawError(f"none of its pixels is above its black level, {seen.min():g}: there is no picture in it")
+    stated = camera_name, iso, profile, errors.mean()
+    noise, refuted = find_noise(mosaic, *stated)  # roughly, if defects are in it
     counts, defects = mend_defects(mosaic.counts, mosaic.black, noise)
-    if any(defects):
+    if (counts != mosaic.counts).any():
         mosaic = replace(mosaic, counts=counts)
         noise, refuted = find_noise(mosaic, *stated)
-        remarks.append("Replaced {} hot or dead pixels, {} columns and {} rows".format(*defects))
+    if any(defects):
+        kinds = zip(defects, ("hot or dead pixel", "column", "row"), strict=True)
+        named = [f"{number} {kind}{'s' * (number > 1)}" for number, kind in kinds if number]
+        remarks.append(f"Replaced {' and '.join(named)}")
     white = find_white(mosaic, noise)
     if white < WHITE_DIFFERS * mosaic.white:
         remarks.append(f"Its counts pile up at {white:g}: that is its white level, not {mosaic.white:g} as it states")

@@ -12,6 +12,9 @@ from sidlib.full_size.tiles import map_ahead
 
 BEYOND = 3.5  # times the noise: so far a defect lies beyond the second of its like neighbours (5 σ of their mean)
 TEXTURE = 1.5  # times what these differ by: the like
+OTHERS, ALIKE = 4.0, 2.0  # times what those of the pixels beside differ by, beyond what noise lets them differ by
+FAR = 30.0  # times the noise: hardly any texture of one pixel reaches so far, saturated pixels do
+SURE, TIMES, SHARE = 8.0, 1.0, 2.2e-4  # σ, and times the light: the finest texture reaches so far in 2.1e-4 of pixels
 BESIDE, CALM = 0.1, 1.5  # times that, and times the noise: by less three of the pixels beside it stand out
 LINE_BEYOND, LINE_SHARE = 3.0, 0.6  # so far so many of a line's pixels lie beyond those on both sides
 LINE_LENGTH = 0.3  # of the height or width: so long a line is at least
@@ -23,7 +26,8 @@ ROWS, COLUMNS = np.array([(row, column) for row in (-2, 0, 2) for column in (-2,
 def mend_defects(counts, black, noise):
     """Return a mosaic, uint16 (H, W), without its defects, and how many pixels, columns and rows they were.
 
-    A pixel becomes the median of its like neighbours, a line the mean of both sides.
+    A pixel becomes the median of its like neighbours, a line the mean of both sides. Where they are so few that the
+    finest texture may be taken for them, the pixels are 0.
 
     Args:
         counts: uint16 (H, W), any Bayer pattern. black: (4,), the levels of its 2 × 2 positions, row by row.
@@ -45,15 +49,16 @@ def mend_defects(counts, black, noise):
         _interpolate(padded[inner], columns), _interpolate(padded[inner].T, rows)
         padded = np.pad(padded[inner], HALO_PX, "reflect")
     tops = range(0, len(counts), STRIP_PX)
-    found = map_ahead(lambda top: _find_pixels(read_strip(top, STRIP_PX)) + [[top], [0]], tops)
-    down, right = np.concatenate(list(found), axis=1)
+    found = map_ahead(lambda top: _find_pixels(read_strip(top, STRIP_PX)) + [[top], [0], [0]], tops)
+    down, right, sure = np.concatenate(list(found), axis=1)
     like = np.sort(padded[down[:, None] + ROWS, right[:, None] + COLUMNS], axis=1)
     padded[down, right] = (like[:, 3].astype(int) + like[:, 4] + 1) // 2  # their median
-    return padded[inner], (len(down), int(columns.any(axis=0).sum()), int(rows.any(axis=0).sum()))
+    pixels = len(down) if sure.sum() > SHARE * counts.size else 0
+    return padded[inner], (pixels, int(columns.any(axis=0).sum()), int(rows.any(axis=0).sum()))
 
 
 def _find_pixels(stable):
-    """The rows and columns of defects in a strip, without its halo: (2, defects)."""
+    """The rows and columns of defects in a strip, without its halo, and 1 if they are sure: (3, defects)."""
     here, up, down = stable[4:-4, 4:-4], stable[2:-6, 4:-4], stable[6:-2, 4:-4]
     left, right = stable[4:-4, 2:-6], stable[4:-4, 6:-2]
     low, high = np.minimum(up, down), np.maximum(up, down)
@@ -65,16 +70,19 @@ def _find_pixels(stable):
     place = (place // inside + HALO_PX) * width + place % inside + HALO_PX
     steps = ROWS * width + COLUMNS
     like = np.sort(flat[place[:, None] + steps], axis=1)
-    out = flat[place] - (like[:, 3] + like[:, 4]) / 2
+    middle = (like[:, 3] + like[:, 4]) / 2
+    out = flat[place] - middle
     beyond = np.maximum(flat[place] - like[:, 6], like[:, 1] - flat[place])
     far = beyond > np.maximum(BEYOND, TEXTURE * (like[:, 6] - like[:, 1]))
-    place, out = place[far], out[far]
+    place, out, beyond, middle = place[far], out[far], beyond[far], middle[far]
     beside = place[:, None] + np.array([-width, -1, 1, width])
     like = np.sort(flat[beside[:, :, None] + steps], axis=2)
     beside = np.sign(out)[:, None] * (flat[beside] - (like[..., 3] + like[..., 4]) / 2)
     alone = np.median(beside, axis=1) < BESIDE * np.abs(out)
     alone &= np.sort(np.abs(beside), axis=1)[:, 2] < CALM + BESIDE * np.abs(out)
-    return np.stack(np.divmod(place[alone], width))
+    differ = (like[..., 6] - like[..., 1]).max(axis=1, initial=0) - ALIKE
+    alone &= beyond > np.minimum(OTHERS * differ, FAR)
+    return np.stack([*np.divmod(place[alone], width), (beyond > np.maximum(SURE, TIMES * middle))[alone]])
 
 
 def _measure_lines(stable):
@@ -90,6 +98,8 @@ def _measure_lines(stable):
 
 def _find_lines(share):
     """Which pieces (pieces, lines) are defect: most of their pixels are, and not so beside; and what continues such."""
+    share = share.copy()
+    share[:, [0, 1, -2, -1]] = 0  # like neighbours on one side only tell no line from an edge
     beside = np.pad(share, [(0, 0), (1, 1)])
     alone = share > 2 * np.maximum(beside[:, :-2], beside[:, 2:])
     sure = alone & (share >= LINE_SHARE)

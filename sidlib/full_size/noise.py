@@ -49,14 +49,14 @@ class Noise(NamedTuple):
         return self.gain_dn * np.maximum(light_dn, 0) + self.read_dn**2
 
 
-def find_noise(mosaic, camera_name="", iso=0, profile=None, masked=None):
+def find_noise(mosaic, camera_name="", iso=0, profile=None, black_dn=0.0):
     """Return the Noise of a Bayer raw.Mosaic, and a list of sentences on a claim that it refutes, see REFUSED.
 
     Args:
-        camera_name: maker and model. masked: counts of the sensor's masked pixels, which saw no light.
+        camera_name: maker and model. black_dn: see Noise, where masked pixels tell it.
         profile: the numbers of the DNG tag NoiseProfile, scale and offset, once or per colour.
     """
-    claim, black_dn = None, measure_black_error(masked, mosaic)
+    claim = None
     known = camera.find_calibration(camera_name, iso)
     if known is not None and np.allclose(mosaic.black, camera.BLACK, rtol=0.02):
         black_dn, read_dn = float(known.black_error_dn), float(np.hypot(known.read_sigma_dn, ROUNDING_DN))
@@ -89,18 +89,20 @@ def read_profile(profile, span_dn):
     return gain, max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)
 
 
-def measure_black_error(masked, mosaic):
-    """Return how many counts masked pixels lie above the stated black level; 0 if they are few or not evenly dark.
+def measure_black_errors(masked, mosaic):
+    """Return how many counts masked pixels lie above the stated black levels, (4,); 0 if few or not evenly dark.
 
     Lit or filled ones are off by more than their own spread, or spread more than the darkest tenth of the picture.
+    masked: their counts, an array for each CFA position.
     """
-    if masked is None or masked.size < 1000:
-        return 0.0
+    if min(map(len, masked), default=0) < 250:  # a standard error of 0.06 times their spread
+        return np.zeros(4)
     rows = mosaic.counts.mean(axis=1).argsort(kind="stable")
     darkest = mosaic.counts[rows[: max(1, len(rows) // 10)]]
-    spread, dark = (np.ptp(np.percentile(counts, (16, 84))) / 2 for counts in (masked, darkest))
-    offset = masked[np.abs(masked - np.median(masked)) <= 3 * spread].mean() - mosaic.black.mean()
-    return float(offset) if 0 < spread <= 2 * dark + 1 and abs(offset) <= spread else 0.0
+    offsets = [counts - black for counts, black in zip(masked, mosaic.black, strict=True)]
+    spread, dark = (np.ptp(np.percentile(counts, (16, 84))) / 2 for counts in (np.concatenate(offsets), darkest))
+    errors = np.array([each[np.abs(each - np.median(each)) <= 3 * spread].mean() for each in offsets])
+    return errors if 0 < spread <= 2 * dark + 1 and np.abs(errors).max() <= spread else np.zeros(4)
 
 
 def estimate_noise(mosaic, black_dn=0.0):

@@ -8,7 +8,7 @@ from scipy.ndimage import convolve
 
 from sidlib import camera, paths
 from sidlib.backend import keras
-from sidlib.brightness import estimate_ratio, is_dark
+from sidlib.brightness import LIGHTS, estimate_ratio, is_dark
 from sidlib.full_size.capture import read_capture
 from sidlib.full_size.network import BILINEAR, MULTIPLE_PX, find_cap, find_margin
 from sidlib.full_size.noise import Noise
@@ -131,11 +131,11 @@ def restore_capture(path, network=None, on_tile=None):
 def restore_mosaic(capture, network, on_tile=None):
     """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info may be None."""
     mosaic, noise, info = capture
-    stops, margin = find_stops(mosaic, noise), find_margin(network)
+    (stops, of_lights), margin = _find_stops(mosaic, noise), find_margin(network)
     counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
     black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     capture, mosaic = None, replace(mosaic, counts=None)  # 122 MB at 61 megapixels, if nobody else holds them
-    white_dn = (mosaic.white - mosaic.black.mean()) / (2**stops * mosaic.white_balance)
+    white_dn = (mosaic.white - mosaic.black.mean()) / (2**of_lights * mosaic.white_balance)
     cap = find_cap(white_dn, noise.gain_dn, noise.read_dn)
     stable, whole = run_tiles(network, counts, black, noise, cap, on_tile), np.s_[margin:-margin, margin:-margin]
     remove_checkerboard(stable[whole])
@@ -146,12 +146,17 @@ def restore_mosaic(capture, network, on_tile=None):
 
 def find_stops(mosaic, noise):
     """Return by how many stops a capture has to become brighter, see brightness.estimate_ratio; 0 without light."""
+    return _find_stops(mosaic, noise)[0]
+
+
+def _find_stops(mosaic, noise):
+    """The stops of find_stops, and those that do not clip a fire or the moon, which the network is to see."""
     span = mosaic.white - mosaic.black.mean()
     reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
     signal = Signal(reduced, mosaic.white_balance, mosaic.ccm)
     if is_dark(signal, noise.read_dn / span, noise.black_doubt_dn / span):
-        return 0.0
-    return float(np.log2(estimate_ratio(signal, MOST_BRIGHTER)))
+        return 0.0, 0.0
+    return [float(np.log2(estimate_ratio(signal, MOST_BRIGHTER, lights))) for lights in (LIGHTS, np.inf)]
 
 
 @cache

@@ -149,7 +149,7 @@ def write_dng(path, restoration, preview, exif, stops, strength=1):
     info, mosaic, noise, jpeg = restoration.info, restoration.mosaic, restoration.noise, io.BytesIO()
     height, width, _ = restoration.shape
     levels = restoration.map_strips(lambda light: np.quantile(light, MOST), strength=strength)
-    brightest = np.log2(max(level for _, level in levels) + 2.0**-32)
+    brightest = np.log2(max(0.0, *(level for _, level in levels)) + 2.0**-32)
     above_white = np.ceil(stops + brightest)
     baseline = min(stops, max(0, above_white), HEADROOM_STOPS)
     gain, across = 2.0 ** (stops - baseline), -(-width // 32) * 16  # LibRaw reads no tile wider than the picture

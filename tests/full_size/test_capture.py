@@ -22,6 +22,22 @@ def test_a_frame_that_is_clipped_is_refused():
         examine(SONY.describe(counts))
 
 
+def test_a_frame_with_nothing_above_the_black_that_it_states_is_refused():
+    counts = np.random.default_rng(0).integers(0, 3, (20, 20)).astype(np.uint16)  # too small to tell another
+    with pytest.raises(RawError, match="none of its pixels is above its black level, 512"):
+        examine(SONY.describe(counts))
+
+
+@pytest.mark.parametrize("stated", [552, 1024])
+def test_a_black_level_that_is_stated_too_high_costs_nothing_and_is_said(stated):
+    mosaic, true = take("china", 30, np.s_[:300, :400])
+    lit = [np.full(400, stated)] * 4  # masked pixels that agree with it
+    examined, noise, (remark, *_) = examine(replace(mosaic, black=np.full(4, float(stated))), masked=lit)
+    assert examined.black + noise.black_dn == pytest.approx(512, abs=3)  # its darkest parts have light
+    assert noise[:2] == pytest.approx(true[:2], rel=0.2)
+    assert "its black level" in remark and f"not {stated}" in remark
+
+
 def test_whatever_is_found_is_said():
     mosaic, _ = take("china", 300, np.s_[:300, :400])
     counts = mosaic.counts.clip(512, 900)
@@ -29,7 +45,7 @@ def test_whatever_is_found_is_said():
     counts[:, 101] = 900
     examined, noise, remarks = examine(replace(mosaic, counts=counts), profile=(0.1, 0.1))
     said = " ".join(remarks)
-    for part in ("hot or dead pixels, 1 columns", "white level, not 16383", "black was cut off", "not believed"):
+    for part in ("hot or dead pixels and 1 column", "white level, not 16383", "black was cut off", "not believed"):
         assert part in said
     assert noise.source == "estimate" and examined.white - examined.black[0] == pytest.approx(900 - 512, abs=2)
 

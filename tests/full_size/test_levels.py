@@ -20,6 +20,19 @@ def test_a_capture_without_clipped_pixels_keeps_the_white_that_it_states(white_e
     assert levels.find_white(*take("astronaut", white_e)) == 16383
 
 
+@pytest.mark.parametrize("white_e", [3, 100])
+@pytest.mark.parametrize("off", [6, 40, np.array([6, 20, 10, 40]), 512])
+def test_a_black_level_above_the_darkest_parts_is_lowered_to_them_and_a_true_one_stays(white_e, off):
+    mosaic, noise = take("astronaut", white_e, np.s_[:500, :500])
+    counts = mosaic.counts.copy()
+    assert (levels.lower_black(mosaic) == 512).all()
+    rows = np.random.default_rng(1).normal(0, noise.read_dn / 2, (len(counts), 1))
+    stated = replace(mosaic, counts=counts, black=512.0 + off * np.ones(4))
+    counts[np.random.default_rng(0).random(counts.shape) < 1e-3], counts[:, 101] = 0, 0  # dead
+    assert (levels.lower_black(replace(mosaic, counts=np.rint(counts + rows).clip(0).astype(np.uint16))) == 512).all()
+    assert levels.lower_black(stated) == pytest.approx(512, abs=1)
+
+
 @pytest.mark.parametrize("floor", [0, 512])
 @pytest.mark.parametrize("white_e", [5, 30])
 def test_black_that_was_cut_off_is_restored_in_the_mean(floor, white_e):

@@ -120,15 +120,17 @@ def test_the_best_source_is_taken_and_said():
         assert estimated.source == "estimate" and estimated.gain_dn == pytest.approx(gain, rel=0.1)
 
 
-def test_masked_pixels_tell_the_error_of_black_unless_they_are_not_dark():
+def test_masked_pixels_tell_the_error_of_each_positions_black_unless_they_are_not_dark():
     mosaic, rng = capture("ramp", 12800, 1)[0], np.random.default_rng(0)
-    masked = np.rint(rng.normal(512 + 5, 14, 20_000))
-    found, _ = noise.find_noise(mosaic, masked=masked)
-    assert found.black_dn == pytest.approx(5, abs=0.5) and found.black_doubt_dn < 0.1 * found.read_dn
-    lit = np.concatenate([masked, np.full(400, 2000.0)])  # of some, light leaks in
-    assert noise.find_noise(mosaic, masked=lit)[0].black_dn == pytest.approx(5, abs=0.5)
-    for wrong in (None, masked[:100], np.zeros(20_000), masked + 100, 10 * masked, np.full(20_000, 513)):
-        assert noise.find_noise(mosaic, masked=wrong)[0].black_dn == 0
+    true = np.array([2.0, 4, 6, 8])
+    masked = np.rint(rng.normal(512 + true[:, None], 14, (4, 5000)))
+    assert noise.measure_black_errors(masked, mosaic) == pytest.approx(true, abs=0.7)
+    lit = np.concatenate([masked, np.full((4, 100), 2000.0)], axis=1)  # of some, light leaks in
+    assert noise.measure_black_errors(lit, mosaic) == pytest.approx(true, abs=0.7)
+    for wrong in ((), masked[:, :100], 0 * masked, masked + 100, 10 * masked, np.full((4, 5000), 513)):
+        assert not noise.measure_black_errors(wrong, mosaic).any()
+    told, _ = noise.find_noise(mosaic, black_dn=5.0)
+    assert told.black_dn == 5 and told.black_doubt_dn < 0.1 * told.read_dn
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1 / 64, 1 / 4096), (10, 10), (2, 2), (0.5, 0.25), (8000, 0)])

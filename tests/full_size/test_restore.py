@@ -117,11 +117,11 @@ def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path,
 
 
 def test_the_default_brightness_is_that_of_the_long_exposure(pair):
-    """Within a stop: it is an estimate, and the long exposures of the train photographs spread by one stop."""
+    """Within about a stop: it is an estimate, and the long exposures of the train photographs spread by one stop."""
     restoration = restore.restore_capture(pair.short, DEMOSAIC)
     bright = [np.percentile(camera.decode_srgb(restoration.render(stops) / 65535), 99) for stops in (None, 0)]
     long = np.percentile(raw.develop_linear(pair.long), 99)
-    assert abs(np.log2(bright[0] / long)) < 1 < restoration.stops
+    assert abs(np.log2(bright[0] / long)) < 1.1 < restoration.stops
     assert bright[1] < bright[0] / 30
 
 

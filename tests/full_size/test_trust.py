@@ -28,6 +28,10 @@ def test_counts_below_black_tell_a_wrong_black_level():
     counts = destabilise(np.random.default_rng(0).normal(-1, 1, FLAT.shape[:2]), 2.0, 5.0) + 512
     remarks = trust.remark_trust(trust.measure_trust(dark, counts, BLACK, NOISE))
     assert any("black level" in remark for remark in remarks)
+    found = measure(1)
+    for counted, number in ((1, 1), (30, 0)):  # in the light texture alone correlates
+        alike = found._replace(alike=found.alike + 0.2, counted=0 * found.counted + counted)
+        assert len(trust.remark_trust(alike)) == number
 
 
 def test_a_capture_smaller_than_a_tile_has_no_map():
