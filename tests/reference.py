@@ -16,7 +16,7 @@ FILE = paths.REFERENCE / "made_from.json"
 _SAMPLE = ["sidlib/sample/__init__.py", "sidlib/preprocess.py"]
 _STUDY = [*_SAMPLE, "sidlib/training.py", "sidlib/evaluation.py", "sidlib/beyond/baselines.py"]
 _FULL_SIZE = [*_SAMPLE, "sidlib/full_size/experiment.py", "sidlib/full_size/evaluate.py"]
-_SCORES = [f"results/reference/{name}" for name in ("study_scores.csv", "best.keras")]
+_SCORES = [f"results/reference/{name}" for name in ("study_scores.csv", "leave_one_out.csv", "best.keras")]
 _FULL_SIZE_SCORES = ["results/reference/full_size.csv", "results/reference/full-size.keras"]
 MADE_FROM = {  # of a module, its VERSION counts; of any other file, its bytes
     "notebooks/01_data_analysis.ipynb": _SAMPLE,

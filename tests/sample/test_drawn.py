@@ -31,8 +31,6 @@ def test_a_scene_is_linear_light_of_the_size_that_was_asked_for():
         assert scene.shape == (size_px[1], size_px[0], 3)
         assert scene.dtype == np.float32
         assert 0 <= scene.min() <= scene.max() <= 1
-    with pytest.raises(ValueError, match="Received"):
-        drawn.draw_scene(0, SIZE, [np.zeros((4, 4, 4), np.uint8)])
 
 
 def test_a_seed_gives_the_same_bytes_in_another_process_and_after_other_scenes():
