@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sidlib import camera
 from sidlib.full_size.capture import examine
 from sidlib.full_size.checks import SONY
 from sidlib.full_size.restore import find_stops
@@ -36,6 +37,13 @@ def test_a_black_level_that_is_stated_too_high_costs_nothing_and_is_said(stated)
     assert examined.black + noise.black_dn == pytest.approx(512, abs=3)  # its darkest parts have light
     assert noise[:2] == pytest.approx(true[:2], rel=0.2)
     assert "its black level" in remark and f"not {stated}" in remark
+
+
+@pytest.mark.parametrize("iso", [800, 3200, 12800])
+def test_the_calibrated_camera_keeps_its_black_level(iso):
+    counts = camera.expose(np.zeros((400, 600)), 300, iso, np.random.default_rng(0))
+    examined, noise, remarks = examine(SONY.describe(counts), camera.MODEL, iso)
+    assert examined.black.tolist() == [512] * 4 and noise.source == "calibration" and remarks == ()
 
 
 def test_whatever_is_found_is_said():
