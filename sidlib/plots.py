@@ -190,7 +190,7 @@ def plot_stabilised(table):
     """Return the noise before and after the variance-stabilising transform, the table's columns, by its electrons."""
     figure, axes = _start(1, 2, (8, 2.8))
     table = table.set_index("electrons").rename(columns={"before": "counts", "after": "stabilised"})
-    options = {"style": "o-", "color": [SHORT_COLOUR, LONG_COLOUR], "logx": True, "legend": False, "grid": True}
+    options = {"style": "o-", "color": [SHORT_COLOUR, LONG_COLOUR], "legend": False, "grid": True}
     table.plot(ax=axes, subplots=True, title=list(table), xlabel="electrons per pixel", **options)
     for axis in axes:
         axis.set(ylabel="standard deviation of the noise", ylim=(0, 1.25 * table[axis.get_title()].max()))
