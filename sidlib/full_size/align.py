@@ -126,16 +126,18 @@ def _step_locally(slope, apart, side, variance):
 def measure_sharpness(reference, levels, motion, visible):
     """Return a frame's detail over the reference's, at the finest level where it exceeds `visible` times the noise.
 
-    The median over tiles of 8 × 8 blocks, weighted by their detail, is not misled by what moves.
+    The median over tiles of 8 × 8 blocks, weighted by their detail, is not misled by what moves, nor by a few lamps:
+    more detail than CLIP times the noise counts no more.
     """
+    noise = 2 * SLOPE_NOISE
     for level, first in enumerate(reference[:FINER]):
         side, whole = 2 ** (level + 1), tuple(slice(length // 8 * 8) for length in first.shape)
         one, two = find_slope(first), find_slope(fetch(levels[level], spread(motion, CELL // side, first.shape) / side))
-        detail, common = (average((one * each).sum(axis=0)[whole], 8) for each in (one, two))
-        detail -= 2 * SLOPE_NOISE
-        if detail.mean() > visible * 2 * SLOPE_NOISE:
-            told = np.isfinite(common) & (detail > 0)
-            return weighted_median(common[told] / detail[told], detail[told])
+        detail, common = (average((one * each).sum(axis=0)[whole], 8) - own for each, own in ((one, noise), (two, 0)))
+        told = np.isfinite(common)
+        weights = np.minimum(detail, CLIP * noise)[told]
+        if weights.sum() > visible * noise * detail.size:
+            return weighted_median(common[told] / detail[told], np.maximum(weights, 0))
     return 1.0
 
 

@@ -26,8 +26,11 @@ from sidlib.rawfile import RawError
 SHIFT = 0.04  # of the width, the largest that is searched
 ALIKE = 0.5  # correlation of two looks above which they show one scene
 LOOK_NOISE = 0.07  # variance of the look of noise alone
+LOOK_CLIP = 2.0  # larger values of a look are cut at its median, so that moving lamps count as what stands still
 SHARP, VISIBLE = 0.65, 0.5  # of the reference's detail: frames with less are blurred; of the noise: detail that tells
-LONGER, FULL = 1.2, 0.9  # a frame that is so much brighter does not take part above so much of the white level
+LONGER, FULL = 1.2, 0.9  # of two frames, one so much brighter, neither is compared above so much of the white level
+CLIPPED = 0.01  # of the pixels: a reference has at most so many more above FULL than the frame with the fewest
+UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
 WINDOWS = (2, 5)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
@@ -36,8 +39,8 @@ MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in
 MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
-MISFIT = "is blurred, or much in it moved"
-SEEN = 0.3  # of the cells, at least, in which a frame of the same scene takes part
+MISFIT, OVEREXPOSED = "is blurred, or much in it moved", "is overexposed"
+SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 
 
 class Burst(NamedTuple):
@@ -63,6 +66,7 @@ class _Frame:
     kind: dict  # what frames of one burst share
     look: np.ndarray = None  # its coarsest level without slow changes
     detail: np.ndarray = None  # the energy of each level
+    clipped: float = 0.0  # share of the pixels above FULL
     misfit: str = ""  # why it is left out
     shift: tuple = (0, 0)  # from the reference, in squares, roughly
     ratio: float = 1.0  # times as bright as the reference
@@ -82,13 +86,15 @@ class _Frame:
         """The black level of the positions of RGGB."""
         return np.float32(camera.align_levels(self.mosaic.black, self.mosaic.pattern) + self.noise.black_dn)
 
-    def measure_blocks(self):
-        """Return means of 2 × 2 squares above black, divided by the ratio: (rows, columns, 4), NaN where saturated."""
+    @property
+    def full(self):
+        """The largest counts above black of the positions of RGGB that are compared with another exposure."""
+        return np.float32(FULL * self.mosaic.white) - self.black
+
+    def measure_blocks(self, most=None):
+        """Return means of 2 × 2 squares of counts above black, cut at most (4,): (rows, columns, 4)."""
         packed = camera.pack(self.load()[0])
-        blocks = (average(packed, 2) - self.black) / np.float32(self.ratio)
-        if self.ratio > LONGER:
-            blocks[average(packed >= FULL * self.mosaic.white, 2).any(axis=-1)] = np.nan
-        return blocks
+        return average(packed if most is None else np.minimum(packed, self.black + most), 2) - self.black
 
 
 def restore_burst(paths, network=None, on_tile=None):
@@ -169,10 +175,13 @@ def _look(capture, number):
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the frame
     np.save(file, mosaic.counts)
     frame = _Frame(info.name if info else f"frame {number}", replace(mosaic, counts=None), noise, info, file, kind)
-    levels = align.make_levels(frame.measure_blocks().mean(axis=-1), noise)
+    blocks = frame.measure_blocks()
+    levels, frame.clipped = align.make_levels(blocks.mean(axis=-1), noise), (blocks >= frame.full).mean()
     steps = [[np.square(np.diff(level, axis=axis)).mean() - 2 for axis in (0, 1)] for level in levels]
     frame.detail = np.mean(steps, axis=1)  # noise alone has differences with a variance of 2
-    frame.look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
+    look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
+    most = max(LOOK_CLIP, np.median(np.abs(look)))
+    frame.look = look.clip(-most, most)
     return frame
 
 
@@ -180,11 +189,16 @@ def _choose(frames):
     """The reference; the others get their shift from it, or their misfit."""
     matches = [[_match(first, second) for second in frames] for first in frames]
     fits = np.array([[not misfit for misfit, _ in row] for row in matches])
-    group = np.flatnonzero(fits[fits.sum(axis=1).argmax()])
+    typical = max(range(len(frames)), key=lambda number: (fits[number].sum(), frames[number].detail[-1]))
+    group = np.flatnonzero(fits[typical])
+    fewest = min(frames[number].clipped for number in group)
+    group = np.array([number for number in group if frames[number].clipped <= fewest + CLIPPED])
     detail = np.array([frames[number].detail for number in group])
     visible = np.median(detail, axis=0) > 2 * VISIBLE
     finest = visible.argmax() if visible.any() else -1
-    best = group[np.argmax(detail[:, finest] / np.maximum(detail[:, -1], 1))]
+    sharpness = detail[:, finest] / np.maximum(detail[:, -1], 1)
+    sharp = sharpness >= SHARP * sharpness.max()
+    best = group[np.argmax(np.where(sharp, detail[:, finest], -np.inf))]  # which grows with the exposure
     for frame, (misfit, shift) in zip(frames, matches[best], strict=True):
         frame.misfit, frame.shift = misfit, shift
     return frames[best]
@@ -227,12 +241,20 @@ def _view(reference, others):
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
     for frame in others:
         seen = frame.measure_blocks()
-        frame.ratio = ratio = _compare_light(blocks, seen, frame.shift)
-        seen = frame.measure_blocks() if ratio > LONGER else seen / np.float32(ratio)
+        frame.ratio = ratio = _compare_light(reference, blocks, frame, seen)
+        if not ratio:
+            frame.misfit = OVEREXPOSED
+            continue
+        seen, compared, first = seen / ratio, seen / ratio, levels
+        if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips
+            most = np.minimum(reference.full, frame.full / ratio)
+            compared = frame.measure_blocks(most * ratio) / ratio
+            first = align.make_levels(reference.measure_blocks(most).mean(axis=-1), noise)
+            seen[compared < seen] = np.nan
         gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
-        own = align.make_levels(seen.mean(axis=-1), noise)
-        motion = align.align(levels, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
-        if align.measure_sharpness(levels, own, motion, VISIBLE) < SHARP:
+        own = align.make_levels(compared.mean(axis=-1), noise)
+        motion = align.align(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
+        if align.measure_sharpness(first, own, motion, VISIBLE) < SHARP:
             frame.misfit = MISFIT
             continue
         frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
@@ -247,13 +269,21 @@ def _view(reference, others):
         frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
 
 
-def _compare_light(first, second, shift):
-    """How many times as bright as the first the second is: the median over parts, weighted by their light."""
-    one, two = _overlap(first, second, *(step // 2 for step in shift))
+def _compare_light(reference, blocks, frame, seen):
+    """How many times as bright as the reference a frame is, by blocks of both; 0 where one of them is clipped all over.
+
+    The median over parts, weighted by how surely the reference tells their light.
+    """
+    blocks, seen = (np.where(each < by.full, each, np.nan) for by, each in ((reference, blocks), (frame, seen)))
+    one, two = _overlap(blocks, seen, *(step // 2 for step in frame.shift))
     height, width = (length // CELL * CELL for length in one.shape[:2])
-    one, two = (average(each[:height, :width], CELL).mean(axis=-1).ravel() for each in (one, two))
-    one = np.maximum(one, 1e-6)
-    return max(align.weighted_median(two / one, one), 0.01)
+    one, two = (average(each[:height, :width], CELL).mean(axis=-1) for each in (one, two))
+    told = (one > 0) & np.isfinite(two)
+    if not told.any():
+        return 0.0
+    error = reference.noise.predict_variance(one[told]) / (2 * CELL) ** 2
+    weights = 1 / (error / one[told] ** 2 + UNEVEN**2)
+    return max(align.weighted_median(two[told] / one[told], weights), 0.01)
 
 
 def _find_shares(frames):
@@ -280,10 +310,11 @@ def _find_shares(frames):
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
     for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
-        out = ndimage.maximum_filter(moved | frame.unseen, 3) | np.isnan(frame.cells).any(axis=-1)
+        unseen = ndimage.maximum_filter(frame.unseen, 3) | np.isnan(frame.cells).any(axis=-1)
+        out = ndimage.maximum_filter(moved, 3) | unseen
         frame.share = 1 - out.astype(np.float32)  # which fade between the middles of cells
-        if frame.share.mean() < SEEN:
-            frame.misfit = MISFIT
+        if out.mean() > 1 - SEEN * (1 - unseen.mean()):
+            frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
 
 
 def _test(apart, noise, light, detail):
