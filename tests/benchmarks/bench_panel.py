@@ -50,7 +50,7 @@ def bench_changes(tmp_path):
         signal = capture.signal._replace(camera_rgb=enlarge(capture.signal.camera_rgb))
         captures[place] = replace(capture, signal=signal, truth=enlarge(capture.truth))
     check.comparison.load = captures.__getitem__
-    check.viewer.render()
+    check.comparison.begin()
     viewer = check.viewer
     everything = viewer.offered
     changes = {
