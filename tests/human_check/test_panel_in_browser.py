@@ -173,11 +173,11 @@ def test_the_panel_opens_on_the_fixed_picture_and_another_one_and_all_models_are
     after = settle(page)
     for place in (0, -2, -1):  # input, the better model and the truth: what did not learn may be black all over
         assert before[place] != after[place]
-    page.get_by_role("button", name=re.compile("of 10 shown")).click()
+    page.get_by_role("button", name=re.compile("of 11 shown")).click()
     for box in page.locator(".sid-section input[type=checkbox]").all():
         box.check()
-    page.get_by_role("button", name="10 of 10 shown").click()
-    expect(page.locator(".sid-pictures figure")).to_have_count(10)
+    page.get_by_role("button", name="11 of 11 shown").click()
+    expect(page.locator(".sid-pictures figure")).to_have_count(11)
     assert read_names(page)[3].startswith(EXPERIMENTS[1].title)
 
 
@@ -211,7 +211,7 @@ def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page, res
     expect(page.get_by_role("button", name="A is best")).to_be_enabled()
     expect(page.locator(".sid-pictures canvas").nth(2)).to_have_attribute("aria-label", "A")
     hidden = read_names(page)
-    assert hidden[2:-1] == list("ABCDEFG") and "MAE" not in "".join(hidden)
+    assert hidden[2:-1] == list("ABCDEFGH") and "MAE" not in "".join(hidden)
     assert "U-Net" not in page.locator(".sid-pictures").inner_html()
     expect(page.get_by_role("button", name="Error map")).to_be_disabled()
     page.get_by_role("button", name="B is best").focus()
