@@ -197,8 +197,8 @@ def _choose(frames):
     visible = np.median(detail, axis=0) > 2 * VISIBLE
     finest = visible.argmax() if visible.any() else -1
     sharpness = detail[:, finest] / np.maximum(detail[:, -1], 1)
-    sharp = sharpness >= SHARP * sharpness.max()
-    best = group[np.argmax(np.where(sharp, detail[:, finest], -np.inf))]  # which grows with the exposure
+    light = np.where(sharpness >= SHARP * sharpness.max(), detail[:, -1], 0)  # detail grows with the exposure
+    best = group[np.argmax(np.where(2 * light >= light.max(), sharpness, -np.inf))]  # the sharpest of the brightest
     for frame, (misfit, shift) in zip(frames, matches[best], strict=True):
         frame.misfit, frame.shift = misfit, shift
     return frames[best]
