@@ -72,11 +72,13 @@ def round_picture(picture, bits=8):
     return np.rint(levels if bits == 8 else levels * 257.0).astype(f"uint{bits}")
 
 
-def show_pictures(pictures, titles, columns=None, width=3.2):
-    """Return pictures, (height, width, 3) or (height, width) in 0…255, in one row or so many columns, without axes.
+def show_pictures(pictures, titles=None, columns=None, width=3.2):
+    """Return {title: picture} in one row or so many columns, without axes; titles may be given beside a list.
 
-    The width is that of one picture in inches.
+    Pictures are (height, width, 3) or (height, width) in 0…255; the width is that of one picture in inches.
     """
+    if titles is None:
+        titles, pictures = list(pictures), list(pictures.values())
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
     height = width * pictures[0].shape[0] / pictures[0].shape[1] + 0.35 + 0.16 * max(t.count("\n") for t in titles)
