@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
-from sidlib.human_check.captures import INPUTS, check_names, describe_broken, describe_scores, make_picture
+from sidlib.human_check.captures import INPUTS, check_names, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
 from sidlib.plots import round_picture
 
@@ -100,8 +100,6 @@ class Viewer(anywidget.AnyWidget):
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
 
     def _make_picture(self, capture, name):
-        if name == "truth":
-            return capture.truth
         self.busy, self.status = True, "The models run …"  # a blind vote must not say which one
         return make_picture(self.models, capture, name)
 
@@ -114,8 +112,8 @@ class Viewer(anywidget.AnyWidget):
         capture, names = self.active.capture, {}  # by the titles of pictures
         if capture:
             names = {name: name for name in INPUTS if name in self.shown} | self.active.titles
-        if capture and capture.truth is not None:
-            names["truth"] = "truth"  # even if it is not shown: error maps need it
+            if capture.truth is not None:
+                names["truth"] = "truth"  # even if it is not shown: error maps need it
         try:
             pictures = [self.hand_over(capture, title, name) for title, name in names.items()]
             pictures += self.active.show_full(View())
@@ -123,8 +121,6 @@ class Viewer(anywidget.AnyWidget):
                 self._show(pictures)
                 self.scored = "truth" in names and not self.active.hides
                 self.status = capture.name if capture else self.active.invitation
-                if capture and capture.truth is None:
-                    self.status += f", amplified ×{capture.ratio:.0f}"
                 self.show_visible()
         except Exception as error:  # any that a model may raise
             self.pictures, self.status = [], f"This cannot be shown: {error}"
@@ -138,7 +134,7 @@ class Viewer(anywidget.AnyWidget):
         if name == "truth":
             caption = "long exposure"
         elif hides or capture.truth is None:
-            caption = describe_broken(picture)
+            caption = describe_scores(picture)
         else:
             caption = self.describe(capture, name, View())
         known = {"name": "" if hides and name in self.models else name, "title": title, "caption": caption}
@@ -146,14 +142,13 @@ class Viewer(anywidget.AnyWidget):
 
     def _show(self, pictures):
         """Show pictures; pixels that the browser has are not sent again."""
-        sent = {}
+        before, self.sent = self.sent, {}
         for picture in pictures:
             data = picture["pixels"]
-            sent[data] = sent.get(data) or self.sent.get(data) or Pixels(data=data)
-        self.pictures = [picture | {"pixels": sent[picture["pixels"]]} for picture in pictures]
-        for data in self.sent.keys() - sent.keys():
-            self.sent[data].close()
-        self.sent = sent
+            picture["pixels"] = self.sent[data] = self.sent.get(data) or before.get(data) or Pixels(data=data)
+        self.pictures = pictures
+        for data in before.keys() - self.sent.keys():
+            before[data].close()
 
     def show_visible(self, change=None):
         """Show the visible part of a picture at full size, and the scores of the visible parts, unless secret."""
