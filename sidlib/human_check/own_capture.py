@@ -43,9 +43,7 @@ class OwnCapture(Mode):
         self.folder = folder
         self.files = []  # of the capture and the other frames of its burst: each its path, or its bytes if uploaded
         self.full_view = None  # the FullView of the capture, once it is restored
-        self.path = widgets.Text(
-            description="Path", placeholder="of a RAW file or a burst's folder", layout=fit("30em")
-        )
+        self.path = widgets.Text(description="Path", placeholder="a RAW file, or a burst's folder", layout=fit("30em"))
         self.open = button("Open", self.open_path)
         self.upload = widgets.FileUpload(description="or upload RAW files", multiple=True, layout=fit("13em"))
         self.upload.observe(self.receive, "value")
