@@ -108,13 +108,10 @@ def page(browser, results, tmp_path_factory):
 
 def settle(page):
     """Wait until the pictures stay as they are; return them."""
-    before, shown = None, []
+    canvases, before, shown = page.locator(".sid-pictures canvas"), None, []
     while shown != before:
         page.wait_for_timeout(200)
-        before, shown = (
-            shown,
-            page.locator(".sid-pictures canvas").evaluate_all("all => all.map((of) => of.toDataURL())"),
-        )
+        before, shown = shown, canvases.evaluate_all("all => all.map((of) => of.toDataURL())")
     return shown
 
 
@@ -198,7 +195,9 @@ def test_a_blind_vote_hides_names_until_it_is_cast_and_is_kept_at_once(page, res
     [best] = votes.load_votes(results / "votes.jsonl").best
     assert page.locator(".sid-pictures figure").nth(3).inner_text().startswith(f"B: {best}")
     expect(page.locator(".widget-html table")).to_contain_text(best)
-    page.get_by_role("button", name="Next picture").click()
+    expect(page.get_by_role("button", name="Next picture")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="A is best")).to_be_focused()
     page.get_by_role("button", name="They cannot be told apart").click()
     expect(page.get_by_text("2 votes, 1 of them for none")).to_be_visible()
 
