@@ -142,7 +142,8 @@ class OwnCapture(Mode):
                 self.full_view = FullView(found)
                 self.begin()
                 said = f"{self.capture.name}: restored at full size, noise by {found.noise.source}"
-                self.viewer.status = ". ".join([said, *found.remarks])
+                remarks = [remark.replace(f"{frames[0].parent}{os.sep}", "") for remark in found.remarks]
+                self.viewer.status = ". ".join([said, *remarks])
 
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""

@@ -65,9 +65,8 @@ class Viewer(anywidget.AnyWidget):
         choices, choice: the captures to choose from, and the number of the chosen one.
         offered, shown: names of all pictures, and of the chosen ones.
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, caption, width, height and pixels
-            (of take_samples) or, in a saved page, url. A large one is sent reduced, with the size [width, height] of
-            the whole, and the part that it covers: left, top, width and height as fractions. One that the kernel
-            brightens has its stops.
+            (of take_samples) or, in a saved page, url. One that is sent reduced or in part has the size [width, height]
+            of the whole, and its part: left, top, width, height as fractions. One that the kernel brightens has stops.
         details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
         zoom, across, down, stops: the View, and the brightness, light × 2 ** stops; set once the hand rests.
         visible: zoom, across and down of a part, and its scores, {title: text}.

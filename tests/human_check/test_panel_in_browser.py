@@ -153,6 +153,7 @@ def test_the_panel_opens_on_the_fixed_picture_and_another_one_and_all_models_are
     page.get_by_role("button", name="4 of 11 shown").click()
     for box in page.locator(".sid-section input[type=checkbox]").all():
         box.check()
+    page.get_by_role("button", name="11 of 11 shown").click()
     expect(page.locator(".sid-pictures figure")).to_have_count(11)
     assert read_names(page)[3].startswith(EXPERIMENTS[1].title)
 

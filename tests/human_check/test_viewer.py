@@ -18,6 +18,7 @@ def test_the_visible_part_is_all_at_first_then_lies_where_it_was_moved_to_and_ca
         View(zoom=2, across=0, down=1): picture[20:, :30],
     }.items():
         np.testing.assert_array_equal(picture[find_part(picture.shape, view)], expected)
+    assert find_part((10, 9, 3), View(zoom=4)) == np.s_[0:10, 0:9]
     crop = picture[find_part(picture.shape, View(zoom=100, across=1))]
     assert crop.shape == (11, 16, 3)  # and as wide for its height as the picture
     assert np.isfinite(score_picture(crop, crop + 1)["ssim"])
