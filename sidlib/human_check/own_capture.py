@@ -23,7 +23,6 @@ from sidlib.human_check.captures import INPUTS, describe_scores, open_capture
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
 from sidlib.plots import round_picture
 from sidlib.raw import turn
-from sidlib.rawfile import RawError
 
 OVERLAYS = {"the picture": None, "more taken than noise": "spread", "electrons per pixel": "electrons"}  # of its Trust
 TAKEN = 1.05, 1.5  # times the noise: an overlay's colours begin and end
@@ -89,18 +88,6 @@ class OwnCapture(Mode):
         shown = self.full_view.show(self.stops, view, self.overlay.value, self.strength.value)
         return [shown | {"stops": self.viewer.stops}]
 
-    @contextmanager
-    def _telling(self, doing):
-        """Show what is done and, if it fails, why."""
-        self.viewer.busy, self.viewer.status = True, f"{doing} …"
-        try:
-            yield
-        except Exception as error:  # of the disk, of the name, of the file, or of a GPU without memory
-            reason = str(error).split(": ", 1)[-1] if isinstance(error, RawError) else error  # without a path
-            self.viewer.status = f"{doing} failed: {reason}"
-        finally:
-            self.viewer.busy = False
-
     def receive(self, change):
         """Open the files that were uploaded."""
         if change.new:
@@ -116,7 +103,7 @@ class OwnCapture(Mode):
     def open_files(self, files, name):
         """Open RAW files, each its path or its bytes, the first by its name; if that fails, what was shown stays."""
         name = Path(name).name or "upload"
-        with self._telling(f"Developing {name}"), _placed(files[:1]) as [path]:
+        with self.telling(f"Developing {name}"), _placed(files[:1]) as [path]:
             self.capture, self.files, self.full_view = open_capture(path, name), files, None
             self.ratio.value = round(self.capture.ratio, 1)
             self.begin()
@@ -137,7 +124,7 @@ class OwnCapture(Mode):
             self.viewer.status = f"{doing} … {100 * done // tiles} %"
 
         if self.full_view is None:  # no double click
-            with self._telling(doing), _placed(self.files) as frames:
+            with self.telling(doing), _placed(self.files) as frames:
                 found = restore_burst(frames, restore.load_network(), tell_progress)
                 self.full_view = FullView(found)
                 self.begin()
@@ -148,7 +135,7 @@ class OwnCapture(Mode):
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""
         name, capture = self.saved.value, self.capture
-        with self._telling(f"Saving {name}"):
+        with self.telling(f"Saving {name}"):
             file = self._name_file(f"{capture.name}-{name}-x{capture.ratio:.0f}-{bits}bit.png")
             picture = self.viewer.picture_of(capture, name)
             if broken := describe_scores(picture):
@@ -161,7 +148,7 @@ class OwnCapture(Mode):
     def save_restored(self, button=None):
         """Save the restored picture with the brightness that is shown: DNG and JPEG, with EXIF."""
         restoration, file = self.full_view.restoration, self._name_file(self.capture.name)
-        with self._telling(f"Saving {self.capture.name}"):
+        with self.telling(f"Saving {self.capture.name}"):
             self.folder.mkdir(parents=True, exist_ok=True)
             info = replace(restoration.info, path=file)
             save.save_pictures(replace(restoration, info=info), self.stops, self.strength.value)

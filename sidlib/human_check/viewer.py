@@ -1,5 +1,6 @@
 """The viewer that all modes share: pictures that are compared in the browser, by stage.js, their names and scores."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 from sidlib.human_check.captures import INPUTS, check_names, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
 from sidlib.plots import round_picture
+from sidlib.rawfile import RawError
 
 COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
@@ -40,6 +42,18 @@ class Mode:
     def begin(self):
         """Show another capture, other models, or this mode after another."""
         self.viewer.render()
+
+    @contextmanager
+    def telling(self, doing):
+        """Show what is done and, if it fails, why."""
+        self.viewer.busy, self.viewer.status = True, f"{doing} …"
+        try:
+            yield
+        except Exception as error:  # of the disk, of a name, of a file, of a model, or of a GPU without memory
+            reason = str(error).split(": ", 1)[-1] if isinstance(error, RawError) else error  # without a path
+            self.viewer.status = f"{doing} failed: {reason}"
+        finally:
+            self.viewer.busy = False
 
     def show_full(self, view):
         """Return the part of a picture at full size that a View shows, as in Viewer.pictures: a list, empty if none."""

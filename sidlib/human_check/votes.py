@@ -4,7 +4,6 @@ import json
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
-from html import escape
 
 import ipywidgets as widgets
 import numpy as np
@@ -55,18 +54,15 @@ class BlindVote(Mode):
         pair = self.comparison.test[self.viewer.choice]
         vote = {name: getattr(pair, name) for name in PAIR} | {name: getattr(self.viewer, name) for name in VIEW}
         vote |= {"shown": list(self.labels.values()), "best": self.labels.get(label, "")}
-        try:
+        with self.telling("Keeping the vote"):
             append_vote(self.file, vote)
             votes = load_votes(self.file)
-        except OSError as error:
-            self.ranking.value = escape(f"The vote could not be kept: {error}")
-            return
-        self.hides, self.count, self.ranking.value = False, len(votes), describe_votes(votes)
-        self.ballot.children = []
-        self.viewer.render()
-        chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
-        self.viewer.status = f"{chosen}. The vote is kept."
-        self.next.focus()
+            self.hides, self.count, self.ranking.value = False, len(votes), describe_votes(votes)
+            self.ballot.children = []
+            self.viewer.render()
+            chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
+            self.viewer.status = f"{chosen}. The vote is kept."
+            self.next.focus()
 
     def choose_next(self, button=None):
         """Go on to the picture whose turn it is, in an order drawn from SEED."""

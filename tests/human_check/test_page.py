@@ -90,8 +90,12 @@ def test_a_page_opens_from_disk_without_a_network_and_shows_any_of_its_pictures(
     page.wait_for_function("document.querySelector('.sid-pictures canvas').ariaLabel")
     assert [name.split("\n")[0] for name in read_names(page)] == ["input", "CNN", "best", "truth"]
     page.get_by_role("button", name="4 of 7 shown").click()
-    page.get_by_role("checkbox", name="</script><b>").check()
+    box = page.get_by_role("checkbox", name="</script><b>")
+    box.press("Space")
     expect(page.locator(".sid-pictures figure")).to_have_count(5)
+    expect(box).to_be_focused()
+    expect(page.locator(".sid-bar")).to_contain_text("5 of 7 shown")
+    assert "</script><b>" in page.locator("figcaption b").all_text_contents()
     page.get_by_role("combobox", name="Picture").select_option(state["choices"][1])
     captions = {picture["title"]: picture["caption"] for picture in state["captures"][1]}
     first = page.locator(".sid-pictures canvas").first

@@ -306,17 +306,3 @@ def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_i
     brighter = read_canvas(page, "large").astype(float)
     np.testing.assert_array_equal(brighter[inner], whole[inner])
     assert brighter[left].mean() > 1.2 * sharp[left].mean()
-
-
-def test_pictures_that_are_here_come_and_go_without_a_kernel_and_their_names_are_text(page):
-    name = '<b>off</b> "A" & | \n夜景'
-    open_viewer(page, make_pictures() | {name: np.zeros(SHAPE)}, shown=["input", "truth"])
-    assert page.locator(".sid-pictures canvas").count() == 2
-    page.get_by_role("button", name="2 of 5 shown").click()
-    box = page.get_by_role("checkbox", name="off")
-    box.focus()
-    page.keyboard.press("Space")
-    expect(page.locator(".sid-pictures canvas")).to_have_count(3)
-    expect(box).to_be_focused()
-    expect(page.locator(".sid-bar")).to_contain_text("3 of 5 shown")
-    assert page.locator("figcaption b").all_text_contents().count(name) == 1
