@@ -220,6 +220,7 @@ def test_uploaded_files_of_any_name_are_shown_one_after_the_other_also_again_and
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for number, name in enumerate(["a.arw", "a.arw", "", "/etc/passwd", "夜景.ARW", "a\0b.arw"]):
+        check.viewer.status = ""
         open_own(check, tiny_pairs, name, number % 2)
         assert "exposure ratio estimated" in check.viewer.status and check.own.upload.value == ()
         assert [path.name for path in tmp_path.iterdir()] == ["own"] * (number > 0)
