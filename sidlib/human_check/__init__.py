@@ -1,9 +1,7 @@
 """The human check: inputs, each model's output and the truth side by side, for a person to judge.
 
-compare gives the static figure of one test picture. HumanCheck is the interactive panel: one viewer (viewer.py; in
-the browser stage.js) with three modes: a comparison, blind votes (votes.py) and a RAW file of your own
-(own_capture.py). save_page (page.*) writes the viewer as a file that needs no kernel. captures.py has one short
-exposure and what models make of it.
+compare is the static figure of one test picture, HumanCheck the interactive panel, and save_page writes the panel's
+viewer (viewer.py; in the browser stage.js) as a file that needs no kernel.
 """
 
 import math
@@ -48,10 +46,9 @@ def load_models(experiments, folder):
     return {title: keras.saving.load_model(run / "best.keras") for title, run in runs.items() if is_finished(run)}
 
 
-class HumanCheck:
-    """The interactive human check, to be displayed.
+class HumanCheck(widgets.VBox):
+    """The interactive human check: models on any test picture, blind votes, and a RAW file of your own.
 
-    It compares models on any test picture, takes blind votes, and shows what models make of a RAW file of your own.
     models, pairs: see compare. folder: a results folder, for votes.jsonl and for saved pictures in own/.
 
     Example:
@@ -60,7 +57,8 @@ class HumanCheck:
 
     def __init__(self, models, pairs, folder):
         choose_pair(pairs)
-        self.viewer, self.panel = Viewer(models), widgets.VBox()
+        super().__init__()
+        self.viewer = Viewer(models)
         self.comparison = Comparison(self.viewer, pairs[pairs.split == "test"])
         self.blind = BlindVote(self.viewer, self.comparison, folder / "votes.jsonl")
         self.own = OwnCapture(self.viewer, folder / "own")
@@ -71,12 +69,12 @@ class HumanCheck:
 
     def _repr_mimebundle_(self, **options):
         """Show the panel; where no kernel runs, on a code host for example, a sentence."""
-        return self.panel._repr_mimebundle_(**options) | {"text/plain": "The panel needs a kernel: make lab."}
+        return super()._repr_mimebundle_(**options) | {"text/plain": "The panel needs a kernel: make lab."}
 
     def change_mode(self, change):
         """Show the controls and the pictures of the chosen mode."""
         mode = self.viewer.active = self.modes[change.new]
-        self.panel.children = [self.viewer, *mode.controls]
+        self.children = [self.viewer, *mode.controls]
         self.viewer.choices = mode.choices
         mode.begin()
 

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -48,7 +47,7 @@ def load_capture(pair):
     return Capture(describe_pair(pair), load_signal(pair.short_signal), pair.ratio, pair.iso, truth)
 
 
-def open_capture(path):
+def open_capture(path, name):
     """Return the Capture of any RAW file, developed like those of a data set; its exposure ratio is estimated.
 
     A RawError names a file that cannot be read.
@@ -56,7 +55,7 @@ def open_capture(path):
     signal, iso = read_signal(path), 0.0
     with suppress(RawError):  # it need not say its exposure time
         iso = read_exposure(path)["iso"]
-    return Capture(Path(path).name, signal, estimate_ratio(signal), iso)
+    return Capture(name, signal, estimate_ratio(signal), iso)
 
 
 def check_names(models):
@@ -74,27 +73,27 @@ def collect_pictures(models, pair):
     """
     check_names(models)
     capture = load_capture(next(pair.itertuples()))
-    return {name: make_picture(models, capture, name) for name in [*INPUTS, *models]} | {"truth": capture.truth}
+    return {name: make_picture(models, capture, name) for name in [*INPUTS, *models, "truth"]}
 
 
 def make_picture(models, capture, name):
-    """Return an input of a Capture, or the output of one of {name: model}, by its name: float32 (height, width, 3)."""
-    if name in INPUTS:
-        return INPUTS[name](capture.signal, capture.ratio, capture.iso)
-    seen = SOURCES[source_of(models[name])](capture.signal, capture.ratio, capture.iso)
-    return run_batch(models[name], seen[None])[0]
+    """Return a picture of collect_pictures by its name; {name: model} need have no other model."""
+    if name == "truth":
+        return capture.truth
+    source = INPUTS.get(name) or SOURCES[source_of(models[name])]
+    seen = source(capture.signal, capture.ratio, capture.iso)
+    return seen if name in INPUTS else run_batch(models[name], seen[None])[0]
 
 
-def describe_scores(output, truth):
-    """Return how close an output is to the truth, in one line; without SSIM where its window does not fit."""
-    if broken := describe_broken(output):
-        return broken
+def describe_scores(output, truth=None):
+    """Return how close an output is to the truth, in one line, or how many of its values are not finite.
+
+    It is "" if there is no truth, and has no SSIM where its window does not fit.
+    """
+    if broken := np.size(output) - np.isfinite(output).sum():
+        return f"{broken} of {np.size(output)} values are NaN or infinite"
+    if truth is None:
+        return ""
     scores = score_picture(output, truth)
     line = f"MAE {scores['mae']:.1f} · {scores['psnr_db']:.1f} dB"
     return line if np.isnan(scores["ssim"]) else f"{line} · SSIM {scores['ssim']:.2f}"
-
-
-def describe_broken(picture):
-    """Return how many values of a picture are not finite, "" if all are."""
-    broken = np.size(picture) - np.isfinite(picture).sum()
-    return f"{broken} of {np.size(picture)} values are NaN or infinite" if broken else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import LogNorm, Normalize
 
 from sidlib import paths
 from sidlib.backend import tf
@@ -18,11 +19,10 @@ from sidlib.full_size import restore, save
 from sidlib.full_size.burst import restore_burst
 from sidlib.full_size.capture import find_files
 from sidlib.full_size.trust import TILE_PX
-from sidlib.human_check import captures
+from sidlib.human_check.captures import INPUTS, describe_scores, open_capture
 from sidlib.human_check.viewer import Mode, button, find_part, fit, row
 from sidlib.plots import round_picture
 from sidlib.raw import turn
-from sidlib.rawfile import RawError
 
 OVERLAYS = {"the picture": None, "more taken than noise": "spread", "electrons per pixel": "electrons"}  # of its Trust
 TAKEN = 1.05, 1.5  # times the noise: an overlay's colours begin and end
@@ -40,11 +40,9 @@ class OwnCapture(Mode):
     def __init__(self, viewer, folder):
         super().__init__(viewer)
         self.folder = folder
-        self.capture = None  # a Capture, once a file is open
-        self.files = []  # its path, or its bytes if it was uploaded, and those of the other frames of its burst
-        self.full_view = None  # its FullView, once it is restored
-        placeholder = "of a RAW file, or a folder with a burst"
-        self.path = widgets.Text(description="Path", placeholder=placeholder, layout=fit("30em"))
+        self.files = []  # of the capture and the other frames of its burst: each its path, or its bytes if uploaded
+        self.full_view = None  # the FullView of the capture, once it is restored
+        self.path = widgets.Text(description="Path", placeholder="a RAW file, or a burst's folder", layout=fit("30em"))
         self.open = button("Open", self.open_path)
         self.upload = widgets.FileUpload(description="or upload RAW files", multiple=True, layout=fit("13em"))
         self.upload.observe(self.receive, "value")
@@ -70,14 +68,13 @@ class OwnCapture(Mode):
 
     def begin(self):
         """Show the capture, and offer what can be done with it."""
-        is_open, is_full = self.capture is not None, self.full_view is not None
-        self.saved.options = [*captures.INPUTS, *self.titles] if is_open else []
-        self.saved.value = self.saved.options[-1] if is_open else None
+        self.saved.options = [*INPUTS, *self.titles]
+        self.saved.value = self.saved.options[-1]
         for control in (self.ratio, self.saved, self.save8, self.save16):
-            control.disabled = not is_open
+            control.disabled = not self.capture
         for control in (self.save_full, self.overlay, self.strength):
-            control.disabled = not is_full
-        self.restore.disabled = is_full or not is_open
+            control.disabled = not self.full_view
+        self.restore.disabled = bool(self.full_view or not self.capture)
         super().begin()
 
     @property
@@ -90,17 +87,6 @@ class OwnCapture(Mode):
             return []
         shown = self.full_view.show(self.stops, view, self.overlay.value, self.strength.value)
         return [shown | {"stops": self.viewer.stops}]
-
-    @contextmanager
-    def _telling(self, doing):
-        """Show what is done and, if it fails, why."""
-        self.viewer.busy, self.viewer.status = True, f"{doing} …"
-        try:
-            yield
-        except Exception as error:  # of the disk, of the name, of the file, or of a GPU without memory
-            self.viewer.status = f"{doing} failed: {error}"
-        finally:
-            self.viewer.busy = False
 
     def receive(self, change):
         """Open the files that were uploaded."""
@@ -117,9 +103,8 @@ class OwnCapture(Mode):
     def open_files(self, files, name):
         """Open RAW files, each its path or its bytes, the first by its name; if that fails, what was shown stays."""
         name = Path(name).name or "upload"
-        with self._telling(f"Developing {name}"), _placed(files[:1]) as [path]:
-            self.capture = replace(captures.open_capture(path), name=name)
-            self.files, self.full_view = files, None
+        with self.telling(f"Developing {name}"), _placed(files[:1]) as [path]:
+            self.capture, self.files, self.full_view = open_capture(path, name), files, None
             self.ratio.value = round(self.capture.ratio, 1)
             self.begin()
             burst = f". At full size, a burst of {len(files)} frames" if len(files) > 1 else ""
@@ -133,26 +118,27 @@ class OwnCapture(Mode):
 
     def restore_file(self, button=None):
         """Restore the capture at full size, with all frames of its burst, and show it."""
-        name = self.capture.name
+        doing = f"Restoring {self.capture.name}"
 
         def tell_progress(done, tiles):
-            self.viewer.status = f"Restoring {name} … {100 * done // tiles} %"
+            self.viewer.status = f"{doing} … {100 * done // tiles} %"
 
         if self.full_view is None:  # no double click
-            with self._telling(f"Restoring {name}"), _placed(self.files) as frames:
-                self.full_view = FullView(restore_burst(frames, restore.load_network(), tell_progress))
+            with self.telling(doing), _placed(self.files) as frames:
+                found = restore_burst(frames, restore.load_network(), tell_progress)
+                self.full_view = FullView(found)
                 self.begin()
-                found = self.full_view.restoration
-                said = f"{name}: restored at full size, noise by {found.noise.source}"
-                self.viewer.status = ". ".join([said, *found.remarks])
+                said = f"{self.capture.name}: restored at full size, noise by {found.noise.source}"
+                remarks = [remark.replace(f"{frames[0].parent}{os.sep}", "") for remark in found.remarks]
+                self.viewer.status = ". ".join([said, *remarks])
 
     def save(self, bits, button=None):
         """Save the chosen picture as a PNG."""
-        name, ratio = self.saved.value, self.capture.ratio
-        with self._telling(f"Saving {name}"):
-            file = self._name_file(f"{self.capture.name}-{name}-x{ratio:.0f}-{bits}bit.png")
-            picture = self.viewer.picture_of(self.capture, name)
-            if broken := captures.describe_broken(picture):
+        name, capture = self.saved.value, self.capture
+        with self.telling(f"Saving {name}"):
+            file = self._name_file(f"{capture.name}-{name}-x{capture.ratio:.0f}-{bits}bit.png")
+            picture = self.viewer.picture_of(capture, name)
+            if broken := describe_scores(picture):
                 raise ValueError(broken)
             content = tf.io.encode_png(round_picture(np.float64(picture), bits))  # Pillow has no 16-bit colour
             with paths.write_atomically(file) as path:
@@ -162,7 +148,7 @@ class OwnCapture(Mode):
     def save_restored(self, button=None):
         """Save the restored picture with the brightness that is shown: DNG and JPEG, with EXIF."""
         restoration, file = self.full_view.restoration, self._name_file(self.capture.name)
-        with self._telling(f"Saving {self.capture.name}"):
+        with self.telling(f"Saving {self.capture.name}"):
             self.folder.mkdir(parents=True, exist_ok=True)
             info = replace(restoration.info, path=file)
             save.save_pictures(replace(restoration, info=info), self.stops, self.strength.value)
@@ -175,17 +161,14 @@ class OwnCapture(Mode):
 
 @contextmanager
 def _placed(files):
-    """Yield the paths of files, for bytes those of temporary ones, which a RawError does not name."""
+    """Yield the paths of files, for bytes those of temporary ones, whose own names may be impossible."""
     with tempfile.TemporaryDirectory() as folder:
-        frames = [Path(folder, f"frame {number}") for number, _ in enumerate(files, 1)]  # their names may be impossible
-        frames = [file if isinstance(file, Path) else path for path, file in zip(frames, files, strict=True)]
-        for path, file in zip(frames, files, strict=True):
-            if path is not file:
-                path.write_bytes(file)
-        try:
-            yield frames
-        except RawError as error:
-            raise RawError(re.sub(rf"^{re.escape(folder)}.frame \d+: ", "", str(error))) from error
+        frames = []
+        for number, file in enumerate(files, 1):
+            frames.append(file if isinstance(file, Path) else Path(folder, f"frame {number}"))
+            if frames[-1] is not file:
+                frames[-1].write_bytes(file)
+        yield frames
 
 
 class FullView:
@@ -195,8 +178,8 @@ class FullView:
         self.restoration = restoration
         self.halve, self.show = lru_cache(2)(self._halve), lru_cache(4)(self._show)
 
-    def _halve(self, strength=1):
-        """Return the Restoration and its halves until one fits a screen, of a strength."""
+    def _halve(self, strength):
+        """The Restoration and its halves until one fits a screen, of a strength."""
         levels = [self.restoration]
         while max(levels[-1].shape) > SCREEN_PX:
             levels.append(levels[-1].halve(1 if levels[1:] else strength))
@@ -219,19 +202,18 @@ class FullView:
 
     def _lay_over(self, picture, name, step, part):
         """Return a part of every step-th pixel under a map of its Trust, and what the colours mean."""
-        values = getattr(self.restoration.trust, name)
+        trust, mosaic = self.restoration.trust, self.restoration.mosaic
         if name == "spread":
-            low, high, caption = *TAKEN, f"yellow: {TAKEN[1]:g} times the noise was taken, or more"
-            strength = np.clip((values - low) / (high - low), 0, 0.7)
+            share = Normalize(*TAKEN, clip=True)(trust.spread)
+            opacity, caption = np.minimum(share, 0.7), f"yellow: {TAKEN[1]:g} times the noise was taken, or more"
         else:
-            values = np.maximum(values, 0.01)
-            low, high = np.percentile(values, (2, 98))
-            caption, strength = f"from {low:.2g} (blue) to {high:.2g} (yellow) electrons per pixel", 0.6
-            values, low, high = np.log(values), np.log(low), np.log(high)
-        colours = colormaps["viridis"](np.clip((values - low) / max(high - low, 1e-6), 0, 1))
-        colours[..., 3] = strength
+            electrons = np.maximum(trust.electrons, 0.01)
+            low, high = np.percentile(electrons, (2, 98))
+            share, opacity = LogNorm(low, high, clip=True)(electrons), 0.6
+            caption = f"from {low:.2g} (blue) to {high:.2g} (yellow) electrons per pixel"
+        colours = colormaps["viridis"](share, alpha=opacity)
         sensor = np.indices(self.restoration.stable.shape[:2], sparse=True)  # rows and columns, which are turned
-        tiles = [np.minimum(each // TILE_PX, length - 1) for each, length in zip(sensor, values.shape, strict=True)]
-        upright = np.broadcast_arrays(*(turn(each, self.restoration.mosaic.flip) for each in tiles))
+        tiles = [np.minimum(each // TILE_PX, length - 1) for each, length in zip(sensor, share.shape, strict=True)]
+        upright = np.broadcast_arrays(*(turn(each, mosaic.flip) for each in tiles))
         colours = colours[tuple(each[::step, ::step][part] for each in upright)]
         return picture + colours[..., 3:] * (255 * colours[..., :3] - picture), caption

@@ -1,5 +1,6 @@
 """The viewer that all modes share: pictures that are compared in the browser, by stage.js, their names and scores."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,10 @@ import matplotlib
 import numpy as np
 from traitlets import Bool, Bytes, Dict, Float, Int, List, Unicode
 
-from sidlib.human_check.captures import INPUTS, check_names, describe_broken, describe_scores, make_picture
+from sidlib.human_check.captures import INPUTS, check_names, describe_scores, make_picture
 from sidlib.losses import WINDOW_PX
 from sidlib.plots import round_picture
+from sidlib.rawfile import RawError
 
 COLOURS = matplotlib.colormaps["magma"](np.arange(256), bytes=True)[:, 2::-1].tobytes().hex()  # of error maps: BGR
 
@@ -41,6 +43,18 @@ class Mode:
         """Show another capture, other models, or this mode after another."""
         self.viewer.render()
 
+    @contextmanager
+    def telling(self, doing):
+        """Show what is done and, if it fails, why."""
+        self.viewer.busy, self.viewer.status = True, f"{doing} …"
+        try:
+            yield
+        except Exception as error:  # of the disk, of a name, of a file, of a model, or of a GPU without memory
+            reason = str(error).split(": ", 1)[-1] if isinstance(error, RawError) else error  # without a path
+            self.viewer.status = f"{doing} failed: {reason}"
+        finally:
+            self.viewer.busy = False
+
     def show_full(self, view):
         """Return the part of a picture at full size that a View shows, as in Viewer.pictures: a list, empty if none."""
         return []
@@ -65,9 +79,8 @@ class Viewer(anywidget.AnyWidget):
         choices, choice: the captures to choose from, and the number of the chosen one.
         offered, shown: names of all pictures, and of the chosen ones.
         pictures: list of dicts: name (as in offered, "" while it is hidden), title, caption, width, height and pixels
-            (of take_samples) or, in a saved page, url. A large one is sent reduced, with the size [width, height] of
-            the whole, and the part that it covers: left, top, width and height as fractions. One that the kernel
-            brightens has its stops.
+            (of take_samples) or, in a saved page, url. One that is sent reduced or in part has the size [width, height]
+            of the whole, and its part: left, top, width, height as fractions. One that the kernel brightens has stops.
         details: parts of large pictures that are drawn over those of the same title; their pixels are bytes.
         zoom, across, down, stops: the View, and the brightness, light × 2 ** stops; set once the hand rests.
         visible: zoom, across and down of a part, and its scores, {title: text}.
@@ -100,8 +113,6 @@ class Viewer(anywidget.AnyWidget):
         self.observe(lambda _: self.active.show_full(View()) and self.render(), "stops")
 
     def _make_picture(self, capture, name):
-        if name == "truth":
-            return capture.truth
         self.busy, self.status = True, "The models run …"  # a blind vote must not say which one
         return make_picture(self.models, capture, name)
 
@@ -114,8 +125,8 @@ class Viewer(anywidget.AnyWidget):
         capture, names = self.active.capture, {}  # by the titles of pictures
         if capture:
             names = {name: name for name in INPUTS if name in self.shown} | self.active.titles
-        if capture and capture.truth is not None:
-            names["truth"] = "truth"  # even if it is not shown: error maps need it
+            if capture.truth is not None:
+                names["truth"] = "truth"  # even if it is not shown: error maps need it
         try:
             pictures = [self.hand_over(capture, title, name) for title, name in names.items()]
             pictures += self.active.show_full(View())
@@ -123,8 +134,6 @@ class Viewer(anywidget.AnyWidget):
                 self._show(pictures)
                 self.scored = "truth" in names and not self.active.hides
                 self.status = capture.name if capture else self.active.invitation
-                if capture and capture.truth is None:
-                    self.status += f", amplified ×{capture.ratio:.0f}"
                 self.show_visible()
         except Exception as error:  # any that a model may raise
             self.pictures, self.status = [], f"This cannot be shown: {error}"
@@ -138,7 +147,7 @@ class Viewer(anywidget.AnyWidget):
         if name == "truth":
             caption = "long exposure"
         elif hides or capture.truth is None:
-            caption = describe_broken(picture)
+            caption = describe_scores(picture)
         else:
             caption = self.describe(capture, name, View())
         known = {"name": "" if hides and name in self.models else name, "title": title, "caption": caption}
@@ -146,14 +155,13 @@ class Viewer(anywidget.AnyWidget):
 
     def _show(self, pictures):
         """Show pictures; pixels that the browser has are not sent again."""
-        sent = {}
+        before, self.sent = self.sent, {}
         for picture in pictures:
             data = picture["pixels"]
-            sent[data] = sent.get(data) or self.sent.get(data) or Pixels(data=data)
-        self.pictures = [picture | {"pixels": sent[picture["pixels"]]} for picture in pictures]
-        for data in self.sent.keys() - sent.keys():
-            self.sent[data].close()
-        self.sent = sent
+            picture["pixels"] = self.sent[data] = self.sent.get(data) or before.get(data) or Pixels(data=data)
+        self.pictures = pictures
+        for data in before.keys() - self.sent.keys():
+            before[data].close()
 
     def show_visible(self, change=None):
         """Show the visible part of a picture at full size, and the scores of the visible parts, unless secret."""

@@ -4,7 +4,6 @@ import json
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
-from html import escape
 
 import ipywidgets as widgets
 import numpy as np
@@ -27,32 +26,26 @@ class BlindVote(Mode):
         self.labels, self.count = {}, 0  # {"A": name, …}; votes so far
         self.ballot, self.ranking = row(), widgets.HTML()
         self.next = button("Next picture", self.choose_next, button_style="primary")
-        self.controls = [self.ballot, self.ranking]
+        self.controls = [row(self.ballot, self.next), self.ranking]
 
     @property
     def titles(self):
         return {label if self.hides else f"{label}: {name}": name for label, name in self.labels.items()}
 
     def begin(self):
-        """Shuffle the chosen models and offer a button for each, to be pressed once they are shown."""
-        self.viewer.pictures = []  # no name stays while the models run
+        """Shuffle the chosen models by SEED and the number of votes; once they are shown, offer a button for each."""
+        self.viewer.pictures, self.ballot.children, self.ranking.value = [], [], ""  # no name stays while models run
         self.capture, self.hides = self.comparison.load(self.viewer.choice), True
         chosen = [*super().titles]
         self.count = len(load_votes(self.file))
-        self.labels = shuffle_names(chosen, self.count)
-        texts = {label: f"{label} is best" for label in self.labels} | {"": "They cannot be told apart"}
-        offers = [button(text, lambda _, label=label: self.vote(label)) for label, text in texts.items()]
-        self.ballot.children, self.ranking.value = [*offers, self.next], ""
-        self._enable()
+        order = np.random.default_rng((SEED, self.count)).permutation(len(chosen))
+        self.labels = {chr(ord("A") + place): chosen[of] for place, of in enumerate(order)}
         super().begin()
-        if len(chosen) > 1:
-            self._enable(*offers)
-        else:
+        if len(chosen) < 2:
             self.ranking.value = "Choose at least two models to vote on."
-
-    def _enable(self, *buttons):
-        for each in self.ballot.children:
-            each.disabled = each not in buttons
+            return
+        texts = {label: f"{label} is best" for label in self.labels} | {"": "They cannot be told apart"}
+        self.ballot.children = [button(text, lambda _, label=label: self.vote(label)) for label, text in texts.items()]
 
     def vote(self, label):
         """Keep a vote for a label, "" for none, and reveal the names; a second vote on the same is ignored."""
@@ -61,33 +54,25 @@ class BlindVote(Mode):
         pair = self.comparison.test[self.viewer.choice]
         vote = {name: getattr(pair, name) for name in PAIR} | {name: getattr(self.viewer, name) for name in VIEW}
         vote |= {"shown": list(self.labels.values()), "best": self.labels.get(label, "")}
-        try:
+        with self.telling("Keeping the vote"):
             append_vote(self.file, vote)
             votes = load_votes(self.file)
-        except OSError as error:
-            self.ranking.value = escape(f"The vote could not be kept: {error}")
-            return
-        self.hides, self.count, self.ranking.value = False, len(votes), describe_votes(votes)
-        self._enable(self.next)
-        self.viewer.render()
-        chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
-        self.viewer.status = f"{chosen}. The vote is kept."
-        self.next.focus()
+            self.hides, self.count, self.ranking.value = False, len(votes), describe_votes(votes)
+            self.ballot.children = []
+            self.viewer.render()
+            chosen = f"You chose {label}, which is {self.labels[label]}" if label else "You could not tell them apart"
+            self.viewer.status = f"{chosen}. The vote is kept."
+            self.next.focus()
 
     def choose_next(self, button=None):
-        """Go on to the next picture, in an order drawn from SEED."""
+        """Go on to the picture whose turn it is, in an order drawn from SEED."""
         order = np.random.default_rng(SEED).permutation(len(self.choices))
         following = int(order[self.count % len(order)])
         if following == self.viewer.choice:
             self.begin()
         self.viewer.choice = following
-        self.ballot.children[0].focus()
-
-
-def shuffle_names(names, number):
-    """Return {"A": name, "B": name, …} in an order drawn from SEED and the number of the vote."""
-    order = np.random.default_rng((SEED, number)).permutation(len(names))
-    return {chr(ord("A") + place): names[of] for place, of in enumerate(order)}
+        if self.ballot.children:
+            self.ballot.children[0].focus()
 
 
 def append_vote(file, vote):
@@ -117,13 +102,12 @@ def rank_votes(votes):
     Its columns are shown (votes in which it took part, those for none, too), best, share (best / shown), low and high
     (the 95 % Wilson score interval of the share), and chance (the share of a model that looks like all others).
     """
-    rows = votes.explode("shown")
-    rows = rows.assign(won=rows.best == rows.shown, chance=1 / rows.groupby(level=0).shown.transform("size"))
-    ranks = rows.groupby("shown").agg(of=("won", "size"), best=("won", "sum"), chance=("chance", "mean"))
-    ranks = ranks.rename(columns={"of": "shown"}).rename_axis("model")
+    rows = votes.assign(model=votes.shown, chance=1 / votes.shown.str.len()).explode("model")
+    rows = rows.assign(won=rows.best == rows.model)
+    ranks = rows.groupby("model").agg(shown=("won", "size"), best=("won", "sum"), chance=("chance", "mean"))
     tests = [binomtest(int(row.best), int(row.shown)) for row in ranks.itertuples()]
-    intervals = pd.DataFrame([test.proportion_ci(method="wilson") for test in tests], ranks.index)
-    ranks = ranks.assign(share=ranks.best / ranks.shown, low=intervals.low, high=intervals.high)
+    ranks[["low", "high"]] = [test.proportion_ci(method="wilson") for test in tests]
+    ranks["share"] = ranks.best / ranks.shown
     return ranks[["shown", "best", "share", "low", "high", "chance"]].sort_values("share", ascending=False)
 
 

@@ -1,4 +1,4 @@
-"""A browser for the tests that are marked `browser`; they are skipped where there is none."""
+"""A browser for the tests that are marked `browser`, which are skipped where there is none, and what they share."""
 
 import shutil
 
@@ -16,3 +16,16 @@ def browser():
         pytest.skip(f"no Chromium here: {', '.join(NAMES)}")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+
+
+def read_names(page):
+    """What a screen reader says of each picture: its name, its scores and those of its visible part."""
+    return page.locator(".sid-pictures canvas").evaluate_all("all => all.map((of) => of.ariaLabel)")
+
+
+def assert_accessible(page, *selector):
+    """Let axe look at a page, or at a part of it."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, *selector).response
+    assert {"color-contrast", "button-name", "label", "select-name"} <= {rule["id"] for rule in found["passes"]}
+    assert [(fault["id"], fault["impact"], fault["nodes"]) for fault in found["violations"]] == []

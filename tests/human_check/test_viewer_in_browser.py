@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from sidlib.camera import decode_srgb, encode_srgb
 from sidlib.human_check import viewer
+from sidlib.human_check.page import STATE
 
 pytestmark = pytest.mark.browser
 FOLDER = Path(viewer.__file__).parent
@@ -58,17 +59,12 @@ def make_pictures(shape=SHAPE, whole=False):
 
 
 def hand_over(pictures):
-    return [
-        {
-            "name": name,
-            "title": name,
-            "caption": f"MAE of {name}",
-            "height": picture.shape[0],
-            "width": picture.shape[1],
-            "pixels": base64.b64encode(viewer.take_samples(picture)).decode(),
-        }
-        for name, picture in pictures.items()
-    ]
+    given = []
+    for name, picture in pictures.items():
+        pixels = base64.b64encode(viewer.take_samples(picture)).decode()
+        given.append({"name": name, "title": name, "caption": f"MAE of {name}", "pixels": pixels})
+        given[-1] |= {"height": picture.shape[0], "width": picture.shape[1]}
+    return given
 
 
 def open_viewer(page, pictures, **state):
@@ -76,11 +72,9 @@ def open_viewer(page, pictures, **state):
     script, style = (FOLDER.joinpath(f"stage.{suffix}").read_text("utf-8") for suffix in ("js", "css"))
     page.set_content(PAGE.replace("%CSS%", style).replace("%JS%", script))
     page.wait_for_function("() => Boolean(window.start)")
-    names = ("colours", "busy", "zoom", "across", "down", "stops")
-    first = {name: getattr(viewer.Viewer({"cnn": None}), name) for name in names}
-    first |= {"offered": list(pictures), "shown": list(pictures)}
-    first |= {"modes": [], "mode": "", "choices": ["one", "two"], "choice": 0, "visible": {}, "status": "ready"}
-    first |= {"details": [], "scored": "truth" in pictures, "pictures": hand_over(pictures)}
+    first = {name: getattr(viewer.Viewer({"cnn": None}), name) for name in STATE}
+    first |= {"offered": list(pictures), "shown": list(pictures), "choices": ["one", "two"], "status": "ready"}
+    first |= {"scored": "truth" in pictures, "pictures": hand_over(pictures)}
     page.evaluate("first => start(first)", first | state)
     settle(page)
 
@@ -181,6 +175,7 @@ def test_an_error_map_has_one_scale_for_all_and_spares_the_truth(page):
 
 def test_a_wipe_lays_any_picture_over_any_other(page):
     def assert_wiped(edge):
+        settle(page)
         shown = read_picture(page, "wipe", *SHAPE[:2])
         np.testing.assert_array_equal(shown[:, : edge - 1], pictures["cnn"][:, : edge - 1])
         np.testing.assert_array_equal(shown[:, edge + 1 :], pictures["input"][:, edge + 1 :])
@@ -188,39 +183,23 @@ def test_a_wipe_lays_any_picture_over_any_other(page):
     pictures = make_pictures(whole=True)
     open_viewer(page, pictures)
     page.get_by_role("button", name="Wipe").click()
-    settle(page)
     expect(find(page, "wipe")).to_have_attribute("aria-label", "wipe\nbest | truth")
     page.get_by_role("combobox", name="Left").select_option("cnn")
     page.get_by_role("combobox", name="Right").select_option("input")
     page.get_by_role("slider", name="Edge").fill("0.25")
-    settle(page)
     assert_wiped(15)
     box = find(page, "wipe").bounding_box()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20, steps=3)
     page.mouse.up()
-    settle(page)
     assert_wiped(45)
 
 
 def test_a_picture_that_is_reduced_is_averaged(page):
-    open_viewer(page, {"truth": np.zeros(SHAPE)})
-    page.evaluate(
-        """() => {  // a checkerboard
-            const bytes = new Uint8Array(3 * 4100 * 2050);
-            for (let at = 0; at < bytes.length; at++) {
-                const pixel = Math.floor(at / 3);
-                bytes[at] = ((pixel + Math.floor(pixel / 4100)) % 2) * 255;
-            }
-            const board = { width: 4100, height: 2050, pixels: new DataView(bytes.buffer) };
-            tell({ pictures: [{ ...state.pictures[0], ...board }] });
-        }"""
-    )
-    page.wait_for_function("document.querySelector('.sid-pictures figure').style.getPropertyValue('--shape') == 2")
-    settle(page)
+    open_viewer(page, {"truth": np.indices((1025, 2050, 3))[:2].sum(axis=0) % 2 * 255})  # a checkerboard
     shown = read_canvas(page, "truth")
-    assert shown.shape[1] < 1400
+    assert shown.shape[1] < 700
     assert abs(shown.mean() - 127.5) < 2 and shown.std() < 20
 
 
@@ -234,10 +213,9 @@ def test_a_double_click_zooms_where_the_pointer_is(page):
     page.mouse.dblclick(x, y)
     settle(page)
     expect(page.get_by_label("Zoom", exact=True)).to_have_text("2 ×")
-    assert abs(read_canvas(page, "best")[point].astype(int) - before[point]).max() == 0
+    assert (read_canvas(page, "best")[point] == before[point]).all()
     page.keyboard.down("Shift")
     page.mouse.dblclick(x, y)
-    page.keyboard.up("Shift")
     settle(page)
     np.testing.assert_array_equal(read_canvas(page, "best"), before)
 
@@ -245,13 +223,12 @@ def test_a_double_click_zooms_where_the_pointer_is(page):
 def test_the_wheel_scrolls_the_page_until_a_picture_was_clicked(page):
     open_viewer(page, make_pictures())
     zoom = page.get_by_label("Zoom", exact=True)
-    box = find(page, "best").bounding_box()
-    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    find(page, "best").hover()
     page.mouse.wheel(0, 100)
     page.wait_for_function("scrollY > 0")
     expect(zoom).to_have_text("1 ×")
     page.evaluate("scrollTo(0, 0)")
-    page.mouse.click(box["x"] + 50, box["y"] + 50)
+    find(page, "best").click()
     page.mouse.wheel(0, -100)
     expect(zoom).not_to_have_text("1 ×")
     for _ in range(4):
@@ -329,17 +306,3 @@ def test_a_large_picture_is_drawn_from_what_was_sent_and_sharp_where_a_part_of_i
     brighter = read_canvas(page, "large").astype(float)
     np.testing.assert_array_equal(brighter[inner], whole[inner])
     assert brighter[left].mean() > 1.2 * sharp[left].mean()
-
-
-def test_pictures_that_are_here_come_and_go_without_a_kernel_and_their_names_are_text(page):
-    name = '<b>off</b> "A" & | \n夜景'
-    open_viewer(page, make_pictures() | {name: np.zeros(SHAPE)}, shown=["input", "truth"])
-    assert page.locator(".sid-pictures canvas").count() == 2
-    page.get_by_role("button", name="2 of 5 shown").click()
-    box = page.get_by_role("checkbox", name="off")
-    box.focus()
-    page.keyboard.press("Space")
-    expect(page.locator(".sid-pictures canvas")).to_have_count(3)
-    expect(box).to_be_focused()
-    expect(page.locator(".sid-bar")).to_contain_text("3 of 5 shown")
-    assert page.locator("figcaption b").all_text_contents().count(name) == 1

@@ -8,15 +8,6 @@ VOTE = {"dataset": "tiny", "scene": "10001", "frame": 0, "short_s": 0.1, "shown"
 VOTE |= {"zoom": 1, "across": 0.5, "down": 0.5, "stops": 0}
 
 
-def test_labels_are_shuffled_by_the_number_of_the_vote_alone():
-    names = ["a", "b", "c", "d"]
-    drawn = [votes.shuffle_names(names, number) for number in range(30)]
-    assert all(list(labels) == list("ABCD") and sorted(labels.values()) == names for labels in drawn)
-    assert drawn[5] == votes.shuffle_names(names, 5)
-    firsts = [labels["A"] for labels in drawn]
-    assert set(firsts) == set(names)
-
-
 def test_a_vote_is_read_as_it_was_cast_for_a_model_of_any_name_in_any_locale(tmp_path):
     file, names = tmp_path / "results" / "votes.jsonl", ['the "best"', "two\r\nlines\u2028\0", "夜景"]
     assert votes.load_votes(file).empty
