@@ -119,11 +119,12 @@ def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, m
         finetune.tune(pairs, tmp_path)
 
 
-def test_pictures_that_are_too_small_or_of_two_sizes_are_named(pairs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("truth_px", "patch_px"), [(999, 128), (None, 1000)])
+def test_pictures_that_are_too_small_or_of_two_sizes_are_named(truth_px, patch_px, pairs, tmp_path, monkeypatch):
     pair = next(finetune.develop_truths(pairs).itertuples())
-    safetensors.numpy.save_file({"truth": np.zeros((999, 999, 3), np.uint16)}, tmp_path / "larger")
-    with pytest.raises(ValueError, match=f"{pair.short.name}: not of the size of its long exposure"):
-        finetune.read_pair(pair._replace(truth=tmp_path / "larger"), np.random.default_rng(0))
-    monkeypatch.setattr(finetune, "PATCH_PX", 1000)
-    with pytest.raises(ValueError, match=f"{pair.short.name}: smaller than a patch"):
+    if truth_px:
+        safetensors.numpy.save_file({"truth": np.zeros((truth_px, truth_px, 3), np.uint16)}, tmp_path / "larger")
+        pair = pair._replace(truth=tmp_path / "larger")
+    monkeypatch.setattr(finetune, "PATCH_PX", patch_px)
+    with pytest.raises(ValueError, match=f"{pair.short.name}: .* need one size, above {patch_px}. Received"):
         finetune.read_pair(pair, np.random.default_rng(0))
