@@ -1,7 +1,6 @@
 """The network for full size, trained further on pairs of a data set; the truth is LibRaw's picture of the long one."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -46,13 +45,9 @@ FINE_TUNING = FineTuning()
 
 
 def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
-    """Train the network for full size further on pairs, see training.train; return it and the history.
+    """Train the network for full size further on pairs, as training.train does; return it and the history.
 
-    LibRaw's development of each long exposure is kept in the data set's folder, 72 MB each at 12 megapixels.
-
-    Args:
-        pairs: DataFrame of catalog.load_pairs, with the splits train and val, of captures with a Bayer pattern.
-        folder: results folder, whose <experiment>.keras becomes the network.
+    LibRaw's picture of each long exposure, which has a Bayer pattern, is kept in the data set: 72 MB at 12 megapixels.
     """
     both = pick_splits(pairs, "train", "val")
     base = paths.fingerprint(find_network().read_bytes())  # raises before all are developed
@@ -60,8 +55,8 @@ def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
     used = pd.concat(both).itertuples()
     captures = [(paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio) for pair in used]
     key = {"captures": paths.fingerprint(len(training), captures, VERSION), "network": base}
-    patches = partial(stream_pairs, validation, range(VALIDATION), experiment)
-    return train_network(experiment, folder, key, training, lambda model: patches().cache(), on_epoch)
+    patches = stream_pairs(validation, range(VALIDATION), experiment).cache()
+    return train_network(experiment, folder, key, training, lambda model: patches, on_epoch)
 
 
 def develop_truths(pairs):

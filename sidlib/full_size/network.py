@@ -185,9 +185,6 @@ class Render(layers.Layer):
         electrons = light * (light / 4 + sigma) + ops.minimum(stable, 0) * sigma
         return render_soft(electrons * scale, ccm)
 
-    def compute_output_shape(self, stable_shape, rendering_shape):
-        return stable_shape
-
 
 def render_soft(balanced, ccm):
     """Return white-balanced camera RGB, white 1, as sRGB in 0…255 and beyond: a float32 tensor (…, W, 3).
@@ -213,11 +210,6 @@ def build_trainer(network):
     """Return the model that is trained: a network and Render. Inputs: packed and rendering; output: sRGB in 0…255."""
     packed, rendering = keras.Input((None, None, 4), name="packed"), keras.Input((13,), name="rendering")
     return keras.Model([packed, rendering], Render(name="render")(network(packed), rendering), name="trainer")
-
-
-def take_network(trainer):
-    """Return the network of a model of build_trainer."""
-    return next(layer for layer in trainer.layers if layer.name in NETWORKS)
 
 
 def find_cap(white_dn, gain_dn, read_dn, whites=CAP_WHITES):
