@@ -26,7 +26,7 @@ def test_the_demosaic_keeps_what_was_measured_and_is_exact_for_slopes():
 )
 def test_each_network_costs_what_it_says_and_keeps_the_size(name, cost, weights):
     model = network.NETWORKS[name]()
-    assert model.count_params() == weights
+    assert model.name == name and model.count_params() == weights
     assert model.predict_on_batch(np.zeros((1, 16, 32, 4), np.float32)).shape == (1, 32, 64, 3)
     layers = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
     total = 0 if name == "paper_unet" else 9 * 4 * 12 / 4  # the demosaic
