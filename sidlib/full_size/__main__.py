@@ -43,7 +43,7 @@ def main(arguments=None):
         sys.exit(str(error))
     for number, job in enumerate(jobs, 1):
         try:
-            restore_files(job, options, f"{number} of {len(jobs)}: {job[0].name}" if len(jobs) > 1 else job[0].name)
+            restore_files(job, options, f"{number} of {len(jobs)}: {job[0].name}")
         except (RawError, OSError) as error:
             failed.append(str(error))
     if failed:

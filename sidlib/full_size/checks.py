@@ -14,7 +14,6 @@ from skimage.measure import block_reduce
 from skimage.transform import EuclideanTransform, warp
 
 from sidlib import camera
-from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
 from sidlib.evaluation import score_picture
 from sidlib.full_size.burst import merge_burst, restore_merged
 from sidlib.full_size.capture import read_capture
@@ -81,14 +80,8 @@ def photograph(linear, by, white_e, rng):
 def restore_photograph(network, linear, by, white_e, estimated=False):
     """Return photograph restored, with known or estimated noise, as bright as the picture: float (H, W, 3) in 0…255."""
     mosaic, noise = photograph(linear, by, white_e, np.random.default_rng(0))
-    if estimated:
-        noise, _ = find_noise(mosaic)
+    noise = find_noise(mosaic)[0] if estimated else noise
     return restore_mosaic((mosaic, noise, None), network).render(np.log2(by.find_gain(white_e))) / 257
-
-
-def develop_clean(linear, algorithm="AHD"):
-    """Return develop_light of the mosaic without noise of a picture (H, W, 3) in linear sRGB."""
-    return develop_light(camera.mosaic(camera.unprocess(linear, SONY.white_balance)), algorithm)
 
 
 def develop_light(light, algorithm="AHD"):
@@ -109,19 +102,20 @@ def compare_demosaicing(network, name):
     LibRaw sees its mosaic without noise. The control, a bilinear demosaic of the network's input, is untrained.
     """
     truth = np.asarray(load_photograph(name))[:426, :512]
-    linear, ways = camera.decode_srgb(truth / 255), {}
-    ways |= {f"LibRaw, {by}\nno noise": develop_clean(linear, by) for by in ("AHD", "AAHD")}
+    linear = camera.decode_srgb(truth / 255)
+    clean = camera.mosaic(camera.unprocess(linear, SONY.white_balance))
+    ways = {f"LibRaw, {by}\nno noise": develop_light(clean, by) for by in ("AHD", "AAHD")}
     ways["bilinear\n5000 e"] = restore_photograph(build_residual_unet((4, 8)), linear, SONY, 5000)
     ways |= {f"network\n{light_e} e": restore_photograph(network, linear, SONY, light_e) for light_e in (5000, 500, 50)}
     return ways | {"truth\n": truth}
 
 
-def take_burst(linear, white_e, count, hand_held=False, seed=0):
+def take_burst(linear, white_e, count, hand_held=False):
     """Return captures of SONY, (Mosaic, Noise, CaptureInfo) each, see photograph, and their true pictures: two lists.
 
     Hand-held frames but the first are shifted by up to 20 pixels and turned by up to half a degree.
     """
-    rng, frames, pictures = np.random.default_rng(seed), [], []
+    rng, frames, pictures = np.random.default_rng(0), [], []
     middle = np.array(linear.shape[1::-1]) / 2
     for number in range(count):
         turn = EuclideanTransform(translation=-middle) + EuclideanTransform(rotation=np.radians(rng.uniform(-0.5, 0.5)))
@@ -166,7 +160,8 @@ def check_trust(pairs, network, mistakes=MISTAKES):
         mosaic, right, _ = read_capture(pair.short)
         truth = develop_truth(pair.long) / 65535
         for mistake, (gain, read, black) in mistakes.items():
-            noise = Noise(right[0] * gain, right[1] * read, right[2] + black * right[1], right[3])
+            levels = {"gain_dn": right.gain_dn * gain, "read_dn": right.read_dn * read}
+            noise = right._replace(**levels, black_dn=right.black_dn + black * right.read_dn)
             restored = restore_mosaic((mosaic, noise, None), network)
             squares = np.square(change_curve(restored.render(np.log2(pair.ratio))) / 65535 - truth).mean(axis=2)
             rows_px, columns_px = (side // TILE_PX * TILE_PX for side in squares.shape)
@@ -178,29 +173,6 @@ def check_trust(pairs, network, mistakes=MISTAKES):
             rows.append({"mistake": mistake, "alarmed": bool(restored.remarks), "psnr_db": psnr_db, "rank": rank})
     table = pd.DataFrame(rows).groupby("mistake", sort=False).mean()
     return table.assign(lost_db=table.psnr_db.iloc[0] - table.psnr_db).drop(columns="psnr_db")
-
-
-def measure_levels(network, side_px=1024):
-    """Return the relative error of the mean light of flat grey: a Series by electrons per green pixel."""
-    errors, grey = {}, np.full((side_px, side_px, 3), 0.18)
-    for electrons in (0.3, 1, 3, 10, 30, 100, 300):
-        picture = restore_photograph(network, grey, SONY, electrons / 0.18)
-        errors[electrons] = camera.decode_srgb(picture[INNER] / 255).mean() / 0.18 - 1
-    return pd.Series(errors, name="difference").rename_axis("electrons")
-
-
-def measure_flat(network, white_e=40, side_px=256):
-    """Return the errors of FLAT_COLOURS in levels of 255, each of the worst colour channel: a DataFrame by colour.
-
-    Columns: grid and off, see evidence.score_flat; noise, the standard deviation that is left.
-    """
-    rows, gains = {}, np.array(SONY.white_balance)
-    for name, colour in FLAT_COLOURS.items():
-        linear = np.broadcast_to(camera.decode_srgb(np.array(colour) / 255), (side_px, side_px, 3))
-        seen = camera.render(camera.unprocess(linear[0, 0], gains), gains, camera.CCM)  # within the sensor's colours
-        output = restore_photograph(network, linear, SONY, white_e)[INNER]
-        rows[name] = score_flat(output, 255 * camera.encode_srgb(seen)) | {"noise": output.std(axis=(0, 1)).max()}
-    return pd.DataFrame(rows).T
 
 
 def compare_cameras(network, photographs=("china", "flower", "astronaut"), whites_e=(30, 300)):

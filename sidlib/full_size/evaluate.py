@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,8 @@ def list_methods(val):
     methods = {"amplified": (develop_amplified, ""), "amplified, FBDD": (fbdd, "")}
     few = val[:: max(1, len(val) // FEW)]
     tried = {by: partial(develop_amplified, strength=by) for by in STRENGTHS}
-    scores = pd.concat([score_pair(pair, tried) for pair in _show_progress(few, "Choosing a strength")])
-    best = scores.groupby("method").fitted_db.mean().idxmax()
+    rows = tqdm(few.itertuples(), "Choosing a strength", len(few), unit="pair", file=sys.stdout)
+    best = pd.concat([score_pair(pair, tried) for pair in rows]).groupby("method").fitted_db.mean().idxmax()
     methods["stabilised, non-local means"] = tried[best], str(best)
     if shutil.which("rawtherapee-cli"):
         methods["RawTherapee"] = develop_by_rawtherapee, RAWTHERAPEE.read_text()
@@ -114,17 +115,14 @@ def score_methods(pairs, folder):
         folder: results folder, whose full_size.csv keeps every row once it is known.
     """
     val, test = pick_splits(pairs, "val", "test")
-    table, methods, keys = ScoreTable(folder / "full_size.csv"), list_methods(val), {}
-    kept = table.keys()
-    for pair in _show_progress(test, "Scoring at full size"):
+    table, keys = ScoreTable(folder / "full_size.csv"), []
+    work, kept = list(product(list_methods(val).items(), test.itertuples())), table.keys()
+    for (name, (restore, version)), pair in tqdm(work, "Scoring at full size", unit="picture", file=sys.stdout):
         captures = paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio
-        for name, (restore, version) in methods.items():
-            key = paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version)
-            keys.setdefault(name, []).append(key)
-            if key not in kept:
-                table.add(key, score_pair(pair, {name: restore}).round(4))
-                kept.add(key)
-    keys = sum(keys.values(), [])
+        keys.append(paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version))
+        if keys[-1] not in kept:
+            table.add(keys[-1], score_pair(pair, {name: restore}).round(4))
+            kept.add(keys[-1])
     table.prune(keys)
     return table.rows(*keys)
 
@@ -160,7 +158,3 @@ def score_fitted(output, truth):
         line = np.polyfit(np.ravel(output[..., colour]), np.ravel(truth[..., colour]), 1)
         fitted[..., colour] = np.polyval(line, output[..., colour])
     return score_picture(fitted.clip(0, 255), truth)["psnr_db"]
-
-
-def _show_progress(pairs, title):
-    return tqdm(pairs.itertuples(), title, len(pairs), unit="pair", file=sys.stdout)

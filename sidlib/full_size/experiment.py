@@ -6,7 +6,7 @@ from functools import partial
 from sidlib import paths
 from sidlib.backend import keras
 from sidlib.beyond.experiments import StreamTraining, log_mse_loss
-from sidlib.full_size.network import NETWORKS, build_trainer, take_network
+from sidlib.full_size.network import NETWORKS, build_trainer
 from sidlib.full_size.stream import make_stream
 from sidlib.sample.photographs import PHOTOGRAPHS, hash_photograph, load_photograph
 from sidlib.training import train_run
@@ -62,7 +62,7 @@ def train_full_size(folder, experiment=FULL_SIZE, on_epoch=None):
 def train_network(experiment, folder, *options):
     """Do training.train_run, write its network alone to <folder>/<experiment>.keras, and return it and the history."""
     trainer, history = train_run(experiment, folder, *options)
-    network = take_network(trainer)
+    network = next(layer for layer in trainer.layers if layer.name in NETWORKS)
     with paths.write_atomically(folder / f"{experiment.name}.keras") as path:
         network.save(path)
     return network, history

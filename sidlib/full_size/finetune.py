@@ -1,7 +1,6 @@
 """The network for full size, trained further on pairs of a data set; the truth is LibRaw's picture of the long one."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -46,39 +45,33 @@ FINE_TUNING = FineTuning()
 
 
 def tune(pairs, folder, experiment=FINE_TUNING, on_epoch=None):
-    """Train the network for full size further on pairs, see training.train; return it and the history.
+    """Train the network for full size further on pairs, as training.train does; return it and the history.
 
-    LibRaw's development of each long exposure is kept in the data set's folder, 72 MB each at 12 megapixels.
-
-    Args:
-        pairs: DataFrame of catalog.load_pairs, with the splits train and val, of captures with a Bayer pattern.
-        folder: results folder, whose <experiment>.keras becomes the network.
+    LibRaw's picture of each long exposure, which has a Bayer pattern, is kept in the data set: 72 MB at 12 megapixels.
     """
-    training, validation = pick_splits(pairs, "train", "val")
+    both = pick_splits(pairs, "train", "val")
     base = paths.fingerprint(find_network().read_bytes())  # raises before all are developed
-    training, validation = develop_truths(training), develop_truths(validation)
-    used = pd.concat([training, validation]).itertuples()
+    training, validation = map(develop_truths, both)
+    used = pd.concat(both).itertuples()
     captures = [(paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio) for pair in used]
     key = {"captures": paths.fingerprint(len(training), captures, VERSION), "network": base}
-    patches = partial(stream_pairs, validation, range(VALIDATION), experiment)
-    return train_network(experiment, folder, key, training, lambda model: patches().cache(), on_epoch)
+    patches = stream_pairs(validation, range(VALIDATION), experiment).cache()
+    return train_network(experiment, folder, key, training, lambda model: patches, on_epoch)
 
 
 def develop_truths(pairs):
     """Return pairs with a column `truth`: the file of LibRaw's sRGB picture of the long exposure, uint16 (H, W, 3)."""
-    longs = pairs.long.unique()
-    folder = paths.derived_folder(longs[0].parent.parent) / "full"
-    truths = {long: folder / f"{long.stem}.safetensors" for long in longs}
-    keys = {long: paths.fingerprint(paths.file_state(long), SRGB, VERSION) for long in longs}
-    missing = [(long, truths[long], key) for long, key in keys.items() if not preprocess.is_current(truths[long], key)]
-    for _ in workers.share(_develop, missing, "Developing", "picture"):
-        pass
+    truths = dict(workers.share(_develop, pairs.long.unique(), "Developing", "picture"))
     return pairs.assign(truth=pairs.long.map(truths))
 
 
-def _develop(work):
-    long, file, key = work
-    preprocess.save_arrays(file, {"truth": develop_truth(long, **SRGB)}, key)
+def _develop(long):
+    """The file of a long exposure's picture, which is made unless it is there."""
+    file = paths.derived_folder(long.parents[1]) / "full" / f"{long.stem}.safetensors"
+    key = paths.fingerprint(paths.file_state(long), SRGB, VERSION)
+    if not preprocess.is_current(file, key):
+        preprocess.save_arrays(file, {"truth": develop_truth(long, **SRGB)}, key)
+    return file
 
 
 def stream_pairs(pairs, numbers, experiment):
@@ -99,21 +92,20 @@ def read_pair(pair, rng):
         ValueError: its pictures are smaller than a patch, or of two sizes.
     """
     mosaic, noise, _ = read_capture(pair.short)
-    counts, (down, right) = camera.align(mosaic.counts, mosaic.pattern)
-    black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     truth = safetensors.safe_open(pair.truth, "numpy").get_slice("truth")  # only the patches are read
-    if min(truth.get_shape()[:2]) < PATCH_PX + 1:
-        raise ValueError(f"{pair.short}: smaller than a patch of {PATCH_PX} pixels")
-    if tuple(truth.get_shape()[:2]) != mosaic.counts.shape:
-        raise ValueError(f"{pair.short}: not of the size of its long exposure")
+    sizes = mosaic.counts.shape, tuple(truth.get_shape()[:2])
+    if sizes[0] != sizes[1] or min(sizes[0]) <= PATCH_PX:
+        raise ValueError(f"{pair.short}: it and its long exposure need one size, above {PATCH_PX}. Received: {sizes}")
+    counts, inner = camera.align(mosaic.counts, mosaic.pattern)
+    black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     to_white = mosaic.white_balance * noise.gain_dn * pair.ratio / (mosaic.white - mosaic.black.mean())
     rendering = join_rendering(noise.read_dn / noise.gain_dn, to_white, mosaic.ccm)
     cap = find_cap(noise.gain_dn / to_white, noise.gain_dn, noise.read_dn)
     seen, shown = [], []
     for _ in range(PATCHES):
-        top, left = (rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in (down, right))
+        top, left = (rng.integers(part.start + 1, part.stop - PATCH_PX + 1) // 2 * 2 for part in inner)
         packed = camera.pack(counts[top : top + PATCH_PX, left : left + PATCH_PX]) - black
         seen.append(np.minimum(camera.stabilise(packed, noise.gain_dn, noise.read_dn), cap))
-        top, left = top - down.start, left - right.start
+        top, left = top - inner[0].start, left - inner[1].start
         shown.append(truth[top : top + PATCH_PX, left : left + PATCH_PX] / np.float32(257))
     return np.stack(seen), np.tile(rendering, (PATCHES, 1)), np.stack(shown)

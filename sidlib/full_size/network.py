@@ -28,7 +28,7 @@ BILINEAR = dict.fromkeys("RB", np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4)
 BILINEAR |= {"G": np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4}
 
 
-def build_residual_unet(filters=FILTERS, branches=BRANCHES):
+def build_residual_unet(filters=FILTERS):
     """Return two U-Nets side by side that correct a bilinear demosaic: 25,644 multiply-accumulates per sensor pixel.
 
     Their 3 × 3 convolutions are their own, their steps between levels and their last convolution see both: at equal
@@ -40,19 +40,19 @@ def build_residual_unet(filters=FILTERS, branches=BRANCHES):
     packed = keras.Input((None, None, 4), name="packed")
     smooth = SmoothAlike(4.0, name="smooth_alike")(packed)
     seen = layers.Concatenate(name="seen")([packed, smooth])
-    streams = {b: _convolve(filters[0], f"{b}_head_conv")(seen) for b in branches}
+    streams = {b: _convolve(filters[0], f"{b}_head_conv")(seen) for b in BRANCHES}
     skips = []
     for level, deeper in enumerate(filters[1:], 1):
-        for b, counts in branches.items():
+        for b, counts in BRANCHES.items():
             streams[b] = _add_blocks(streams[b], counts["encoder"][level - 1], f"{b}_encoder{level}")
         skips.append(streams)  # (batch, h, w, 16), then half the size and twice the channels per level
         both = layers.Concatenate(name=f"encoder{level}_both")(list(streams.values()))
-        streams = {b: layers.Conv2D(deeper, 2, 2, name=f"{b}_encoder{level}_down")(both) for b in branches}
-    for b, counts in branches.items():
+        streams = {b: layers.Conv2D(deeper, 2, 2, name=f"{b}_encoder{level}_down")(both) for b in BRANCHES}
+    for b, counts in BRANCHES.items():
         streams[b] = _add_blocks(streams[b], counts["middle"], f"{b}_middle")
     for level, count in reversed(list(enumerate(filters[:-1], 1))):
         both = layers.Concatenate(name=f"decoder{level}_both")(list(streams.values()))
-        for b, counts in branches.items():
+        for b, counts in BRANCHES.items():
             x = layers.Conv2D(count, 1, name=f"{b}_decoder{level}_narrow")(both)
             x = layers.UpSampling2D(name=f"{b}_decoder{level}_up")(x)
             x = layers.Add(name=f"{b}_decoder{level}_join")([x, skips[level - 1][b]])
@@ -155,20 +155,15 @@ class Demosaic(layers.Layer):
     """Bilinear demosaic of a packed RGGB mosaic: (batch, h, w, 4) to the 12 channels before a pixel shuffle."""
 
     def call(self, packed):
+        kernel = np.zeros((3, 3, 4, 12), np.float32)
+        for position, colour in enumerate("RGGB"):
+            row, column = divmod(position, 2)
+            spread = np.zeros((6, 6, 3))  # of this position over its square and those around
+            spread[row + 1 : row + 4, column + 1 : column + 4, "RGB".index(colour)] = BILINEAR[colour]
+            squares = spread.reshape(3, 2, 3, 2, 3).swapaxes(1, 2).reshape(3, 3, 12)
+            kernel[:, :, position] = squares[::-1, ::-1]  # from outputs around an input to inputs around an output
         padded = ops.pad(packed, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
-        return ops.conv(padded, ops.convert_to_tensor(_build_kernel(), packed.dtype), padding="valid")
-
-
-def _build_kernel():
-    """The kernel of Demosaic, (3, 3, 4, 12): the spread of each CFA position over its square and those around."""
-    kernel = np.zeros((3, 3, 4, 12), np.float32)
-    for position, colour in enumerate("RGGB"):
-        row, column = divmod(position, 2)
-        spread = np.zeros((6, 6, 3))
-        spread[row + 1 : row + 4, column + 1 : column + 4, "RGB".index(colour)] = BILINEAR[colour]
-        squares = spread.reshape(3, 2, 3, 2, 3).swapaxes(1, 2).reshape(3, 3, 12)
-        kernel[:, :, position] = squares[::-1, ::-1]  # from outputs around an input to inputs around an output
-    return kernel
+        return ops.conv(padded, ops.convert_to_tensor(kernel, packed.dtype), padding="valid")
 
 
 @keras.saving.register_keras_serializable("sidlib")
@@ -184,9 +179,6 @@ class Render(layers.Layer):
         light = ops.maximum(stable, 0)
         electrons = light * (light / 4 + sigma) + ops.minimum(stable, 0) * sigma
         return render_soft(electrons * scale, ccm)
-
-    def compute_output_shape(self, stable_shape, rendering_shape):
-        return stable_shape
 
 
 def render_soft(balanced, ccm):
@@ -213,11 +205,6 @@ def build_trainer(network):
     """Return the model that is trained: a network and Render. Inputs: packed and rendering; output: sRGB in 0…255."""
     packed, rendering = keras.Input((None, None, 4), name="packed"), keras.Input((13,), name="rendering")
     return keras.Model([packed, rendering], Render(name="render")(network(packed), rendering), name="trainer")
-
-
-def take_network(trainer):
-    """Return the network of a model of build_trainer."""
-    return next(layer for layer in trainer.layers if layer.name in NETWORKS)
 
 
 def find_cap(white_dn, gain_dn, read_dn, whites=CAP_WHITES):

@@ -19,7 +19,7 @@ from sidlib.camera import SRGB_TO_XYZ
 from sidlib.full_size.tiles import STRIP_PX
 
 SOFTWARE, EXIF_IFD, GPS_IFD = 305, 34665, 34853
-PLACES = {EXIF_IFD: 34664, GPS_IFD: 34852}  # unused tags beside what tifffile does not write
+PLACES = {EXIF_IFD: 34664, GPS_IFD: 34852}  # unused tags beside those IFDs' own, which tifffile does not write
 TEXTS = 306, 315, 33432  # date, author and copyright, which are taken over from the capture
 # MakerNote, whose offsets would be wrong; ExposureBiasValue, which darktable undoes; and what describes another picture
 LEFT_OUT = 37500, 37380, 40961, 40962, 40963, 40965
@@ -76,9 +76,9 @@ def read_tags(path, xyz_to_camera=()):
         codes = {tifffile.TIFF.TAGS[name]: name for name in (*COLOURS, "UniqueCameraModel")}
         known = {codes.get(tag, tag): exif[tag] for tag in (*codes, *TEXTS) if tag in exif}
         known = {tag: value.encode("latin-1") if isinstance(value, str) else value for tag, value in known.items()}
-        folders = {number: make_ifd(number, exif.get_ifd(number)) for number in PLACES}
-        _ = pack_tags(known), [folder.tobytes() for folder in folders.values()]  # what cannot be written raises here
-        tags |= known | {number: dict(folder) for number, folder in folders.items()}
+        ifds = [make_ifd(number, exif.get_ifd(number)) for number in PLACES]
+        _ = pack_tags(known), [ifd.tobytes() for ifd in ifds]  # what cannot be written raises here
+        tags |= known | {ifd.group: dict(ifd) for ifd in ifds}
     return tags
 
 
@@ -127,15 +127,15 @@ def make_exif(info, stops=None, strength=1):
     tags = {271: info.make, 272: info.model, 274: 1, SOFTWARE: info.sign(stops, strength)}
     tags |= {tag: info.tags[tag] for tag in TEXTS if tag in info.tags}
     exif.update({tag: value.encode() if isinstance(value, str) else value for tag, value in tags.items() if value})
-    details = {}
+    details = exif.get_ifd(EXIF_IFD)
     if exposure:
         numbers = {33434: exposure.shutter_speed, 33437: exposure.aperture, 37386: exposure.focal_length}
-        details = {tag: number for tag, number in numbers.items() if np.isfinite(number)}
-        details[34855] = round(min(exposure.iso_speed, 65535)) if np.isfinite(exposure.iso_speed) else 0
+        details.update({tag: number for tag, number in numbers.items() if 0 < number < np.inf})
+        if 0 < exposure.iso_speed < np.inf:
+            details[34855] = round(min(exposure.iso_speed, 65535))
         if exposure.timestamp.year > 1970:
             details[36867] = exposure.timestamp.strftime("%Y:%m:%d %H:%M:%S")
-    details = {tag: value for tag, value in details.items() if value} | info.tags.get(EXIF_IFD, {})
-    exif.get_ifd(EXIF_IFD).update(details)
+    details.update(info.tags.get(EXIF_IFD, {}))
     exif.get_ifd(GPS_IFD).update(info.tags.get(GPS_IFD, {}))
     return exif
 
@@ -160,9 +160,9 @@ def write_dng(path, restoration, preview, exif, stops, strength=1):
         tiles = np.ascontiguousarray(counts[:, :across]), np.ascontiguousarray(counts[:, across:])
         return [imagecodecs.jpeg_encode(tile, lossless=True, bitspersample=16) for tile in tiles]
 
-    pointers = {number: place for number, place in PLACES.items() if exif.get_ifd(number)}
+    ifds = [make_ifd(number, exif.get_ifd(number)) for number in PLACES if exif.get_ifd(number)]
     as_in_daylight = np.linalg.inv(SRGB_TO_XYZ @ mosaic.ccm * mosaic.white_balance)
-    tags = dict(exif) | dict.fromkeys(pointers.values(), 0) | {"DNGVersion": (1, 4, 0, 0)}
+    tags = dict(exif) | {PLACES[ifd.group]: 0 for ifd in ifds} | {"DNGVersion": (1, 4, 0, 0)}
     tags |= {"UniqueCameraModel": f"{info.make} {info.model}".encode()}
     tags |= {"CalibrationIlluminant1": D65, "ColorMatrix1": as_in_daylight}
     tags |= {name: value for name, value in info.tags.items() if isinstance(name, str)}
@@ -184,12 +184,12 @@ def write_dng(path, restoration, preview, exif, stops, strength=1):
         tiles = (tile for _, strip in restoration.map_strips(encode_strip, strength=strength) for tile in strip)
         tiff.write(tiles, extratags=pack_tags(raw_tags), **second, **options)
     with tifffile.TiffFile(path, mode="r+") as tiff:
-        for number, place in pointers.items():
+        for ifd in ifds:
             begin = tiff.filehandle.seek(0, os.SEEK_END)
             begin += tiff.filehandle.write(bytes(begin % 2))  # at an even place
-            tiff.filehandle.write(make_ifd(number, exif.get_ifd(number)).tobytes(begin))
-            tiff.filehandle.seek(tiff.pages[0].tags[place].offset)
-            tiff.filehandle.write(struct.pack("<2H2I", number, 4, 1, begin))  # one LONG
+            tiff.filehandle.write(ifd.tobytes(begin))
+            tiff.filehandle.seek(tiff.pages[0].tags[PLACES[ifd.group]].offset)
+            tiff.filehandle.write(struct.pack("<2H2I", ifd.group, 4, 1, begin))  # one LONG
 
 
 def make_ifd(number, tags):

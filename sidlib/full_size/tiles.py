@@ -30,13 +30,13 @@ def run_tiles(network, counts, black, noise, cap=np.inf, on_tile=None):
     stable, margin = np.empty((*counts.shape, 3), np.float16), find_margin(network)
     tops, lefts = (_place_tiles(length - 2 * margin) for length in counts.shape)
     tiles = [(top, left) for top in tops for left in lefts]
-    tell = on_tile or (lambda done, count: None)
+    on_tile = on_tile or (lambda done, count: None)
     for done, (top, left) in enumerate(tiles):
-        tell(done, len(tiles))
+        on_tile(done, len(tiles))
         window = counts[top.start : top.stop + 2 * margin, left.start : left.stop + 2 * margin]
         packed = np.maximum(stabilise(pack(window) - black, noise.gain_dn, noise.read_dn), -OUTLIER)
         stable[margin:, margin:][top, left] = predict_capped(network, packed, cap)[margin:-margin, margin:-margin]
-    tell(len(tiles), len(tiles))
+    on_tile(len(tiles), len(tiles))
     return stable
 
 

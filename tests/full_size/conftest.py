@@ -1,14 +1,6 @@
-import joblib
 import pytest
 
 from sidlib import catalog, sample
-
-
-@pytest.fixture(autouse=True)
-def in_this_process():
-    """Starting others takes longer than what they do here."""
-    with joblib.parallel_config("sequential"):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,16 @@ def pairs(photograph_scenes):
 
 @pytest.fixture
 def methods(monkeypatch):
-    """Two methods, and a list of the names that are called; the network is untrained: it demosaics."""
-    demosaic, calls = network.build_residual_unet((4, 8)), []
+    """Two methods with their versions, and a list of those that were scored: no pictures are made."""
+    methods, scored = {"amplified": ("amplify", ""), "full size": ("restore", "1")}, []
 
-    def call(name, restore):
-        return lambda *pair: calls.append(name) or restore(*pair)
+    def score_pair(pair, restores):
+        scored.extend(restores)
+        return pd.DataFrame({"method": list(restores), "scene": pair.scene, "ratio": pair.ratio})
 
-    methods = {
-        "amplified": (call("amplified", evaluate.develop_amplified), ""),
-        "full size": (call("full size", partial(evaluate.restore_with, network=demosaic)), "1"),
-    }
     monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
-    return methods, calls
+    monkeypatch.setattr(evaluate, "score_pair", score_pair)
+    return methods, scored
 
 
 def test_the_curve_is_that_of_libraw(pairs):
@@ -37,10 +35,10 @@ def test_the_curve_is_that_of_libraw(pairs):
     assert np.abs(off).max() < 0.5
 
 
-def test_all_methods_show_the_same_picture_in_its_place(pairs, methods):
-    pair = pairs[pairs.split == "test"].iloc[-1]
+def test_all_methods_show_the_same_picture_in_its_place(pairs):
+    pair, demosaic = pairs[pairs.split == "test"].iloc[-1], network.build_residual_unet((4, 8))  # untrained
     truth = evaluate.develop_truth(pair.long).astype(float)
-    for restore, _ in methods[0].values():
+    for restore in (evaluate.develop_amplified, partial(evaluate.restore_with, network=demosaic)):
         picture = restore(pair.short, pair.ratio).astype(float)
         assert picture.shape == truth.shape
         block = [np.add.reduceat(np.add.reduceat(p, range(0, 500, 20)), range(0, 500, 20), 1) for p in (picture, truth)]
@@ -51,8 +49,7 @@ def test_denoising_lowers_the_error_and_keeps_odd_sizes(pairs):
     denoise = partial(evaluate.develop_amplified, strength=1.0)
     for pair in pairs[pairs.split == "test"].itertuples():
         scores = evaluate.score_pair(pair, {"plain": evaluate.develop_amplified, "denoised": denoise})
-        plain, denoised = scores.fitted_db
-        assert denoised > plain + 1
+        assert scores.fitted_db[1] > scores.fitted_db[0] + 1 and scores[METRICS].notna().all(axis=None)
         assert (scores.fitted_db >= scores.psnr_db).all() and (scores.ratio == pair.ratio).all()
 
 
@@ -62,32 +59,26 @@ def test_colours_are_fitted_one_by_one():
     assert evaluate.score_fitted((truth[..., ::-1] - 10) / 2, truth) < 20
 
 
-def test_a_table_goes_on_where_it_was_and_is_made_anew_for_other_weights(pairs, methods, tmp_path):
-    methods, calls = methods
+def test_a_table_goes_on_where_it_was_and_rows_are_made_anew_for_whatever_has_changed(
+    pairs, methods, tmp_path, monkeypatch
+):
+    methods, scored = methods
     whole = evaluate.score_methods(pairs, tmp_path)
-    assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2 and whole[METRICS].notna().all(axis=None)
+    assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2
     table = pd.read_csv(tmp_path / "full_size.csv", dtype=str)
     table.iloc[:3].to_csv(tmp_path / "full_size.csv", index=False)  # an interruption
     pd.testing.assert_frame_equal(evaluate.score_methods(pairs, tmp_path), whole)
-    assert len(calls) == 5
-    methods["full size"] = methods["full size"][0], "2"
+    assert len(scored) == 5
+    methods["full size"] = "restore", "2"  # other weights
     turned = evaluate.score_methods(pairs[::-1], tmp_path)  # a method's rows are in the order of the pairs
-    assert turned.ratio.tolist() == whole.ratio.tolist()[::-1] and calls[5:] == ["full size"] * 2
+    assert turned.ratio.tolist() == whole.ratio.tolist()[::-1] and scored[5:] == ["full size"] * 2
     twice = pd.concat([pairs, pairs], ignore_index=True)
     assert len(evaluate.score_methods(twice, tmp_path)) == 8 and len(evaluate.load_scores(tmp_path)) == 4
-
-
-@pytest.mark.parametrize("changed", ["long", "ratio", "version"])
-def test_a_row_is_made_anew_for_another_long_exposure_ratio_or_code(pairs, methods, tmp_path, monkeypatch, changed):
-    methods[0].pop("full size")
-    evaluate.score_methods(pairs, tmp_path)
-    if changed == "version":
-        monkeypatch.setattr(evaluate, "VERSION", 99)
-    else:
-        (tmp_path / "long.dng").write_bytes(pairs.long.iloc[0].read_bytes() + b"x")
-        pairs = pairs.assign(**{changed: {"long": tmp_path / "long.dng", "ratio": 200.0}[changed]})
-    assert len(evaluate.score_methods(pairs, tmp_path)) == 2 and len(methods[1]) == 4
-    assert len(evaluate.load_scores(tmp_path)) == 2
+    (tmp_path / "long.dng").write_bytes(pairs.long.iloc[0].read_bytes() + b"x")
+    for changed in ({"long": tmp_path / "long.dng"}, {"ratio": 200.0}, {}):
+        scored.clear()
+        monkeypatch.setattr(evaluate, "VERSION", evaluate.VERSION + (not changed))
+        assert len(evaluate.score_methods(pairs.assign(**changed), tmp_path)) == len(scored) == 4
 
 
 def test_the_table_of_the_repository_has_each_method_on_each_capture(tmp_path):

@@ -16,10 +16,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(stream, "draw_pool", lambda _, seed, *of: np.random.default_rng(seed).random((2, 192, 192, 3)))
     monkeypatch.setattr(experiment, "VALIDATION", 2)
     monkeypatch.setitem(network.NETWORKS, "residual_unet", lambda: network.build_residual_unet((4, 8)))
-    monkeypatch.setitem(network.NETWORKS, "paper_unet", lambda: network.build_paper_unet((4, 8)))
 
 
-def test_a_training_goes_on_where_it_stood_and_leaves_its_network(tmp_path):
+def test_a_training_goes_on_where_it_stood_leaves_its_network_and_is_loaded_without_scenes(tmp_path, monkeypatch):
     def interrupt(history):
         raise KeyboardInterrupt
 
@@ -36,14 +35,8 @@ def test_a_training_goes_on_where_it_stood_and_leaves_its_network(tmp_path):
     assert kept.name == "residual_unet" and not hasattr(kept, "optimizer") or kept.optimizer is None
     packed = np.ones((1, 8, 8, 4), np.float32)
     np.testing.assert_array_equal(kept.predict_on_batch(packed), resumed.predict_on_batch(packed))
-
-
-def test_a_finished_training_draws_no_scenes(tmp_path, monkeypatch):
-    tiny = replace(experiment.PAPER, epochs=1, updates=1, batch_size=2)
-    _, history = experiment.train_full_size(tmp_path, tiny)
     monkeypatch.setattr(stream, "draw_pool", None)
-    again, kept = experiment.train_full_size(tmp_path, tiny)
-    assert again.name == "paper_unet" and kept.equals(history)
+    assert experiment.train_full_size(tmp_path / "resumed", TINY)[1].equals(history)
 
 
 def test_it_learns(tmp_path, monkeypatch):

@@ -11,9 +11,6 @@ from sidlib.backend import keras
 from sidlib.full_size import evaluate, finetune, network
 from sidlib.sample import dng
 
-TINY = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
-SHORT = replace(TINY, epochs=1, updates=1)
-
 
 @pytest.fixture(scope="module")
 def pairs(photograph_scenes):
@@ -27,10 +24,6 @@ def trained(tmp_path, monkeypatch):
     network.build_residual_unet((4, 8)).save(file)
     monkeypatch.setattr(finetune, "find_network", lambda: file)
     return file
-
-
-def load_truth(file):
-    return safetensors.numpy.load_file(file)["truth"]
 
 
 def test_patches_and_truths_lie_over_each_other_at_the_brightness_of_the_ratio(pairs):
@@ -49,14 +42,15 @@ def test_truths_are_libraws_are_developed_once_and_again_when_the_long_exposure_
     known = finetune.develop_truths(pairs)
     first, last = known.iloc[0], known.iloc[-1]
     linear = finetune.develop_truth(first.long, gamma=(1, 1)) / 65535
-    assert np.abs(camera.encode_srgb(linear) - load_truth(first.truth) / 65535).max() < 0.005
+    load = safetensors.numpy.load_file
+    assert np.abs(camera.encode_srgb(linear) - load(first.truth)["truth"] / 65535).max() < 0.005
     times = [file.stat().st_mtime_ns for file in known.truth]
     assert [file.stat().st_mtime_ns for file in finetune.develop_truths(pairs).truth] == times
     before = first.long.stat()
     first.long.write_bytes(last.long.read_bytes())
     os.utime(first.long, ns=(0, before.st_mtime_ns - 10**17))  # older than it was
     finetune.develop_truths(pairs)
-    np.testing.assert_array_equal(load_truth(first.truth), load_truth(last.truth))
+    np.testing.assert_array_equal(load(first.truth)["truth"], load(last.truth)["truth"])
 
 
 def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
@@ -69,16 +63,19 @@ def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
     np.testing.assert_array_equal(*pictures)
 
 
-def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(pairs, trained, tmp_path):
-    whole, history = finetune.tune(pairs, tmp_path / "whole", TINY)
-    assert len(history) == 2 and (tmp_path / "whole" / "full-size-tuned.keras").is_file()
-
+def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(
+    pairs, trained, tmp_path, monkeypatch
+):
     def cut(history):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(finetune, "VALIDATION", 2)
+    tiny = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
+    whole, history = finetune.tune(pairs, tmp_path / "whole", tiny)
+    assert len(history) == 2 and (tmp_path / "whole" / "full-size-tuned.keras").is_file()
     with pytest.raises(KeyboardInterrupt):
-        finetune.tune(pairs, tmp_path / "cut", TINY, on_epoch=cut)
-    again, resumed = finetune.tune(pairs, tmp_path / "cut", TINY)
+        finetune.tune(pairs, tmp_path / "cut", tiny, on_epoch=cut)
+    again, resumed = finetune.tune(pairs, tmp_path / "cut", tiny)
     np.testing.assert_array_equal(resumed.val_loss, history.val_loss)
     for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -90,14 +87,11 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
 def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
     pairs, trained, tmp_path, monkeypatch
 ):
-    others, captures = pairs.copy(), {*pairs.short, *pairs.long}
     finetune.develop_truths(pairs)
-    monkeypatch.setattr(finetune, "read_capture", None)
-    monkeypatch.setattr(finetune, "develop_truth", None)
+    for reader in ("read_capture", "develop_truth"):
+        monkeypatch.setattr(finetune, reader, None)
     monkeypatch.setattr(finetune, "train_network", lambda experiment, folder, key, *options: key)
-    read = type(trained).read_bytes
-    monkeypatch.setattr(type(trained), "read_bytes", lambda file: None if file in captures else read(file))
-    key = finetune.tune(pairs, tmp_path)
+    key, others = finetune.tune(pairs, tmp_path), pairs.copy()
     others.loc[0, "short"] = shutil.copy2(pairs.short[0], tmp_path / pairs.short[0].name)
     assert finetune.tune(others, tmp_path) == key  # the same captures elsewhere
     keys = [key, finetune.tune(others.assign(ratio=99.0), tmp_path)]
@@ -119,11 +113,12 @@ def test_what_is_missing_is_said_before_anything_is_developed(pairs, tmp_path, m
         finetune.tune(pairs, tmp_path)
 
 
-def test_pictures_that_are_too_small_or_of_two_sizes_are_named(pairs, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("truth_px", "patch_px"), [(999, 128), (None, 1000)])
+def test_pictures_that_are_too_small_or_of_two_sizes_are_named(truth_px, patch_px, pairs, tmp_path, monkeypatch):
     pair = next(finetune.develop_truths(pairs).itertuples())
-    safetensors.numpy.save_file({"truth": np.zeros((999, 999, 3), np.uint16)}, tmp_path / "larger")
-    with pytest.raises(ValueError, match=f"{pair.short.name}: not of the size of its long exposure"):
-        finetune.read_pair(pair._replace(truth=tmp_path / "larger"), np.random.default_rng(0))
-    monkeypatch.setattr(finetune, "PATCH_PX", 1000)
-    with pytest.raises(ValueError, match=f"{pair.short.name}: smaller than a patch"):
+    if truth_px:
+        safetensors.numpy.save_file({"truth": np.zeros((truth_px, truth_px, 3), np.uint16)}, tmp_path / "larger")
+        pair = pair._replace(truth=tmp_path / "larger")
+    monkeypatch.setattr(finetune, "PATCH_PX", patch_px)
+    with pytest.raises(ValueError, match=f"{pair.short.name}: .* need one size, above {patch_px}. Received"):
         finetune.read_pair(pair, np.random.default_rng(0))
