@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -64,11 +63,9 @@ def write_check(dataset, results, fast):
         return None
     from sidlib import catalog, human_check, preprocess  # TensorFlow: not before the notebooks have ended
     from sidlib.beyond import study
-    from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+    from sidlib.experiment import list_course_experiments
 
-    experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
-    experiments = [replace(experiment, epochs=2, updates=3) for experiment in experiments] if fast else experiments
-    models = human_check.load_models(experiments, results) | study.load_networks(results)
+    models = human_check.load_models(list_course_experiments(fast), results) | study.load_networks(results)
     pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
     path = results / "human_check.html"
     human_check.save_page(models, pairs, path, title=f"The human check: {dataset.name}", max_bytes=100_000_000)
