@@ -60,15 +60,13 @@ def test_equal_pixels_stay_in_one_split_whatever_their_file(folder):
         split(folder)
 
 
-@pytest.mark.parametrize("name", ["grey16.png", "big_endian.tif"])
-def test_sixteen_bits_keep_their_brightness(tmp_path, name):
-    grey = np.linspace(0, 65535, 200, dtype=">u2" if name.startswith("big") else "<u2").reshape(10, 20)
-    Image.fromarray(grey).save(tmp_path / name)
-    pixels = np.asarray(photographs.load_photograph(tmp_path / name))
-    np.testing.assert_array_equal(pixels[..., 0], grey // 256)
-
-
-def test_what_is_transparent_lies_on_white_and_pixels_without_a_known_white_are_left_out(folder, caplog):
+def test_sixteen_bits_keep_their_brightness_what_is_transparent_lies_on_white_and_unknown_white_is_left_out(
+    folder, caplog
+):
+    for name, order in {"grey16.png": "<u2", "big_endian.tif": ">u2"}.items():
+        grey = np.linspace(0, 65535, 200, dtype=order).reshape(10, 20)
+        Image.fromarray(grey).save(folder / name)
+        np.testing.assert_array_equal(np.asarray(photographs.load_photograph(folder / name))[..., 0], grey // 256)
     Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(folder / "a.png")
     assert photographs.load_photograph(folder / "a.png").getpixel((0, 0)) == (255, 255, 255)
     Image.fromarray(np.ones((20, 30), np.float32)).save(folder / "float.tif")
