@@ -76,10 +76,7 @@ def score_baseline(baseline, pairs):
 
 
 def score_named(name, pairs):
-    """Return the scores of one of find_baselines on val and on test, at the strength with the lowest val MAE.
-
-    A ValueError says that a split is empty: the usual ratio is that of most pairs of train.
-    """
+    """Return a baseline's scores on val and on test, at the strength of the lowest val MAE; each split needs pairs."""
     train, val, test = pick_splits(pairs, "train", "val", "test")
     baselines = list_baselines(float(train.ratio.mode()[0]))[name]
     val_scores = [score_baseline(baseline, val) for baseline in baselines]
