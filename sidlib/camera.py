@@ -15,6 +15,7 @@ from sidlib import paths
 MODEL = "Sony ILCE-7SM2"
 MAKE_TAG, MODEL_TAG = "SONY", "ILCE-7SM2"  # as the camera itself spells them
 BLACK, WHITE = 512, 16383  # counts (DN), 14 bit
+SPAN = WHITE - BLACK
 # The number of pixels whose plain mean is as noisy as a pixel at a tenth: along a side, and in all for R, G, B.
 WEIGHTS = np.array([0.75, 1, 1, 1, 1, 0.25])  # raw._sum_rows gives them to one position's pixels
 SIDE_SAMPLES = WEIGHTS.sum() ** 2 / np.square(WEIGHTS).sum()
@@ -32,7 +33,6 @@ XYZ_TO_CAMERA = np.array([[5838, -1430, -246], [-3497, 11477, 2297], [-748, 1885
 
 def decode_srgb(encoded):
     """Return linear light in 0…1 of sRGB values in 0…1 (IEC 61966-2-1)."""
-    encoded = np.asarray(encoded)
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
@@ -97,10 +97,10 @@ def align(counts, pattern, margin=0, multiple=2):
 
     Borders are reflected until height and width are multiples of `multiple`, which is even, as is the margin.
     """
-    before = [margin + first for first in ORDERS[pattern]]
-    after = [margin + -(start + size + margin) % multiple for start, size in zip(before, counts.shape, strict=True)]
-    inner = tuple(slice(start, start + size) for start, size in zip(before, counts.shape, strict=True))
-    return np.pad(counts, list(zip(before, after, strict=True)), "reflect"), inner
+    starts = [margin + first for first in ORDERS[pattern]]
+    inner = tuple(slice(start, start + size) for start, size in zip(starts, counts.shape, strict=True))
+    borders = [(each.start, margin + -(each.stop + margin) % multiple) for each in inner]
+    return np.pad(counts, borders, "reflect"), inner
 
 
 def align_levels(levels, pattern):
@@ -110,8 +110,7 @@ def align_levels(levels, pattern):
 
 def pack(mosaic):
     """Return a mosaic (H, W) of even size as (H / 2, W / 2, 4): its four CFA positions, of RGGB in this order."""
-    height, width = mosaic.shape
-    return mosaic.reshape(height // 2, 2, width // 2, 2).swapaxes(1, 2).reshape(height // 2, width // 2, 4)
+    return np.stack([mosaic[row::2, column::2] for row, column in np.ndindex(2, 2)], axis=-1)
 
 
 def unpack(packed):
@@ -128,8 +127,8 @@ def load_noise_table():
 
 def find_calibration(name, iso):
     """Return the row of load_noise_table for a camera's name and an ISO, or None if it was not calibrated."""
-    is_calibrated = name.casefold() == MODEL.casefold() and iso in load_noise_table().index
-    return load_noise_table().loc[iso] if is_calibrated else None
+    table = load_noise_table()
+    return table.loc[iso] if name.casefold() == MODEL.casefold() and iso in table.index else None
 
 
 def add_noise(electrons, gain_dn, read_dn, rng, tail=None, row_dn=0.0):
@@ -157,13 +156,12 @@ def tukey_std(shape):
 def expose(signal_dn, ratio, iso, rng):
     """Simulate a capture by the calibrated camera, with black-level error and rounding: uint16 (H, W), raw counts.
 
-    signal_dn is the long exposure's noise-free mosaic, float (H, W) in counts above black; ratio says how many times
-    shorter the capture is; iso is one of load_noise_table.
-    Source: see add_noise, with the calibration of Feng et al. (ACM MM 2022).
+    signal_dn is the noise-free mosaic, counts above black, of an exposure `ratio` times as long.
+    Source: add_noise, with the calibration of Feng et al. (ACM MM 2022).
     """
-    noise = load_noise_table().loc[iso]
+    noise, strips = load_noise_table().loc[iso], []
     gain, tail = noise.gain_dn_per_e, noise.tukey_lambda
-    read_dn, strips = noise.tukey_scale_dn * tukey_std(tail), []
+    read_dn = noise.tukey_scale_dn * tukey_std(tail)
     for strip in np.split(signal_dn, range(STRIP_PX, len(signal_dn), STRIP_PX)):
         counts = add_noise(strip / (ratio * gain), gain, read_dn, rng, tail, noise.row_sigma_dn)
         strips.append(np.clip(np.rint(counts + (noise.black_error_dn + BLACK)), 0, WHITE).astype(np.uint16))
@@ -175,23 +173,23 @@ def expose_reduced(camera_rgb, ratio, iso, rng):
 
     It is expose and raw.reduce_mosaic (blocks of 10 × 10 pixels, whose mean is nearly normal) in 1 % of the time.
     """
-    noise, span = load_noise_table().loc[iso], WHITE - BLACK
+    noise = load_noise_table().loc[iso]
     gain = noise.gain_dn_per_e
-    electrons = np.maximum(camera_rgb, 0) * (span / (ratio * gain))
+    electrons = np.maximum(camera_rgb, 0) * (SPAN / (ratio * gain))
     counts = gain / SAMPLES * rng.poisson(electrons * SAMPLES)
     pixel_dn = np.hypot(noise.read_sigma_dn, np.sqrt(1 / 12))  # with rounding
     counts += rng.normal(0, pixel_dn / np.sqrt(SAMPLES), camera_rgb.shape)
     red_rows, blue_rows = rng.normal(0, noise.row_sigma_dn / np.sqrt(SIDE_SAMPLES), (2, len(camera_rgb), 1))
     counts += np.stack([red_rows, (red_rows + blue_rows) / 2, blue_rows], axis=-1)
-    return ((counts + noise.black_error_dn) / span).astype(np.float32)
+    return ((counts + noise.black_error_dn) / SPAN).astype(np.float32)
 
 
 def reduced_noise(iso):
     """Return gain and variance, by R, G, B, of a picture at a tenth: noise² = gain × signal + variance."""
-    noise, span = load_noise_table().loc[iso], WHITE - BLACK
+    noise = load_noise_table().loc[iso]
     rows = noise.row_sigma_dn**2 / SIDE_SAMPLES * np.array([1, 0.5, 1])  # green has its pixels from both kinds of rows
     variance = (noise.read_sigma_dn**2 + 1 / 12) / SAMPLES + rows
-    return noise.gain_dn_per_e / SAMPLES / span, variance / span**2
+    return noise.gain_dn_per_e / SAMPLES / SPAN, variance / SPAN**2
 
 
 def correct_black(signal, iso):
@@ -199,9 +197,8 @@ def correct_black(signal, iso):
 
     The error of one to three counts tints shadows that are amplified 300 times. Source: Feng et al. (ACM MM 2022).
     """
-    if (noise := find_calibration(signal.camera, iso)) is None:
-        return signal.camera_rgb
-    return signal.camera_rgb - np.float32(noise.black_error_dn / (WHITE - BLACK))
+    noise = find_calibration(signal.camera, iso)
+    return signal.camera_rgb if noise is None else signal.camera_rgb - np.float32(noise.black_error_dn / SPAN)
 
 
 def stabilise(counts, gain_dn, read_dn):

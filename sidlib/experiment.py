@@ -1,7 +1,7 @@
 """Experiments: everything that is varied in a training, and nothing else."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidlib.backend import keras
 from sidlib.dataset import count_batches, make_dataset
@@ -106,3 +106,9 @@ COURSE_EXPERIMENTS = (
     Experiment("unet", "leaky_relu", "mse", augment=False),
 )
 LONG_EXPERIMENT = Experiment("unet", "leaky_relu", "mae", augment=False, epochs=50)
+
+
+def list_course_experiments(fast=False):
+    """Return the course's experiments, the long one last; in fast mode each has two epochs of three updates."""
+    experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
+    return [replace(experiment, epochs=2, updates=3) for experiment in experiments] if fast else experiments

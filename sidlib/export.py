@@ -24,15 +24,13 @@ _log = logging.getLogger(__name__)
 
 def export_networks(folder):
     """Export the networks of a results folder, or else the sample's, to its folder export; return the ONNX files."""
-    tuned = folder / f"{FINE_TUNING.name}.keras"
-    networks = {
-        "best": study.find_study(folder) / "best.keras",
-        "full-size": tuned if tuned.is_file() else find_network(),
-    }
-    for name, file in networks.items():
-        _log.warning("%s is exported from %s", name, file)
-        export_network(keras.saving.load_model(file, compile=False), SHAPES[name], folder / "export" / f"{name}.onnx")
-    return [folder / "export" / f"{name}.onnx" for name in networks]
+    tuned, exported = folder / f"{FINE_TUNING.name}.keras", []
+    full_size = tuned if tuned.is_file() else find_network()
+    for name, network in {"best": study.find_study(folder) / "best.keras", "full-size": full_size}.items():
+        _log.warning("%s is exported from %s", name, network)
+        exported.append(folder / "export" / f"{name}.onnx")
+        export_network(keras.saving.load_model(network, compile=False), SHAPES[name], exported[-1])
+    return exported
 
 
 def export_network(model, shape, file):

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections import Counter
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -313,38 +314,25 @@ def plot_histories(histories, losses, controls):
     names = list(dict.fromkeys(losses.values()))
     figure, axes = _start(1, len(names), (5.4 * len(names), 4.2))
     for axis, name in zip(axes, names, strict=True):
-        shown = {title: history for title, history in histories.items() if losses[title] == name}
-        for title, style in _style_models(shown).items():
-            _draw_history(axis, shown[title], label=title, **style)
+        shown, models = {title: history for title, history in histories.items() if losses[title] == name}, Counter()
+        for title, history in shown.items():
+            model = title.split(",")[0]
+            style = {"color": MODEL_COLOURS.get(model, "#8172b3"), "linestyle": ["-", "--", ":"][models[model] % 3]}
+            models[model] += 1
+            axis.plot(history.epoch, history.val_loss, linewidth=2, label=title, **style)
+            axis.plot(history.epoch, history.loss, linewidth=0.8, **style)
+            best = history.loc[history.val_loss.idxmin()]
+            axis.plot(best.epoch, best.val_loss, "o", color=style["color"])
         for place, (control, value) in zip((1, 0.55), controls[name].items(), strict=True):
             axis.axhline(value, color="gray", linestyle=":")
             across = axis.get_yaxis_transform()
             axis.text(place, value, control, color="gray", ha="right", va="bottom", transform=across)
         values = pd.concat([history[["loss", "val_loss"]] for history in shown.values()]).to_numpy()
-        axis.set(ylabel=f"{name}, thick: val, thin: train")
+        axis.set(xlabel="epoch", ylabel=f"{name}, thick: val, thin: train")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_ylim(0.9 * values.min(), max(1.1 * controls[name].max(), np.quantile(values, 0.85)))
         axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
     return figure
-
-
-def _style_models(titles):
-    """Return {title of an experiment: the style of its lines}: a colour per model, dashes for the second of a model."""
-    models = pd.Series({title: title.split(",")[0] for title in titles})
-    order = models.groupby(models).cumcount()
-    return {
-        title: {"color": MODEL_COLOURS.get(model, "#8172b3"), "linestyle": ["-", "--", ":"][order[title] % 3]}
-        for title, model in models.items()
-    }
-
-
-def _draw_history(axis, history, color, **style):
-    """Draw the losses of validation (thick) and training (thin) on an axis, and mark the best epoch."""
-    axis.plot(history.epoch, history.val_loss, color=color, linewidth=2, **style)
-    axis.plot(history.epoch, history.loss, color=color, linewidth=0.8, **style | {"label": None})
-    best = history.loc[history.val_loss.idxmin()]
-    axis.plot(best.epoch, best.val_loss, "o", color=color)
-    axis.set_xlabel("epoch")
-    axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def plot_seeds(table, controls):

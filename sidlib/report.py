@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -45,9 +44,9 @@ def describe_figures(html, notebook):
     """Return the page of a notebook with the alternative texts of plots.save, which nbconvert leaves out."""
     page = BeautifulSoup(html, "html.parser")
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    figures = [output.metadata.get("image/png", {}) for output in outputs if "image/png" in output.get("data", {})]
+    figures = [output for output in outputs if "image/png" in output.get("data", {})]
     for image, figure in zip(page.select(".jp-RenderedImage img"), figures, strict=True):
-        image["alt"] = figure.get("alt", "")
+        image["alt"] = figure.metadata.get("image/png", {}).get("alt", "")
     return str(page)
 
 
@@ -64,15 +63,13 @@ def write_check(dataset, results, fast):
         return None
     from sidlib import catalog, human_check, preprocess  # TensorFlow: not before the notebooks have ended
     from sidlib.beyond import study
-    from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+    from sidlib.experiment import list_course_experiments
 
-    experiments = [*COURSE_EXPERIMENTS, LONG_EXPERIMENT]
-    experiments = [replace(experiment, epochs=2, updates=3) for experiment in experiments] if fast else experiments
-    models = human_check.load_models(experiments, results) | study.load_networks(results)
+    models = human_check.load_models(list_course_experiments(fast), results) | study.load_networks(results)
     pairs = preprocess.develop_pairs(catalog.load_pairs(dataset, needed=["test"]))
-    path = results / "human_check.html"
-    human_check.save_page(models, pairs, path, title=f"The human check: {dataset.name}", max_bytes=100_000_000)
-    return path
+    page = results / "human_check.html"
+    human_check.save_page(models, pairs, page, title=f"The human check: {dataset.name}", max_bytes=100_000_000)
+    return page
 
 
 def main():

@@ -48,8 +48,10 @@ def _share_here(function, items, alone):
     if alone:
         from sidlib.backend import tf  # only networks need it
 
-        jobs = 1 if tf.config.list_physical_devices("GPU") else -1
-        function = function if jobs == 1 else partial(_work_alone, function, 1)
+        if tf.config.list_physical_devices("GPU"):
+            jobs = 1
+        else:
+            function = partial(_work_alone, function, 1)
     results = joblib.Parallel(jobs, return_as="generator")(joblib.delayed(function)(item) for item in items)
     yield from zip(items, results, strict=True)
 
@@ -84,8 +86,8 @@ def _await_workers(client, alone):
     if not client.scheduler_info()["workers"]:
         _log.warning("%s has no workers yet: waiting for the first", address)
         client.wait_for_workers(1)
-    offered = [worker["resources"] for worker in client.scheduler_info()["workers"].values()]
-    if alone and not any(ALONE.keys() <= resources.keys() for resources in offered):
+    found = client.scheduler_info()["workers"].values()
+    if alone and not any("training" in worker["resources"] for worker in found):
         raise RuntimeError(f"No worker does trainings: start them with `dask worker {address} --resources training=1`")
 
 

@@ -37,8 +37,7 @@ def scene():
 def write_raw(path, counts, pattern="RGGB", black=512, white=16383, tags=(), neutral=True, matrix=MATRIX):
     """Write a DNG file through a pattern of colours, or "RGB" or "W"; a black level, one for each sample or place."""
     photometric = {"RGB": "linear_raw", "W": "minisblack"}.get(pattern, "cfa")
-    side = round(len(pattern) ** 0.5)
-    black = np.atleast_1d(black)
+    side, black = round(len(pattern) ** 0.5), np.atleast_1d(black)
     rows = round(len(black) ** 0.5) if photometric != "linear_raw" else 1
     all_tags = [
         ("DNGVersion", "B", 4, (1, 4, 0, 0)),
@@ -51,10 +50,8 @@ def write_raw(path, counts, pattern="RGGB", black=512, white=16383, tags=(), neu
         *tags,
     ]
     if photometric == "cfa":
-        all_tags += [
-            ("CFARepeatPatternDim", "H", 2, (side, side)),
-            ("CFAPattern", "B", side * side, ["RGB".index(colour) for colour in pattern]),
-        ]
+        all_tags.append(("CFARepeatPatternDim", "H", 2, (side, side)))
+        all_tags.append(("CFAPattern", "B", side * side, ["RGB".index(colour) for colour in pattern]))
     options = {"photometric": photometric, "metadata": None, "extratags": [(*tag, True) for tag in all_tags]}
     tifffile.imwrite(path, counts, **options)
     if pattern == "W":  # tifffile writes no linear raw of one sample
@@ -93,16 +90,20 @@ def assert_agrees_with_libraw(path):
     np.testing.assert_allclose(ours.mean((0, 1)) / libraw.mean((0, 1)), 1, atol=0.005)
 
 
-BAYER = {"RGGB": (0, 1023, 399, 597), "BGGR": (64, 4095, 393, 600), "GRBG": (2048, 65535, 400, 591)}
-BAYER |= {"GBRG": (512, 16383, 400, 600)}  # black, white, height, width
+KINDS = {"RGGB": (0, 1023, 399, 597), "BGGR": (64, 4095, 393, 600), "GRBG": (2048, 65535, 400, 591)}
+KINDS |= {"GBRG": (512, 16383, 400, 600)}  # black, white, height, width
+KINDS |= {XTRANS: (2048, 65535, 519, 541), "RGB": (512, 16383, 393, 591)}
 
 
-@pytest.mark.parametrize("pattern", BAYER)
-def test_each_bayer_order_bit_depth_and_odd_size(pattern, scene, tmp_path):
-    black, white, height, width = BAYER[pattern]
-    counts = lay(scene[:height, :width], pattern, black, white)
-    path = write_raw(tmp_path / "a.dng", counts, pattern, black, white)
-    assert raw.read_mosaic(path).pattern == pattern
+@pytest.mark.parametrize("pattern", KINDS)
+def test_each_pattern_bit_depth_and_odd_size(pattern, large, tmp_path):
+    black, white, height, width = KINDS[pattern]
+    (folder := tmp_path / "Nächte in 東京").mkdir()
+    counts = lay(large[:height, :width], pattern, black, white)
+    path = write_raw(folder / "ein Bild – é.dng", counts, pattern, black, white)
+    mosaic = raw.read_mosaic(path)
+    assert (mosaic.pattern, mosaic.black.tolist()) == (pattern, [black] * len(pattern))
+    assert mosaic.counts.shape == counts.shape
     assert_agrees_with_libraw(path)
 
 
@@ -139,12 +140,10 @@ def test_without_white_balance_the_mean_is_taken_for_grey_as_libraw_does_and_tha
     pattern, large, tmp_path, caplog
 ):
     path = write_raw(tmp_path / "a.dng", lay(large, pattern), pattern, neutral=False)
-    gains = raw.read_mosaic(path).white_balance
-    options = {"user_wb": [*gains, gains[1]]}, {"use_auto_wb": True}
-    means = []
-    for each in options:
+    gains, means = raw.read_mosaic(path).white_balance, []
+    for options in {"user_wb": [*gains, gains[1]]}, {"use_auto_wb": True}:
         with rawpy.imread(str(path)) as file:
-            means.append(file.postprocess(**each, no_auto_bright=True).mean(axis=(0, 1)))
+            means.append(file.postprocess(**options, no_auto_bright=True).mean(axis=(0, 1)))
     np.testing.assert_allclose(*means, atol=2)
     assert "a.dng has no white balance: its mean is taken for grey" in caplog.text and "matrix" not in caplog.text
 
@@ -158,8 +157,7 @@ def test_steps_of_black_in_rows_and_columns_are_taken_off(scene, tmp_path):
         for name, steps in (("V", rows), ("H", columns))
     ]
     mosaic = raw.read_mosaic(write_raw(tmp_path / "a.dng", stepped, tags=deltas))
-    found = mosaic.counts - mosaic.black.mean()
-    np.testing.assert_allclose(found, counts - 512.0, atol=2)
+    np.testing.assert_allclose(mosaic.counts - mosaic.black.mean(), counts - 512.0, atol=2)
 
 
 NONSENSE = {"none": (None, ()), "a zero": ([1, 1] * 9, (0, 2, 1, 1, 2, 3)), "by zero": ([1, 0] * 9, (1, 0, 1, 1, 2, 3))}
@@ -176,17 +174,11 @@ def test_a_matrix_or_a_white_balance_that_cannot_be_is_as_none_and_that_is_said(
     assert gains or "a.dng has no white balance" in caplog.text
 
 
-def test_an_x_trans_sensor_of_odd_size(large, tmp_path):
-    path = write_raw(tmp_path / "a.dng", lay(large[:519, :541], XTRANS, 2048, 65535), XTRANS, 2048, 65535)
-    mosaic = raw.read_mosaic(path)
-    assert (mosaic.pattern, mosaic.side, mosaic.black.tolist()) == (XTRANS, 6, [2048] * 36)
-    assert_agrees_with_libraw(path)
-
-
-def test_an_x_trans_sensor_whose_black_level_varies_over_its_pattern(large, tmp_path):
-    black = np.random.default_rng(0).integers(200, 900, 36)
-    level = raw.read_signal(write_raw(tmp_path / "a.dng", lay(large, XTRANS, 512), XTRANS)).camera_rgb
-    path = write_raw(tmp_path / "b.dng", lay(large, XTRANS, black), XTRANS, black)
+@pytest.mark.parametrize("pattern", [XTRANS, "RGB"])
+def test_a_black_level_that_varies_over_a_pattern_or_by_colour_is_taken_off_where_it_is(pattern, large, tmp_path):
+    black = np.random.default_rng(0).integers(200, 900, len(pattern))
+    level = raw.read_signal(write_raw(tmp_path / "a.dng", lay(large, pattern, 512), pattern)).camera_rgb
+    path = write_raw(tmp_path / "b.dng", lay(large, pattern, black), pattern, black)
     assert raw.read_mosaic(path).black.tolist() == black.tolist()
     # LibRaw takes the lowest black level off the white level, for all places alike: no reference here.
     np.testing.assert_allclose(raw.read_signal(path).camera_rgb, level, atol=1e-4)
@@ -205,23 +197,14 @@ def test_a_black_level_of_fractions_is_kept_and_one_of_more_than_the_pattern_is_
     np.testing.assert_allclose(raw.read_mosaic(path).black, (63.1, 63.9, 63.5, 63.99))
 
 
-def test_a_demosaiced_file(scene, tmp_path):
-    (folder := tmp_path / "Nächte in 東京").mkdir()
-    path = write_raw(folder / "ein Bild – é.dng", lay(scene[:393, :591], "RGB"), "RGB")
-    assert raw.read_mosaic(path).counts.shape == (393, 591, 3)
-    assert_agrees_with_libraw(path)
-    black = np.array([500, 520, 540])
-    signal = raw.read_signal(write_raw(tmp_path / "a.dng", lay(scene, "RGB", black), "RGB", black))
+def test_a_monochrome_or_demosaiced_file_is_averaged_in_blocks(scene, tmp_path, caplog):
+    signal = raw.read_signal(write_raw(tmp_path / "a.dng", lay(scene, "RGB"), "RGB"))
     np.testing.assert_allclose(signal.camera_rgb, block_reduce(scene, (10, 10, 1), np.mean), atol=1e-4)
-
-
-def test_a_monochrome_sensor(scene, tmp_path, caplog):
-    path = write_raw(tmp_path / "a.dng", lay(scene, "W"), "W", neutral=False)
-    signal = raw.read_signal(path)
+    path = write_raw(tmp_path / "b.dng", lay(scene, "W"), "W", neutral=False)
     assert raw.read_mosaic(path).pattern == "W"
-    np.testing.assert_allclose(signal.camera_rgb[..., 0], block_reduce(scene[..., 1], (10, 10), np.mean), atol=1e-4)
-    assert (np.ptp(raw.develop(path), axis=2) == 0).all()
-    assert not caplog.text
+    grey = raw.read_signal(path).camera_rgb
+    np.testing.assert_allclose(grey[..., 0], block_reduce(scene[..., 1], (10, 10), np.mean), atol=1e-4)
+    assert (np.ptp(raw.develop(path), axis=2) == 0).all() and not caplog.text
 
 
 def test_a_table_that_makes_counts_linear_is_applied(scene, tmp_path):
@@ -245,8 +228,7 @@ def test_brightness_does_not_depend_on_the_brightest_pixel(scene, tmp_path):
     counts = lay(scene * 0.5, "RGGB")
     plain = raw.develop_linear(write_raw(tmp_path / "a.dng", counts))
     counts[:4, :4] = 0.8 * 16383
-    bright = raw.develop_linear(write_raw(tmp_path / "b.dng", counts))
-    np.testing.assert_array_equal(bright[2:, 2:], plain[2:, 2:])
+    np.testing.assert_array_equal(raw.develop_linear(write_raw(tmp_path / "b.dng", counts))[2:, 2:], plain[2:, 2:])
 
 
 def test_what_is_no_photograph_is_named_with_the_reason(scene, tmp_path):
@@ -270,12 +252,11 @@ def test_the_camera_is_what_the_file_states(scene, tmp_path):
 
 
 def test_the_matrix_is_found_wherever_libraw_keeps_it():
+    mosaic = raw.Mosaic(None, "RGGB", np.zeros(4), 1, np.ones(3), np.eye(3), 0)
+
     def read_ccm(color_matrix, rgb_xyz_matrix):
-        file = SimpleNamespace(
-            camera_whitebalance=(1, 1, 1, 1), color_matrix=color_matrix, rgb_xyz_matrix=rgb_xyz_matrix
-        )
-        mosaic = raw.Mosaic(None, "RGGB", np.zeros(4), 1, np.ones(3), np.eye(3), 0)
-        return raw._read_colours("a.dng", file, mosaic).ccm
+        matrices = {"color_matrix": color_matrix, "rgb_xyz_matrix": rgb_xyz_matrix}
+        return raw._read_colours("a.dng", SimpleNamespace(camera_whitebalance=(1, 1, 1, 1), **matrices), mosaic).ccm
 
     nothing, known = np.zeros((4, 3)), np.vstack([camera.XYZ_TO_CAMERA / 1e4, np.zeros(3)])
     np.testing.assert_allclose(read_ccm(nothing.T, known), camera.CCM)

@@ -28,11 +28,8 @@ CFA = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
 
 
 def run_python(script, *arguments, **options):
-    command, environment = (
-        [sys.executable, "-c", script, *map(str, arguments)],
-        os.environ | {"LOKY_MAX_CPU_COUNT": "1"},
-    )
-    return subprocess.run(command, cwd=paths.ROOT, env=environment, text=True, capture_output=True, **options)
+    command, alone = [sys.executable, "-c", script, *map(str, arguments)], os.environ | {"LOKY_MAX_CPU_COUNT": "1"}
+    return subprocess.run(command, cwd=paths.ROOT, env=alone, text=True, capture_output=True, **options)
 
 
 def read_developed(folder):
@@ -103,8 +100,8 @@ def write_rw2(path, offset, byte_count):
     """Write a Panasonic file whose pixels are at the place of its own tag 0x118: 10 pixels of 12 bits in 16 bytes."""
     width, height, start = 620, 440, 2048
     fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 9: 1, 10: 12, 11: 34316, 0x2D: 5}
-    fields |= {0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0", 0x111: offset, 0x116: height}
-    fields |= {0x117: byte_count, 0x118: start}
+    fields |= {0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0"}
+    fields |= {0x111: offset, 0x116: height, 0x117: byte_count, 0x118: start}
     entries, texts = struct.pack("<HHI4s", 1, 7, 4, b"0310"), b""
     place = 8 + 2 + 12 * (1 + len(fields)) + 4
     for tag, value in fields.items():
@@ -135,10 +132,8 @@ def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
     (tmp_path / "short").mkdir()
     for name, damaged in contents.items():
         (tmp_path / "short" / name).write_bytes(damaged)
-    for name, damages in {
-        "absurd.ARW": {"ImageWidth": 65_000, "ImageLength": 65_000},
-        "pattern.ARW": {"CFAPattern": (0, 1, 1, 0)},  # no blue
-    }.items():
+    absurd, no_blue = {"ImageWidth": 65_000, "ImageLength": 65_000}, {"CFAPattern": (0, 1, 1, 0)}
+    for name, damages in {"absurd.ARW": absurd, "pattern.ARW": no_blue}.items():
         with tifffile.TiffFile(tmp_path / "short" / name, mode="r+") as tiff:
             for tag, value in damages.items():
                 tiff.pages[0].tags[tag].overwrite(value)
@@ -153,10 +148,8 @@ def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
     run = run_python(script, *(tmp_path / "short" / name for name in contents))
     assert run.returncode == 0, run.stderr
     rows, kilobytes = json.loads(run.stdout)
-    assert [name for name, (reason, _) in rows.items() if not reason] == []
-    assert max(seconds for _, seconds in rows.values()) < 10
-    assert kilobytes < 1_000_000
-    assert not list(tmp_path.rglob("*.png"))
+    assert [name for name, (reason, _) in rows.items() if not reason] == [] == list(tmp_path.rglob("*.png"))
+    assert max(seconds for _, seconds in rows.values()) < 10 and kilobytes < 1_000_000
 
 
 def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folder):

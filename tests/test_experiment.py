@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sidlib import training
-from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment
+from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT, Experiment, list_course_experiments
 
 EXPERIMENT = Experiment("cnn", "relu", "mae", augment=True, crop_px=(28, 18), updates=3)
 HISTORY = pd.DataFrame({"loss": [5, 4, 3, 4, 4, 4, 4, 4.0], "val_loss": [5, 4, 3, 2, 1, 1, 1, 1.0]})
@@ -23,7 +23,9 @@ def test_the_courses_experiments_are_those_of_the_table():
     ]
     fixed = {(e.epochs, e.batch_size, e.learning_rate, e.patience) for e in COURSE_EXPERIMENTS}
     assert fixed == {(20, 10, 0.001, 5)}
-    assert {e.updates for e in (*COURSE_EXPERIMENTS, LONG_EXPERIMENT)} == {-(-1865 // 10)}  # the deck's pairs
+    assert {e.updates for e in list_course_experiments()} == {-(-1865 // 10)}  # the deck's pairs
+    fast = [replace(experiment, epochs=2, updates=3) for experiment in (*COURSE_EXPERIMENTS, LONG_EXPERIMENT)]
+    assert list_course_experiments(fast=True) == fast
     seventh = LONG_EXPERIMENT
     assert (seventh.model, seventh.loss, seventh.augment, seventh.epochs) == ("unet", "mae", False, 50)
 

@@ -43,15 +43,12 @@ def test_a_data_set_has_one_folder_and_one_results_folder_however_it_is_reached(
     assert paths.dataset_folder(".") == folder
 
 
-def test_a_link_in_data_gives_its_name_to_the_data_set_that_it_leads_to(project):
+def test_a_name_means_the_data_set_or_link_in_data_and_a_path_what_lies_there(project, monkeypatch):
     disk = make_dataset(project / "disk" / "sid_2018")
     (project / "data" / "Sony").symlink_to(disk)
     (project / "data" / "circle").symlink_to("circle")
     for dataset in ("Sony", disk, "disk/sid_2018/"):
         assert paths.dataset_folder(dataset) == project / "data" / "Sony"
-
-
-def test_a_name_means_the_data_set_in_data_and_a_path_what_lies_there(project, monkeypatch):
     assert paths.dataset_folder("dark") == project / "data" / "dark"  # it may be made later
     other = make_dataset(project / "elsewhere" / "dark")
     monkeypatch.chdir(other.parent)
@@ -100,14 +97,15 @@ def test_a_fingerprint_tells_all_parts_from_others_and_depends_on_values_alone()
     assert paths.fingerprint("night", 20) == "0c563dd3ca09ca1c"  # in every process, on every machine
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
-    file = tmp_path / "scores.csv"
-    file.write_text("old")
+def test_a_write_that_fails_leaves_the_old_file_and_no_other_and_of_two_writers_the_last_one_wins(tmp_path):
+    file = tmp_path / "new" / "scores.csv"
+    with paths.write_atomically(file) as first, paths.write_atomically(file) as second:
+        first.write_text("first")
+        second.write_text("second")
     with pytest.raises(OSError, match=r"disk full.*scores\.csv"), paths.write_atomically(file) as path:
         path.write_text("ne")
         raise OSError(errno.ENOSPC, "disk full")
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_text() == "first" and list(file.parent.iterdir()) == [file]
 
 
 def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path, monkeypatch):
@@ -122,15 +120,6 @@ def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path, 
     with paths.write_atomically(tmp_path / "best.keras") as path:
         path.write_text("weights")
     assert calls == [path.name, "replace", tmp_path.name]
-
-
-def test_writers_of_the_same_file_do_not_meet_and_the_last_one_wins(tmp_path):
-    file = tmp_path / "new" / "x.csv"
-    with paths.write_atomically(file) as first, paths.write_atomically(file) as second:
-        first.write_text("first")
-        second.write_text("second")
-    assert file.read_text() == "first"
-    assert list(file.parent.iterdir()) == [file]
 
 
 def test_what_a_killed_process_left_goes_but_nothing_that_is_being_written_or_a_users(tmp_path, monkeypatch):

@@ -52,13 +52,19 @@ def draw(model, height, width):
     return axis, table
 
 
+JOINED = {"cnn": [], "dense_cnn": ["dark8", "level1_join", "level2_join"]}
+JOINED["unet"] = ["encoder3_conv", "encoder2_conv", "encoder1_conv"]
+
+
 def test_the_drawing_of_a_network_has_its_channels_and_an_arrow_per_step_and_skip():
-    for name in models.MODELS:
+    assert JOINED.keys() == models.MODELS.keys()
+    for name, joined in JOINED.items():
         axis, table = draw(models.build_model(name, "relu"), 88, 128)
         shown = table[~table.index.str.contains("up|resize")]
         channels = [text.get_text() for text in axis.texts if text.get_weight() == "bold"]
         assert channels == shown.channels.astype(str).tolist()
-        assert len(axis.lines) == len(shown) - 1 + len(plots.find_joined(table))
+        assert len(axis.lines) == len(shown) - 1 + len(joined)
+        assert [source for source, _ in plots.find_joined(table)] == joined
         assert min(text.get_fontsize() for text in axis.texts) >= 10
 
 
@@ -79,14 +85,6 @@ def test_a_network_whose_layers_keras_named_is_drawn_alike():
     assert drawn == {plots.STEP_COLOURS[kind][0] for kind in ("conv", "join", "pool", "clip")}
 
 
-def test_a_join_takes_an_earlier_layer_and_the_one_before_it():
-    expected = {"unet": ["encoder3_conv", "encoder2_conv", "encoder1_conv"]}
-    expected["dense_cnn"] = ["dark8", "level1_join", "level2_join"]
-    for name, sources in expected.items():
-        joined = plots.find_joined(models.describe_layers(models.build_model(name, "relu"), 9, 11))
-        assert [source for source, _ in joined] == sources
-
-
 def test_a_saved_figure_is_returned_and_shown_with_its_alternative_text(tmp_path):
     figure = plots.show_pictures([np.zeros((2, 2, 3))], ["black"])
     assert plots.save(figure, tmp_path / "figures" / "black.png", "Nothing but black.") is figure
@@ -96,12 +94,6 @@ def test_a_saved_figure_is_returned_and_shown_with_its_alternative_text(tmp_path
     notebook.formatters["image/png"].for_type(Figure, lambda figure: b"a PNG")  # as the inline backend does it
     shown, about = notebook.format(figure)
     assert shown["image/png"] and about["image/png"] == {"alt": "Nothing but black."}
-
-
-def test_noise_is_drawn_before_and_after_it_is_stabilised():
-    table = pd.DataFrame({"electrons": [1.0, 10.0], "before": [2.0, 6.0], "after": [1.0, 1.1]})
-    lines = {axis.get_title(): axis.lines[0].get_ydata().tolist() for axis in plots.plot_stabilised(table).axes}
-    assert lines == {"counts": [2.0, 6.0], "stabilised": [1.0, 1.1]}
 
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0]})
@@ -153,9 +145,12 @@ def test_a_staircase_has_a_name_above_and_an_error_below_each_picture_in_the_col
     assert [error.get_color() for error in errors] == ["black", "#ff0000", "black"]
 
 
-def test_photographs_are_a_line_each_with_a_dot_per_method():
+def test_photographs_are_a_line_each_and_noise_is_drawn_before_and_after_it_is_stabilised():
     table = pd.DataFrame({"rival": [20.0, 25.0], "network": [22.0, 24.0]}, ["china", "flower"])
     (axis,) = plots.plot_photographs(table, "PSNR (dB)").axes
     _, *dots = axis.collections
     assert [dot.get_label() for dot in dots] == ["rival", "network"] and axis.get_xlabel() == "PSNR (dB)"
     assert [dot.get_offsets()[:, 0].tolist() for dot in dots] == [[20, 25], [22, 24]]
+    table = pd.DataFrame({"electrons": [1.0, 10.0], "before": [2.0, 6.0], "after": [1.0, 1.1]})
+    lines = {axis.get_title(): axis.lines[0].get_ydata().tolist() for axis in plots.plot_stabilised(table).axes}
+    assert lines == {"counts": [2.0, 6.0], "stabilised": [1.0, 1.1]}

@@ -1,5 +1,4 @@
 import os
-from dataclasses import replace
 
 import nbformat
 import pytest
@@ -8,7 +7,7 @@ from nbconvert import HTMLExporter
 
 from sidlib import catalog, paths, preprocess, report
 from sidlib.beyond import study
-from sidlib.experiment import COURSE_EXPERIMENTS
+from sidlib.experiment import list_course_experiments
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
 def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
     made = {}
     assert report.write_check(tmp_path / "night", tmp_path, fast=True) is None  # nothing was trained
-    experiment = replace(COURSE_EXPERIMENTS[0], epochs=2, updates=3)
+    experiment = list_course_experiments(fast=True)[0]
     (tmp_path / experiment.name).mkdir()
     experiment.build_model().save(tmp_path / experiment.name / "best.keras")
     monkeypatch.setattr(study, "load_networks", lambda folder: {"better model": lambda x: x})

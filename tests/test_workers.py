@@ -48,16 +48,13 @@ def test_without_a_scheduler_all_is_done_here_in_order():
         assert list(share(abs, [])) == []
 
 
-def test_trainings_here_run_in_other_processes_of_one_thread(capsys):
+def test_trainings_here_run_in_other_processes_of_one_thread_or_take_turns_in_this_one_with_a_gpu(capsys, monkeypatch):
     before = {pool: os.environ.get(pool) for pool in workers.THREADS}
     with joblib.parallel_config("loky"):
         found = dict(share(lambda _: (os.getpid(), os.environ[workers.THREADS[0]]), "ab", alone=True))
     assert all(pid != os.getpid() and threads == "1" for pid, threads in found.values())
     assert {pool: os.environ.get(pool) for pool in workers.THREADS} == before
     assert "Testing" not in capsys.readouterr().out  # each training shows its own progress
-
-
-def test_with_a_gpu_trainings_here_take_turns_in_this_process(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0"])
     assert dict(share(lambda _: os.getpid(), "ab", alone=True)) == dict.fromkeys("ab", os.getpid())
 

@@ -12,6 +12,7 @@ from skimage.restoration import denoise_nl_means
 
 from sidlib import camera
 from sidlib.camera import decode_srgb, encode_srgb
+from sidlib.catalog import pick_splits
 from sidlib.dataset import read_picture
 from sidlib.evaluation import predict, score_outputs
 from sidlib.preprocess import load_signal
@@ -75,9 +76,9 @@ def score_baseline(baseline, pairs):
 
 
 def score_named(name, pairs):
-    """Return the scores of one of find_baselines on val and on test, at the strength with the lowest val MAE."""
-    baselines = list_baselines(float(pairs.ratio[pairs.split == "train"].mode()[0]))[name]
-    val, test = (pairs[pairs.split == split] for split in ("val", "test"))
+    """Return a baseline's scores on val and on test, at the strength of the lowest val MAE; each split needs pairs."""
+    train, val, test = pick_splits(pairs, "train", "val", "test")
+    baselines = list_baselines(float(train.ratio.mode()[0]))[name]
     val_scores = [score_baseline(baseline, val) for baseline in baselines]
     best = int(np.argmin([scores.mae.mean() for scores in val_scores]))
     return val_scores[best], score_baseline(baselines[best], test)

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,20 +14,18 @@ from sidlib.beyond import baselines
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import fingerprint_pairs
 from sidlib.evaluation import METRICS, ScoreTable
-from sidlib.experiment import COURSE_EXPERIMENTS, LONG_EXPERIMENT
+from sidlib.experiment import COURSE_EXPERIMENTS, list_course_experiments
 from sidlib.preprocess import load_signal
-from sidlib.sources import SOURCES
 
 SEEDS = (0, 1, 2)
 SSIM = replace(COURSE_EXPERIMENTS[1], loss="ssim")  # which the deck dropped, since it became NaN
-_CNN = {source: InputExperiment(label=f"cnn-{source}", source=source) for source in list(SOURCES)[1:]}
 ABLATION = {  # each step adds one change to the step before
     "dark, 8 bit": COURSE_EXPERIMENTS[1],
-    "told the ratio": _CNN["rounded8"],
-    "amplified before rounding": _CNN["amplified8"],
-    "16 bit": _CNN["amplified16"],
-    "black level corrected": _CNN["corrected16"],
-    "not clipped at black": _CNN["signed"],
+    "told the ratio": InputExperiment(label="cnn-rounded8", source="rounded8"),
+    "amplified before rounding": InputExperiment(label="cnn-amplified8", source="amplified8"),
+    "16 bit": InputExperiment(label="cnn-amplified16", source="amplified16"),
+    "black level corrected": InputExperiment(label="cnn-corrected16", source="corrected16"),
+    "not clipped at black": InputExperiment(label="cnn-signed", source="signed"),
     "residual": InputExperiment(label="cnn-residual", source="signed", residual=True),
 }
 BEST = StreamExperiment(label="best")
@@ -41,20 +40,13 @@ STAIRCASE = {  # from the course's input to the best model: names of baselines, 
     "black level corrected": ABLATION["black level corrected"],
     "better model": BEST,
 }
-COMPARED = {  # with which other step a step of STAIRCASE is compared
-    "× usual ratio": "input as it is",
-    "× true ratio": "× usual ratio",
-    "the deck's CNN": "× usual ratio",
-    "told the ratio": "the deck's CNN",
-    "amplified before rounding": "told the ratio",
-    "black level corrected": "amplified before rounding",
-    "better model": "black level corrected",
-}
+# With which other step a step of STAIRCASE is compared: the one before, but the deck's CNN is not told the true ratio
+COMPARED = {step: before for before, step in pairwise(STAIRCASE)} | {"the deck's CNN": "× usual ratio"}
 
 
 def list_experiments():
     """Return all experiments of the study, with each of SEEDS; SSIM with seed 0."""
-    compared = [BEST, *COURSE_EXPERIMENTS, LONG_EXPERIMENT, *ABLATION.values()]
+    compared = [BEST, *list_course_experiments(), *ABLATION.values()]
     seeded = [replace(experiment, seed=seed) for seed in SEEDS for experiment in compared]
     return list(dict.fromkeys([*seeded, SSIM]))
 

@@ -66,11 +66,11 @@ class Scene:
         return files
 
 
-def build_sample(photos=None, name="sample", seed=SEED):
+def build_sample(photos=None, name="sample"):
     """Make the data set data/<name> from photographs, unless it is there; return its folder.
 
-    plan.json in the folder lists its scenes and files. Files of another plan (other photographs, another seed or
-    version) are removed first; files of your own stay.
+    plan.json in the folder lists its scenes and files. Files of another plan (other photographs, another version) are
+    removed first; files of your own stay.
 
     Args:
         photos: folder of at least three photographs of your own that Pillow can read; None for the bundled ones.
@@ -85,9 +85,12 @@ def build_sample(photos=None, name="sample", seed=SEED):
     else:
         photos = Path(photos).expanduser()
         states = [paths.file_state(file) for file in sorted(photos.glob("*")) if file.is_file()]
-    settings = seed, SENSOR_PX, SCENES, DRAWN, FRAMES, list(PHOTOGRAPHS.items()), states
-    split = partial(split_photographs, photos, seed) if photos else lambda: PHOTOGRAPHS
-    return _build(paths.DATA / name, settings, lambda: plan_scenes(split(), seed))
+
+    def plan():
+        return plan_scenes(split_photographs(photos, SEED) if photos else PHOTOGRAPHS)
+
+    settings = SEED, SENSOR_PX, SCENES, DRAWN, FRAMES, list(PHOTOGRAPHS.items()), states
+    return _build(paths.DATA / name, settings, plan)
 
 
 def build_sharp():
@@ -96,38 +99,36 @@ def build_sharp():
 
 
 def _build(folder, settings, plan):
-    """Make the missing files of the Scenes of plan(), which depends on settings (a seed first); return the folder."""
+    """Make the missing files of the Scenes of plan(), which depends on settings; return the folder."""
     tables = [(paths.DATA / name).read_bytes() for name in ("sid_sony.csv", "sony_a7s2_noise.csv")]
     fingerprint = paths.fingerprint(VERSION, settings, tables)
     of_kept, kept = catalog.read_plan(folder)
     if of_kept == fingerprint and not _find_incomplete(folder, kept):
         return folder
-    seed, scenes = settings[0], {scene.number: scene for scene in plan()}
-    wanted = {number: _describe_scene(scene, seed) for number, scene in scenes.items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    scenes = {scene.number: scene for scene in plan()}
+    wanted = {number: _describe_scene(scene) for number, scene in scenes.items()}
     with paths.lock(folder / ".building"):  # one process builds, others wait and find its files
         paths.clear_leftovers(folder)
-        listed = catalog.read_plan(folder)[1], wanted
-        old, new = ({file: scene["key"] for scene in of.values() for file in scene["files"]} for of in listed)
+        _, kept = catalog.read_plan(folder)
+        old, new = ({file: scene["key"] for scene in of.values() for file in scene["files"]} for of in (kept, wanted))
         there = {file for file in old.keys() | new.keys() if (folder / file).is_file()}
-        foreign = {file for file in there if not dng.is_simulated(folder / file)}
-        if taken := sorted(foreign & new.keys()):
+        simulated = {file for file in there if dng.is_simulated(folder / file)}
+        if taken := sorted((there - simulated) & new.keys()):
             raise FileExistsError(f"{folder} holds files that the data set would replace: move them away. {taken}")
-        for file in there - foreign:
+        for file in simulated:
             if old.get(file) != new.get(file):
                 (folder / file).unlink()
         with paths.write_atomically(folder / "plan.json") as path:
             path.write_text(json.dumps({"fingerprint": fingerprint, "scenes": wanted}), "utf-8")
         missing = [scenes[number] for number in _find_incomplete(folder, wanted)]
-        take = partial(photograph_scene, folder=folder, seed=seed)
-        list(workers.share(take, missing, f"Photographing {folder.name}", "scene"))
+        list(workers.share(partial(photograph_scene, folder=folder), missing, f"Photographing {folder.name}", "scene"))
     return folder
 
 
-def _describe_scene(scene, seed):
+def _describe_scene(scene):
     """The entry of a Scene in plan.json: a key of what its files are made from, what it shows, and its files."""
     noise = camera.load_noise_table().loc[scene.iso].to_dict()
-    key = paths.fingerprint(VERSION, replace(scene, photograph=""), seed, noise)  # a photograph may be moved
+    key = paths.fingerprint(VERSION, replace(scene, photograph=""), SEED, noise)  # a photograph may be moved
     shown = Path(scene.photograph).name if scene.box else "drawn"
     return {"key": key, "photograph": shown, "tone": scene.tone, "files": list(scene.name_files())}
 
@@ -138,11 +139,11 @@ def _find_incomplete(folder, scenes):
     return [number for number, scene in scenes.items() if not there.issuperset(scene["files"])]
 
 
-def plan_scenes(splits, seed=SEED):
+def plan_scenes(splits):
     """Return the Scenes of {photograph: split}: crops and drawn scenes, lit and exposed like real ones of the split."""
     index, scenes = catalog.load_index(), []
     for digit, split in catalog.SPLITS.items():
-        rng = np.random.default_rng([seed, int(digit)])
+        rng = np.random.default_rng([SEED, int(digit)])
         count, size_px, real = SCENES[split], SENSOR_PX[split], index[index.split == split]
         shown = _measure(splits, split, count)
         exposures = [each for part in (count, DRAWN[split]) for each in _draw_exposures(real, part, FRAMES[split], rng)]
@@ -197,18 +198,18 @@ def _draw_box(size, size_px, rng):
     return (*start.tolist(), *(start + inner).tolist())
 
 
-def photograph_scene(scene, folder, seed=SEED):
+def photograph_scene(scene, folder):
     """Write the long exposure of a Scene and its short ones as DNG files under folder."""
     image = load_photograph(scene.photograph)
     if not scene.box:  # three pixels of a drawn scene become two of the developed picture, about as of a photograph
-        rng, size_px = np.random.default_rng([seed, int(scene.number)]), [3 * side // 20 for side in scene.size_px]
+        rng, size_px = np.random.default_rng([SEED, int(scene.number)]), [3 * side // 20 for side in scene.size_px]
         image = Image.fromarray(camera.quantize(draw_scene(rng, size_px, [np.asarray(image)])))
     signal = expose_mosaic(image, scene.box, scene.white_balance, scene.size_px, scene.tone)
     for place, (file, exposure_s) in enumerate(scene.name_files().items()):
         if scene.is_sharp and file.startswith("long/"):
             counts = np.rint(65535 * camera.unprocess(decode_linear(image), scene.white_balance)).astype(np.uint16)
         else:
-            rng = np.random.default_rng([seed, int(scene.number), place])
+            rng = np.random.default_rng([SEED, int(scene.number), place])
             counts = camera.expose(signal, scene.long_s / float(dng.as_fraction(exposure_s)), scene.iso, rng)
         with paths.write_atomically(folder / file) as path:
             dng.write_dng(path, counts, exposure_s, scene)
@@ -223,4 +224,4 @@ def expose_mosaic(photograph, box, white_balance, size_px, tone=(1, 1, 1)):
     planes = [Image.fromarray(plane) for plane in np.moveaxis(light.astype(np.float32), -1, 0)]
     light = np.dstack([plane.resize(size_px, Image.Resampling.BICUBIC) for plane in planes])
     np.clip(light, 0, np.float32(np.divide(tone, white_balance)), out=light)  # bicubic interpolation goes beyond
-    return camera.mosaic(light) * np.float32(camera.WHITE - camera.BLACK)
+    return camera.mosaic(light) * np.float32(camera.SPAN)

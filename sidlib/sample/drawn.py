@@ -5,8 +5,6 @@ Gousseau and Ladjal train networks ("Fully synthetic training for image restorat
 the picture says which shape is seen where; what it looks like is then looked up for all places at once.
 """
 
-from functools import cache
-
 import numpy as np
 from PIL import Image, ImageDraw
 from skimage.color import hsv2rgb
@@ -33,7 +31,8 @@ def draw_scene(rng, size_px, photographs=None):
         rng: numpy Generator, or a seed for one. size_px: width, height.
         photographs: uint8 sRGB arrays (…, 3) that half of the colours come from; None for the sample's of split train.
     """
-    photographs = photographs or _load_train_photographs()
+    if photographs is None:
+        photographs = [np.asarray(load_photograph(name)) for name, split in PHOTOGRAPHS.items() if split == "train"]
     rng, size = np.random.default_rng(rng), FINE * np.array(size_px)
     centres, turns = _scatter(rng, size, max(0, rng.uniform(-0.4, 4)), 10 ** rng.uniform(-1.8, -0.8))
     labels = _lay(rng, size, centres, turns)
@@ -44,11 +43,6 @@ def draw_scene(rng, size_px, photographs=None):
     mix, light = _weave(rng, labels, u, v, abs(turns)), _illuminate(rng, labels, u, v, len(turns))
     fine = (first.take(labels, axis=0) + (second - first).take(labels, axis=0) * mix[..., None]) * light[..., None]
     return np.clip(sum(fine[row::FINE, column::FINE] for row, column in np.ndindex(FINE, FINE)) / FINE**2, 0, 1)
-
-
-@cache
-def _load_train_photographs():
-    return [np.asarray(load_photograph(name)) for name, split in PHOTOGRAPHS.items() if split == "train"]
 
 
 def _scatter(rng, size, coverage, smallest):

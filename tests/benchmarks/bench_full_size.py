@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidlib import camera, paths
+from sidlib import camera
 from sidlib.sample import PHOTOGRAPHS, dng, expose_mosaic, load_photograph, plan_scenes
+from tests.benchmarks.conftest import keep_table
 
 SIZES_PX = {12: (4240, 2832), 24: (6000, 4000), 61: (9504, 6336)}  # width, height by megapixels
 SET_UP = """
@@ -75,8 +76,6 @@ def bench_ratios():
     table = pd.DataFrame(rows)
     ours = table[table.way == "full size"].set_index("megapixels").seconds
     table = table.assign(times_of_full_size=table.seconds / table.megapixels.map(ours)).set_index(["way", "megapixels"])
-    with paths.write_atomically(paths.ROOT / "results" / "benchmarks" / "full_size.csv") as path:
-        table.round(3).to_csv(path)
-    print("\n" + table.round(2).to_string())
+    keep_table(table, "full_size", 3)
     assert table.peak_gib["burst of 8", 12] < 1.5 * table.peak_gib["full size", 12]
     assert table.peak_gib["full size"].max() < 1.6

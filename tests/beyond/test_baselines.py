@@ -26,14 +26,15 @@ def test_the_usual_ratio_is_the_most_common_of_train(tiny_pairs, scores):
     test = tiny_pairs[tiny_pairs.split == "test"].assign(ratio=usual)
     expected = baselines.score_baseline(SOURCES["amplified16"], test)
     assert scores["amplified × usual ratio"][1].mae.tolist() == expected.mae.tolist()
+    with pytest.raises(ValueError, match="splits train and val and test are needed"):
+        baselines.score_named("amplified", test)
 
 
 def test_another_cameras_captures_are_never_denoised_with_the_calibration(own_pairs, tiny_pairs, caplog):
     assert own_pairs.iso.tolist() == [0] * 3 and preprocess.load_signal(own_pairs.short_signal[0]).camera == "Own"
     found = baselines.find_baselines(own_pairs)
     assert {*found} == baselines.list_baselines(1).keys() - set(baselines.NEEDS_CALIBRATION)
-    [line] = caplog.messages
-    assert all(name in line for name in baselines.NEEDS_CALIBRATION)
+    assert [all(name in line for name in baselines.NEEDS_CALIBRATION) for line in caplog.messages] == [True]
     other = own_pairs.assign(iso=tiny_pairs.iso[0])  # an ISO of the calibrated camera
     assert baselines.find_baselines(other) == found
     assert baselines.find_baselines(tiny_pairs.assign(iso=tiny_pairs.iso + 1)) == found
