@@ -1,17 +1,7 @@
-"""Which differences between scores are real, and whether a picture of a flat colour is flat."""
+"""Which differences between scores are real."""
 
 import numpy as np
 from scipy.stats import bootstrap
-
-FLAT_COLOURS = {
-    "grey": (128, 128, 128),
-    "blue": (20, 30, 220),
-    "green": (30, 200, 40),
-    "red": (220, 30, 20),
-    "cyan": (20, 200, 200),
-    "magenta": (200, 20, 200),
-    "yellow": (220, 220, 20),
-}
 
 
 def average_photographs(scores, metric="mae"):
@@ -41,12 +31,3 @@ def compare_photographs(first, second):
         verdict = "higher"
     counts = {"photographs": len(differences), "seeds": f"{first.shape[1]}, {second.shape[1]}"}
     return {"difference": differences.mean(), "low": low, "high": high, **counts, "verdict": verdict}
-
-
-def score_flat(output, colour):
-    """Return the errors of a picture (height, width, 3) that should show one colour, in its worst channel: a dict.
-
-    grid: the range of the means at the four positions of 2 × 2 pixels (a checkerboard artefact). off: the mean's error.
-    """
-    positions = [output[row::2, column::2].mean(axis=(0, 1)) for row, column in np.ndindex(2, 2)]
-    return {"grid": np.ptp(positions, axis=0).max(), "off": np.abs(output.mean(axis=(0, 1)) - colour).max()}

@@ -4,20 +4,21 @@ import pytest
 
 from sidlib import paths
 from sidlib.beyond import evidence, study
+from tests.flat_colours import FLAT_COLOURS, score_flat
 
 
 def test_the_committed_model_leaves_flat_colours_flat_at_odd_sizes():
     best = study.load_best(paths.REFERENCE)
-    for colour in evidence.FLAT_COLOURS.values():
+    for colour in FLAT_COLOURS.values():
         noisy = np.random.default_rng(0).normal(colour, 6, (1, 65, 97, 3)).clip(0, 255).astype(np.float32)
-        found = evidence.score_flat(best.predict_on_batch(noisy)[0, 16:-16, 16:-16], colour)
+        found = score_flat(best.predict_on_batch(noisy)[0, 16:-16, 16:-16], colour)
         assert found["grid"] < 3 and found["off"] < 5
 
 
 def test_a_checkerboard_and_a_wrong_colour_are_measured():
     painted = np.full((64, 96, 3), (20, 30, 220.0))
     painted[::2, ::2] += 12  # at one of four positions: 3 in the mean
-    assert evidence.score_flat(painted, (20, 30, 220)) == {"grid": 12, "off": 3}
+    assert score_flat(painted, (20, 30, 220)) == {"grid": 12, "off": 3}
 
 
 def test_frames_and_then_scenes_of_a_photograph_are_averaged_first():

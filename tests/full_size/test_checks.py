@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from sidlib import camera
-from sidlib.beyond.evidence import FLAT_COLOURS, score_flat
 from sidlib.camera import decode_srgb
 from sidlib.evaluation import score_picture
 from sidlib.full_size import checks, network, noise, restore
 from sidlib.sample import load_photograph
+from tests.flat_colours import FLAT_COLOURS, score_flat
 
 DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 
