@@ -107,7 +107,7 @@ def compare_demosaicing(network, name):
     ways = {f"LibRaw, {by}\nno noise": develop_light(clean, by) for by in ("AHD", "AAHD")}
     ways["bilinear\n5000 e"] = restore_photograph(build_residual_unet((4, 8)), linear, SONY, 5000)
     ways |= {f"network\n{light_e} e": restore_photograph(network, linear, SONY, light_e) for light_e in (5000, 500, 50)}
-    return ways | {"truth\n": truth}
+    return ways | {"truth": truth}
 
 
 def take_burst(linear, white_e, count, hand_held=False):
