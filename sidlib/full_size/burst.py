@@ -36,7 +36,7 @@ WINDOWS = (2, 5)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+MOVED, DOUBTED, REACH = 20.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved", "is overexposed"
@@ -52,6 +52,7 @@ class Burst(NamedTuple):
     remarks: tuple = ()  # sentences that say which frames were left out and why
     levels: np.ndarray | None = None  # gain_dn and read_dn of each cell of 16 × 16 pixels of the mosaic as RGGB:
     # float32 (2, rows, columns); None for one capture
+    alone: tuple = ()  # Mosaic and Noise of the reference; none of one capture
 
 
 @dataclass(eq=False)
@@ -106,7 +107,8 @@ def restore_merged(burst, network, on_tile=None):
     """Return the Restoration of a Burst by a network.
 
     The network sees the same noise everywhere: where fewer frames take part, the stabilised signal is smaller. Its
-    picture is put back to the unit of the whole.
+    picture is put back to the unit of the whole. Where the reference alone takes part, what surrounds it, as bright as
+    many frames, would mislead the network: there it is restored alone.
     """
     mosaic, noise, info = burst.mosaic, burst.noise, burst.info
     info = info and replace(info, remarks=(*info.remarks, *burst.remarks))
@@ -116,8 +118,15 @@ def restore_merged(burst, network, on_tile=None):
     for rows, dark, local in _spread_levels(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
+    own, most, alone = burst.alone[1], burst.levels[0].max(), None
+    enough = min(2, own.gain_dn / noise.gain_dn)  # of the reference's light, where it is not restored alone
+    if enough * most > 1.01 * own.gain_dn:
+        alone = restore_mosaic((*burst.alone, None), network, on_tile)
     for rows, _, (gain, read) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
+        if alone:
+            single = camera.destabilise(alone.stable[rows], own.gain_dn, own.read_dn) * alone.gains / restoration.gains
+            light = single + (light - single) * ((own.gain_dn / gain - 1) / (enough - 1)).clip(0, 1)[..., None]
         restoration.stable[rows] = camera.stabilise(light, *whole)
     if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
         trust = trust._replace(spread=trust.spread / np.median(trust.spread))
@@ -351,4 +360,5 @@ def _add(frames, remarks):
     gain, variance = whole[1:] / whole[0] ** 2
     noise = noise._replace(gain_dn=float(gain), read_dn=float(variance**0.5))
     levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0]])
-    return Burst(replace(mosaic, counts=merged[inner]), noise, reference.info, remarks, levels.astype(np.float32))
+    alone, mosaic = (replace(mosaic, counts=each[inner]) for each in (counts, merged))
+    return Burst(mosaic, noise, reference.info, remarks, levels.astype(np.float32), (alone, reference.noise))
