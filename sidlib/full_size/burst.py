@@ -73,7 +73,7 @@ class _Frame:
     ratio: float = 1.0  # times as bright as the reference
     motion: np.ndarray = None  # see align.align; None of the reference
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
-    fine: np.ndarray = None  # how much finer blocks differ, relative to noise; of the reference, their own variance
+    fine: np.ndarray = None  # χ² of differences of finer blocks; of the reference, their own variance
     share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
 
     def load(self):
@@ -214,8 +214,8 @@ def _match(first, second):
     """Why two frames do not belong together, or "", and the shift from the first to the second in squares."""
     if first is second:
         return "", (0, 0)
-    for name in first.kind:
-        if first.kind[name] != second.kind[name]:
+    for name, value in first.kind.items():
+        if value != second.kind[name]:
             return f"has another {name}", (0, 0)
     if first.info and first.info.fingerprint and first.info.fingerprint == second.info.fingerprint:
         return f"is a copy of {first.name}", (0, 0)
@@ -271,7 +271,7 @@ def _view(reference, others):
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
-        frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
+        frame.fine = FINE * (apart / (variance + MISPLACED[0] ** 2 * reference.fine) - 0.5)
 
 
 def _compare_light(reference, blocks, frame, seen):
@@ -310,8 +310,7 @@ def _find_shares(frames):
         noise = variances[number] + variances[rest].mean(axis=0) / len(rest) * (MEDIAN if len(rest) > 2 else 1)
         apart = np.nan_to_num(cells[number] - np.median(seen, axis=0))
         tests.append(_test(apart, noise, light, reference.fine))
-    fine = [FINE * (frame.fine - 0.5) for frame in others]
-    tests = [np.fmax(np.maximum(test, tests[0]), each) for test, each in zip(tests[1:], fine, strict=True)]
+    tests = [np.fmax(np.maximum(test, tests[0]), frame.fine) for test, frame in zip(tests[1:], others, strict=True)]
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
     for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
