@@ -17,8 +17,7 @@ FINER = 3  # levels that may be the finest: their blocks fit a cell
 LOOK_BLOCKS = 96  # along the coarsest level, at most
 CLIP = 4.0  # times the noise: larger differences count no more
 SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
-DEFORMS = 0.001  # of the size: standard deviation of a motion apart from shift and rotation
-STILL = 20.0  # χ² with 6 degrees of freedom, below which the whole did not move
+STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
 EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
 AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
 
@@ -61,46 +60,43 @@ def find_slope(level):
 def align(reference, levels, shift, relative):
     """Return how far the scene is displaced in a frame, by cell: float32 (2, rows, columns).
 
-    Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find an affine motion of the whole, which is nearly
-    a rotation, and then what moves apart from it where that is beyond doubt.
+    Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find a shift and rotation of the whole, and then what
+    moves apart from it where that is beyond doubt.
 
     Args:
         reference, levels: of the reference and of the frame, in the same domain. shift: (2,), to begin with.
         relative: variance of the frame over that of the reference.
     """
     size, variance = np.array(reference[0].shape) * 2, 1 + relative
-    affine = np.array([[shift[0], 0, 0], [shift[1], 0, 0]], float)
+    pose = np.array([*shift, 0], float)
     slopes = [find_slope(level) for level in reference]
     energies = np.array([np.square(slope).sum() for slope in slopes])
     known = 1 - np.array([2 * SLOPE_NOISE * level.size for level in reference]) / energies  # share that is no noise
     tells = np.maximum(known, 0.1) ** 2 * energies / 4.0 ** np.arange(len(levels))
     finest = int(np.argmax(tells[:FINER]))
-    deforms = np.zeros((3, 6))  # stretched down and right, sheared
-    deforms[0, 1], deforms[1, 5], deforms[2, [2, 4]] = 1, 1, size.max() / size[::-1]
     for level in reversed(range(finest, len(levels))):
         first, slope, side, share = reference[level], slopes[level], 2 ** (level + 1), max(known[level], 0.25)
-        basis = make_basis(first.shape, side, size)
-        firm = deforms.T @ deforms * variance * (side / (DEFORMS * size.max())) ** 2
+        ways = _find_ways(first.shape, side, size)
         for _ in range(4):
-            seen, apart = _compare(first, levels[level], np.einsum("ab,bhw->ahw", affine, basis) / side, variance)
-            jacobian = ((slope * seen)[:, None] * basis).reshape(6, -1)
+            seen, apart = _compare(first, levels[level], np.einsum("k,kahw->ahw", pose, ways) / side, variance)
+            jacobian = np.einsum("ahw,kahw->khw", slope * seen, ways).reshape(3, -1)
             curvature = jacobian @ jacobian.T * share
-            force = jacobian @ apart.ravel() + firm @ affine.ravel() / side
-            affine -= side * np.linalg.lstsq(curvature + firm, force, rcond=None)[0].reshape(2, 3)
-    if affine.ravel() @ curvature @ affine.ravel() * share / side**2 < STILL * variance:
-        affine[:] = 0
+            pose -= side * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
+    if pose @ curvature @ pose * share / side**2 < STILL * variance:
+        pose[:] = 0
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
-        motion = np.einsum("ab,bhw->ahw", affine, basis) + spread(local, CELL // side, first.shape)
+        motion = np.einsum("k,kahw->ahw", pose, ways) + spread(local, CELL // side, first.shape)
         seen, apart = _compare(first, levels[finest], motion / side, variance)
         local -= side * _step_locally(slope * seen, apart, CELL // side, variance)
-    return np.einsum("ab,bhw->ahw", affine, make_basis(local.shape[1:], CELL, size)).astype(np.float32) + local
+    return np.einsum("k,kahw->ahw", pose, _find_ways(local.shape[1:], CELL, size)).astype(np.float32) + local
 
 
-def make_basis(shape, side, size):
-    """Return 1, and the distances from the middle down and right, in sizes, of blocks of squares: (3, *shape)."""
-    down, right = ((np.arange(count) + 0.5) * side / whole - 0.5 for count, whole in zip(shape, size, strict=True))
-    return np.stack([np.ones(shape), *np.meshgrid(down, right, indexing="ij")]).astype(np.float32)
+def _find_ways(shape, side, size):
+    """How blocks move: a square down, a square to the right, and a turn of a square a size: (3, 2, *shape)."""
+    down, right = (((np.arange(n) + 0.5) * side - whole / 2) / max(size) for n, whole in zip(shape, size, strict=True))
+    still, moved, (down, right) = np.zeros(shape), np.ones(shape), np.meshgrid(down, right, indexing="ij")
+    return np.float32([[moved, still], [still, moved], [-right, down]])
 
 
 def _compare(first, second, motion, variance):
@@ -149,7 +145,8 @@ def weighted_median(values, weights):
 def add_displaced(total, counts, black, gains, motion, weight):
     """Add to a total (h, w, 4) a frame's counts above black as the reference sees them, times a weight (h, w).
 
-    Between the pixels of a colour the other colours tell detail: the frame is demosaiced, then interpolated.
+    Between the pixels of a colour the other colours tell detail: the frame is demosaiced, then interpolated by cubic
+    splines, which keep detail, and noise as white as the network knows it; linearly, both would be blurred.
 
     Args:
         counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align, or None.
@@ -165,13 +162,13 @@ def add_displaced(total, counts, black, gains, motion, weight):
             return
         down = flow[0, rows] + 2 * np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         right = flow[1, rows] + 2 * np.arange(width, dtype=np.float32)
-        first = int(np.clip(down.min() - 4, 0, 2 * height - 8)) // 2 * 2
-        part = counts[first : max(first + 8, int(down.max() + 6) // 2 * 2)]
+        first = int(np.clip(down.min() - 8, 0, 2 * height - 16)) // 2 * 2
+        part = counts[first : max(first + 16, int(down.max() + 10) // 2 * 2)]
         tiled = len(part) // 2, width
         colours = demosaic((part - np.tile(black.reshape(2, 2), tiled)) * np.tile(gains, tiled))
         for place, (row, column) in enumerate(np.ndindex(2, 2)):
             at = np.stack([down + (row - first), right + column])
-            seen = ndimage.map_coordinates(colours[row + column], at, order=1, mode="nearest")
+            seen = ndimage.map_coordinates(colours[row + column], at, order=3, mode="nearest")
             total[rows, :, place] += weight[rows] / gains[row, column] * seen
 
     for _ in map_ahead(add, range(0, height, STRIP_PX)):

@@ -32,11 +32,11 @@ LONGER, FULL = 1.2, 0.9  # of two frames, one so much brighter, neither is compa
 CLIPPED = 0.01  # of the pixels: a reference has at most so many more above FULL than the frame with the fewest
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
-WINDOWS = (2, 5)  # cells along a square over which differences are averaged
+WINDOWS = (3, 6)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+MOVED, DOUBTED, REACH = 20.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved", "is overexposed"
@@ -50,8 +50,9 @@ class Burst(NamedTuple):
     noise: Noise  # where all frames take part
     info: object  # CaptureInfo of the reference, or None
     remarks: tuple = ()  # sentences that say which frames were left out and why
-    levels: np.ndarray | None = None  # gain_dn and read_dn of each cell of 16 × 16 pixels of the mosaic as RGGB:
-    # float32 (2, rows, columns); None for one capture
+    levels: np.ndarray | None = None  # gain_dn, read_dn and the reference's share of each cell of 16 × 16 pixels of
+    # the mosaic as RGGB: float32 (3, rows, columns); None for one capture
+    alone: tuple = ()  # Mosaic and Noise of the reference; none of one capture
 
 
 @dataclass(eq=False)
@@ -71,9 +72,8 @@ class _Frame:
     shift: tuple = (0, 0)  # from the reference, in squares, roughly
     ratio: float = 1.0  # times as bright as the reference
     motion: np.ndarray = None  # see align.align; None of the reference
-    cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN where any are unknown
-    unseen: np.ndarray = None  # cells that do not take part, since they are saturated or their middle lies outside
-    fine: np.ndarray = None  # how much finer blocks differ, relative to noise; of the reference, their own variance
+    cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
+    fine: np.ndarray = None  # χ² of differences of finer blocks; of the reference, their own variance
     share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
 
     def load(self):
@@ -106,18 +106,24 @@ def restore_merged(burst, network, on_tile=None):
     """Return the Restoration of a Burst by a network.
 
     The network sees the same noise everywhere: where fewer frames take part, the stabilised signal is smaller. Its
-    picture is put back to the unit of the whole.
+    picture is put back to the unit of the whole. Where the reference alone takes part, what surrounds it, as bright as
+    many frames, would mislead the network: there it is restored alone.
     """
     mosaic, noise, info = burst.mosaic, burst.noise, burst.info
     info = info and replace(info, remarks=(*info.remarks, *burst.remarks))
     if burst.levels is None:
         return restore_mosaic((mosaic, noise, info), network, on_tile)
     counts, whole = mosaic.counts.copy(), (noise.gain_dn, noise.read_dn)
-    for rows, dark, local in _spread_levels(burst):
+    for rows, dark, (*local, _) in _spread_levels(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    for rows, _, (gain, read) in _spread_levels(burst):
+    own, half = burst.alone[1], max(0.5, burst.levels[2].min())  # of the reference: more, and it is restored alone
+    alone = restore_mosaic((*burst.alone, None), network, on_tile) if burst.levels[2].max() > half + 0.01 else None
+    for rows, _, (gain, read, share) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
+        if alone:
+            single = camera.destabilise(alone.stable[rows], own.gain_dn, own.read_dn) * alone.gains / restoration.gains
+            light = single + ((1 - share) / (1 - half)).clip(0, 1)[..., None] * (light - single)
         restoration.stable[rows] = camera.stabilise(light, *whole)
     if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
         trust = trust._replace(spread=trust.spread / np.median(trust.spread))
@@ -125,7 +131,7 @@ def restore_merged(burst, network, on_tile=None):
 
 
 def _spread_levels(burst):
-    """Yield slices of rows, and of their pixels, (rows, W) each, the black level and [gain, read noise]."""
+    """Yield slices of rows, and of their pixels, (rows, W) each, the black level and the levels."""
     (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
     black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
     columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5
@@ -208,8 +214,8 @@ def _match(first, second):
     """Why two frames do not belong together, or "", and the shift from the first to the second in squares."""
     if first is second:
         return "", (0, 0)
-    for name in first.kind:
-        if first.kind[name] != second.kind[name]:
+    for name, value in first.kind.items():
+        if value != second.kind[name]:
             return f"has another {name}", (0, 0)
     if first.info and first.info.fingerprint and first.info.fingerprint == second.info.fingerprint:
         return f"is a copy of {first.name}", (0, 0)
@@ -261,12 +267,11 @@ def _view(reference, others):
         seen = np.stack([align.fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
         frame.cells = average(seen, BLOCKS)
         outside = np.abs(np.indices(motion.shape[1:]) * CELL + motion - middle) - middle  # by how many squares
-        frame.unseen = np.isnan(frame.cells).any(axis=-1) | (outside > CELL / 2).any(axis=0)
-        frame.cells[(outside > 0.5).any(axis=0)] = np.nan
+        frame.cells[(outside > 0.5).any(axis=0) | np.isnan(frame.cells).any(axis=-1)] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
-        frame.fine = apart / (variance + MISPLACED[0] ** 2 * reference.fine)
+        frame.fine = FINE * (apart / (variance + MISPLACED[0] ** 2 * reference.fine) - 0.5)
 
 
 def _compare_light(reference, blocks, frame, seen):
@@ -305,14 +310,13 @@ def _find_shares(frames):
         noise = variances[number] + variances[rest].mean(axis=0) / len(rest) * (MEDIAN if len(rest) > 2 else 1)
         apart = np.nan_to_num(cells[number] - np.median(seen, axis=0))
         tests.append(_test(apart, noise, light, reference.fine))
-    fine = [FINE * (frame.fine - 0.5) for frame in others]
-    tests = [np.fmax(np.maximum(test, tests[0]), each) for test, each in zip(tests[1:], fine, strict=True)]
+    tests = [np.fmax(np.maximum(test, tests[0]), frame.fine) for test, frame in zip(tests[1:], others, strict=True)]
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
     for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
-        unseen = ndimage.maximum_filter(frame.unseen, 3) | np.isnan(frame.cells).any(axis=-1)
+        unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
         out = ndimage.maximum_filter(moved, 3) | unseen
-        frame.share = 1 - out.astype(np.float32)  # which fade between the middles of cells
+        frame.share = 1 - out.astype(np.float32)
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
 
@@ -350,5 +354,7 @@ def _add(frames, remarks):
         merged[2 * top : 2 * (top + STRIP_PX)] = camera.unpack(np.minimum(mean, mosaic.white))
     gain, variance = whole[1:] / whole[0] ** 2
     noise = noise._replace(gain_dn=float(gain), read_dn=float(variance**0.5))
-    levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0]])
-    return Burst(replace(mosaic, counts=merged[inner]), noise, reference.info, remarks, levels.astype(np.float32))
+    own = 1 / reference.noise.predict_variance(typical)  # the reference's weight
+    levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0], own / sums[0]])
+    alone, mosaic = (replace(mosaic, counts=each[inner]) for each in (counts, merged))
+    return Burst(mosaic, noise, reference.info, remarks, levels.astype(np.float32), (alone, reference.noise))

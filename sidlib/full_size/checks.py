@@ -129,13 +129,15 @@ def take_burst(linear, white_e, count, hand_held=False):
 def compare_bursts(network, photographs=("china", "flower", "astronaut"), whites_e=(4, 15, 60), counts=(1, 2, 4, 8)):
     """Return the fitted PSNR in dB of bursts by their number of frames: a DataFrame, means over photographs and light.
 
-    Columns: tripod; hand-held; LibRaw, tripod, the control: its development of the mean of as many frames.
+    Columns: tripod; hand-held; LibRaw, tripod, the control: its development of the mean of as many frames. The
+    reference of the largest burst is in all of them, the one frame too.
     """
     rows = []
     for name, white_e, hand_held in product(photographs, whites_e, (False, True)):
         picture = np.asarray(load_photograph(name))
         linear = camera.decode_srgb(picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] / 255)
         frames, pictures = take_burst(linear, white_e, max(counts), hand_held)
+        frames.insert(0, frames.pop(int(merge_burst(frames).info.name)))
         for count in counts:
             merged = merge_burst(frames[:count])
             output = restore_merged(merged, network).render(np.log2(SONY.find_gain(white_e))) / 257
