@@ -14,7 +14,8 @@ BEYOND = 3.5  # times the noise: so far a defect lies beyond the second of its l
 TEXTURE = 1.5  # times what these differ by: the like
 OTHERS, ALIKE = 4.0, 2.0  # times what those of the pixels beside differ by, beyond what noise lets them differ by
 FAR = 30.0  # times the noise: hardly any texture of one pixel reaches so far, saturated pixels do
-SURE, TIMES, SHARE = 8.0, 1.0, 2.2e-4  # σ, and times the light: the finest texture reaches so far in 2.1e-4 of pixels
+SURE, LIKELY = 8.0, 2.0  # times what its and their like neighbours differ by: beyond doubt; where such are found
+SURE_SHARE, SHARE = 5e-5, 8e-4  # of all pixels: no texture has more that are beyond doubt, or that are found
 BESIDE, CALM = 0.1, 1.5  # times that, and times the noise: by less three of the pixels beside it stand out
 LINE_BEYOND, LINE_SHARE = 3.0, 0.6  # so far so many of a line's pixels lie beyond those on both sides
 LINE_LENGTH = 0.3  # of the height or width: so long a line is at least
@@ -26,8 +27,8 @@ ROWS, COLUMNS = np.array([(row, column) for row in (-2, 0, 2) for column in (-2,
 def mend_defects(counts, black, noise):
     """Return a mosaic, uint16 (H, W), without its defects, and how many pixels, columns and rows they were.
 
-    A pixel becomes the median of its like neighbours, a line the mean of both sides. Where they are so few that the
-    finest texture may be taken for them, the pixels are 0.
+    A pixel becomes the median of its like neighbours, a line the mean of both sides. Pixels that texture may be taken
+    for stay, unless there are more than texture gives. Where few are beyond doubt, their number is 0.
 
     Args:
         counts: uint16 (H, W), any Bayer pattern. black: (4,), the levels of its 2 × 2 positions, row by row.
@@ -50,15 +51,18 @@ def mend_defects(counts, black, noise):
         padded = np.pad(padded[inner], HALO_PX, "reflect")
     tops = range(0, len(counts), STRIP_PX)
     found = map_ahead(lambda top: _find_pixels(read_strip(top, STRIP_PX)) + [[top], [0], [0]], tops)
-    down, right, sure = np.concatenate(list(found), axis=1)
+    down, right, times = np.concatenate(list(found), axis=1)
+    certain = (times > SURE).sum() > SURE_SHARE * counts.size
+    least = LIKELY if certain else 0 if len(times) > SHARE * counts.size else SURE
+    down, right = (place[times > least].astype(int) for place in (down, right))
     like = np.sort(padded[down[:, None] + ROWS, right[:, None] + COLUMNS], axis=1)
     padded[down, right] = (like[:, 3].astype(int) + like[:, 4] + 1) // 2  # their median
-    pixels = len(down) if sure.sum() > SHARE * counts.size else 0
+    pixels = len(down) if certain else 0
     return padded[inner], (pixels, int(columns.any(axis=0).sum()), int(rows.any(axis=0).sum()))
 
 
 def _find_pixels(stable):
-    """The rows and columns of defects in a strip, without its halo, and 1 if they are sure: (3, defects)."""
+    """Rows and columns of defects in a strip, without its halo, and how far beyond texture they are: (3, defects)."""
     here, up, down = stable[4:-4, 4:-4], stable[2:-6, 4:-4], stable[6:-2, 4:-4]
     left, right = stable[4:-4, 2:-6], stable[4:-4, 6:-2]
     low, high = np.minimum(up, down), np.maximum(up, down)
@@ -70,19 +74,20 @@ def _find_pixels(stable):
     place = (place // inside + HALO_PX) * width + place % inside + HALO_PX
     steps = ROWS * width + COLUMNS
     like = np.sort(flat[place[:, None] + steps], axis=1)
-    middle = (like[:, 3] + like[:, 4]) / 2
-    out = flat[place] - middle
+    out = flat[place] - (like[:, 3] + like[:, 4]) / 2
     beyond = np.maximum(flat[place] - like[:, 6], like[:, 1] - flat[place])
-    far = beyond > np.maximum(BEYOND, TEXTURE * (like[:, 6] - like[:, 1]))
-    place, out, beyond, middle = place[far], out[far], beyond[far], middle[far]
+    differ = like[:, 6] - like[:, 1]
+    far = beyond > np.maximum(BEYOND, TEXTURE * differ)
+    place, out, beyond, differ = place[far], out[far], beyond[far], differ[far]
     beside = place[:, None] + np.array([-width, -1, 1, width])
     like = np.sort(flat[beside[:, :, None] + steps], axis=2)
     beside = np.sign(out)[:, None] * (flat[beside] - (like[..., 3] + like[..., 4]) / 2)
     alone = np.median(beside, axis=1) < BESIDE * np.abs(out)
     alone &= np.sort(np.abs(beside), axis=1)[:, 2] < CALM + BESIDE * np.abs(out)
-    differ = (like[..., 6] - like[..., 1]).max(axis=1, initial=0) - ALIKE
-    alone &= beyond > np.minimum(OTHERS * differ, FAR)
-    return np.stack([*np.divmod(place[alone], width), (beyond > np.maximum(SURE, TIMES * middle))[alone]])
+    others = (like[..., 6] - like[..., 1]).max(axis=1, initial=0)
+    alone &= beyond > np.minimum(OTHERS * (others - ALIKE), FAR)
+    times = beyond / np.maximum(np.maximum(differ, others), 1)
+    return np.stack([*np.divmod(place[alone], width), times[alone]])
 
 
 def _measure_lines(stable):
