@@ -11,10 +11,8 @@ from sidlib.camera import stabilise
 from sidlib.full_size.tiles import map_ahead
 
 BEYOND = 3.5  # times the noise: so far a defect lies beyond the second of its like neighbours (5 σ of their mean)
-TEXTURE = 1.5  # times what these differ by: the like
-OTHERS, ALIKE = 4.0, 2.0  # times what those of the pixels beside differ by, beyond what noise lets them differ by
-FAR = 30.0  # times the noise: hardly any texture of one pixel reaches so far, saturated pixels do
-SURE, LIKELY = 8.0, 2.0  # times what its and their like neighbours differ by: beyond doubt; where such are found
+TEXTURE = 1.5  # times what its like neighbours, and those of the pixels beside, differ by: the like
+LIKELY, SURE = 2.0, 8.0  # times the same: likely no texture where other defects are, and no texture at all
 SURE_SHARE, SHARE = 5e-5, 8e-4  # of all pixels: no texture has more that are beyond doubt, or that are found
 BESIDE, CALM = 0.1, 1.5  # times that, and times the noise: by less three of the pixels beside it stand out
 LINE_BEYOND, LINE_SHARE = 3.0, 0.6  # so far so many of a line's pixels lie beyond those on both sides
@@ -82,13 +80,12 @@ def _find_pixels(stable):
     place, out, beyond, differ = place[far], out[far], beyond[far], differ[far]
     beside = place[:, None] + np.array([-width, -1, 1, width])
     like = np.sort(flat[beside[:, :, None] + steps], axis=2)
+    differ = np.maximum(differ, (like[..., 6] - like[..., 1]).max(axis=1, initial=1))
     beside = np.sign(out)[:, None] * (flat[beside] - (like[..., 3] + like[..., 4]) / 2)
     alone = np.median(beside, axis=1) < BESIDE * np.abs(out)
     alone &= np.sort(np.abs(beside), axis=1)[:, 2] < CALM + BESIDE * np.abs(out)
-    others = (like[..., 6] - like[..., 1]).max(axis=1, initial=0)
-    alone &= beyond > np.minimum(OTHERS * (others - ALIKE), FAR)
-    times = beyond / np.maximum(np.maximum(differ, others), 1)
-    return np.stack([*np.divmod(place[alone], width), times[alone]])
+    alone &= beyond > TEXTURE * differ
+    return np.stack([*np.divmod(place[alone], width), (beyond / differ)[alone]])
 
 
 def _measure_lines(stable):
