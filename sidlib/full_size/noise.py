@@ -186,22 +186,18 @@ def _measure_blocks(mosaic):
             even = np.abs(differences).mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
             cut = (values <= floor).mean(axis=1) * is_cut(floor, black)
             cut[cut <= 0.01] = 0
-            means, variances = _restore_moments(values.mean(axis=1) - black, squares / 36, cut)
+            # Of normal noise, a share was cut off at 0
+            level = -ndtri(np.clip(cut, 1e-3, 1 - 1e-3))  # mean, in standard deviations above the cut
+            density, above = np.exp(-(level**2) / 2) / np.sqrt(2 * np.pi), ndtr(level)
+            whole = squares / 36 / ((1 + level**2) * above + level * density - (density + level * above) ** 2)
+            means = np.where(cut > 0, level * np.sqrt(whole), values.mean(axis=1) - black)
+            variances = np.where(cut > 0, whole, squares / 36)
             blocks.append(np.stack([means, variances, values.max(axis=1, initial=0), even & (cut < MOST_CUT)]))
     return np.concatenate(blocks, axis=1)
 
 
-def _restore_moments(means, variances, cut):
-    """Mean and variance of the normal noise of which a share was cut off at 0, from those of the counts."""
-    level = -ndtri(np.clip(cut, 1e-3, 1 - 1e-3))  # mean, in standard deviations above the cut
-    density, above = np.exp(-(level**2) / 2) / np.sqrt(2 * np.pi), ndtr(level)
-    mean = density + level * above
-    whole = variances / ((1 + level**2) * above + level * density - mean**2)
-    return np.where(cut > 0, level * np.sqrt(whole), means), np.where(cut > 0, whole, variances)
-
-
 def _split_blocks(values):
-    """The blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²)."""
+    """The blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²); a small picture is one."""
     if min(values.shape) < BLOCK_PX:
-        return values.reshape(1, -1)  # a small picture is one block
+        return values.reshape(1, -1)
     return sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX].reshape(-1, BLOCK_PX**2)
