@@ -8,7 +8,6 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 
 from sidlib import camera
-from sidlib.full_size.levels import is_cut
 
 ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks whose variance and mean are measured, within one CFA position
@@ -181,7 +180,7 @@ def _measure_blocks(mosaic):
         for position, black in zip(np.moveaxis(strip, -1, 0), mosaic.black, strict=True):
             values = position.astype(np.float32)
             differences = np.diff(np.diff(values, 2, axis=0), 2, axis=1)
-            differences, values = (_split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
+            differences, values = (split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
             squares = np.square(differences).mean(axis=1)
             even = np.abs(differences).mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
             cut = (values <= floor).mean(axis=1) * is_cut(floor, black)
@@ -196,8 +195,13 @@ def _measure_blocks(mosaic):
     return np.concatenate(blocks, axis=1)
 
 
-def _split_blocks(values):
-    """The blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²); a small picture is one."""
+def is_cut(floor, black):
+    """Return whether the lowest count of a mosaic is where a camera cuts off: 0, or its black level."""
+    return floor == 0 or floor >= np.mean(black)
+
+
+def split_blocks(values):
+    """Return the blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²); a small picture is one."""
     if min(values.shape) < BLOCK_PX:
         return values.reshape(1, -1)
     return sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX].reshape(-1, BLOCK_PX**2)
