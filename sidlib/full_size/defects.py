@@ -11,8 +11,9 @@ from sidlib.camera import stabilise
 from sidlib.full_size.tiles import map_ahead
 
 BEYOND = 3.5  # times the noise: so far a defect lies beyond the second of its like neighbours (5 σ of their mean)
-TEXTURE = 1.5  # times what its like neighbours, and those of the pixels beside, differ by: the like
-LIKELY, SURE = 2.0, 8.0  # times the same: likely no texture where other defects are, and no texture at all
+TEXTURE = 1.5  # times what its like neighbours, and those of the pixels beside, differ by: the like, if that is noise
+LIKELY, SURE = 2.0, 8.0  # times the same: likely no texture, and no texture at all
+NOISE = 3.0  # times the noise: so far like neighbours of noise alone differ
 SURE_SHARE, SHARE = 5e-5, 8e-4  # of all pixels: no texture has more that are beyond doubt, or that are found
 BESIDE, CALM = 0.1, 1.5  # times that, and times the noise: by less three of the pixels beside it stand out
 LINE_BEYOND, LINE_SHARE = 3.0, 0.6  # so far so many of a line's pixels lie beyond those on both sides
@@ -84,7 +85,7 @@ def _find_pixels(stable):
     beside = np.sign(out)[:, None] * (flat[beside] - (like[..., 3] + like[..., 4]) / 2)
     alone = np.median(beside, axis=1) < BESIDE * np.abs(out)
     alone &= np.sort(np.abs(beside), axis=1)[:, 2] < CALM + BESIDE * np.abs(out)
-    alone &= beyond > TEXTURE * differ
+    alone &= beyond > np.where(differ < NOISE, TEXTURE, LIKELY) * differ
     return np.stack([*np.divmod(place[alone], width), (beyond / differ)[alone]])
 
 
