@@ -100,7 +100,7 @@ def examine(mosaic, camera_name="", iso=0, profile=None, masked=()):
     stated = camera_name, iso, profile, errors.mean()
     noise, refuted = find_noise(mosaic, *stated)  # roughly, if defects are in it
     counts, defects = mend_defects(mosaic.counts, mosaic.black, noise)
-    if (counts != mosaic.counts).any():
+    if counts is not mosaic.counts:
         mosaic = replace(mosaic, counts=counts)
         noise, refuted = find_noise(mosaic, *stated)
     if any(defects):

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.special import ndtr
 
+from sidlib.full_size.noise import BLOCK_PX, MOST_BLOCKS, is_cut, split_blocks
+
 PILE_PX = 16  # clipped pixels of a CFA position, at least
 PILE_TIMES = 4  # as many as the same interval of counts holds on average farther below
 PILE_WIDTH = 1 / 256  # width of an interval, of the counts above black
@@ -13,8 +15,6 @@ PILE_HIGH, PILE_BELOW = 8, 24  # a pile-up lies in the highest intervals; these 
 ALIKE = 0.85  # of the highest count of all: CFA positions that clip do so at nearly the same count
 PILE_SPREAD = 0.5  # times the noise: a pile-up is narrower than what is evenly bright
 NEAR_PX = 7  # side, within a CFA position, of the mean that tells how much was cut off
-BLOCK_PX = 16  # side, within a CFA position, of the blocks that tell how dark the darkest are
-MOST_BLOCKS = 3000  # of a CFA position, about: more tell no more
 BELOW = 6  # standard errors that they lie below the black level if that is wrong: noise of rows makes it 5
 BELOW_DN = 0.5  # counts, at least: the mean of rounded counts is off by so much where there is little noise
 CUT_SHARE = 0.005  # of all pixels at the lowest count: more of them are a black that was cut off
@@ -53,11 +53,10 @@ def lower_black(mosaic):
     middle, found, below = np.s_[:, BLOCK_PX**2 // 4 : 3 * BLOCK_PX**2 // 4], mosaic.black.copy(), False
     for position, (row, column) in enumerate(np.ndindex(2, 2)):
         plane = mosaic.counts[row::2, column::2]
-        height, width = (side // BLOCK_PX for side in plane.shape)
-        if not height or not width:
+        if min(plane.shape) < BLOCK_PX:
             return mosaic.black
-        blocks = plane[: height * BLOCK_PX, : width * BLOCK_PX].reshape(height, BLOCK_PX, width, BLOCK_PX)
-        blocks = blocks[:: -(-height * width // MOST_BLOCKS)].swapaxes(1, 2).reshape(-1, BLOCK_PX**2)
+        blocks = split_blocks(plane)
+        blocks = blocks[:: -(-len(blocks) // MOST_BLOCKS)]
         blocks = blocks[np.ptp(blocks, axis=1) > 0]  # others are filled
         if not len(blocks):
             continue
@@ -69,11 +68,6 @@ def lower_black(mosaic):
         below |= mosaic.black[position] - low > max(BELOW * error, BELOW_DN)
         found[position] = min(found[position], low + 2.3 * error)
     return found if below else mosaic.black
-
-
-def is_cut(floor, black):
-    """Return whether the lowest count of a mosaic is where a camera cuts off: 0, or its black level."""
-    return floor == 0 or floor >= np.mean(black)
 
 
 def restore_cut(mosaic, noise):

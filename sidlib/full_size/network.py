@@ -218,13 +218,14 @@ def find_cap(white_dn, gain_dn, read_dn, whites=CAP_WHITES):
 def predict_capped(network, packed, cap=np.inf):
     """Return a network's picture of a packed mosaic (h, w, 4) of which it sees no more than a cap: (2h, 2w, 3).
 
-    A lamp's light above the cap would spoil its surroundings. It is added back as a bilinear demosaic where the network
-    itself has found a lamp, so that it reaches no pixel beside.
+    A lamp's light above the cap would spoil its surroundings. It is added back, see SmoothAlike, as a bilinear demosaic
+    where the network itself has found a lamp, so that it reaches no pixel beside.
     """
     low = np.minimum(packed, cap)
     picture = network.predict_on_batch(low[None])[0]
-    over = packed - low
-    if over.any():
+    if (low < packed).any():
+        smooth = packed + ops.convert_to_numpy(SmoothAlike()(packed[None]))[0]
+        over = np.maximum(smooth - cap, 0)
         found = (picture / cap[[0, 1, 3]] - FOUND[0]) / (FOUND[1] - FOUND[0])
         picture = picture + found.clip(0, 1) * ops.convert_to_numpy(ops.depth_to_space(Demosaic()(over[None]), 2))[0]
     return picture

@@ -8,7 +8,6 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 
 from sidlib import camera
-from sidlib.full_size.levels import is_cut
 
 ROUNDING_DN = 12**-0.5  # the standard deviation of rounding to whole counts
 BLOCK_PX = 16  # side of the blocks whose variance and mean are measured, within one CFA position
@@ -181,27 +180,28 @@ def _measure_blocks(mosaic):
         for position, black in zip(np.moveaxis(strip, -1, 0), mosaic.black, strict=True):
             values = position.astype(np.float32)
             differences = np.diff(np.diff(values, 2, axis=0), 2, axis=1)
-            differences, values = (_split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
+            differences, values = (split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
             squares = np.square(differences).mean(axis=1)
             even = np.abs(differences).mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
             cut = (values <= floor).mean(axis=1) * is_cut(floor, black)
             cut[cut <= 0.01] = 0
-            means, variances = _restore_moments(values.mean(axis=1) - black, squares / 36, cut)
+            # Of normal noise, a share was cut off at 0
+            level = -ndtri(np.clip(cut, 1e-3, 1 - 1e-3))  # mean, in standard deviations above the cut
+            density, above = np.exp(-(level**2) / 2) / np.sqrt(2 * np.pi), ndtr(level)
+            whole = squares / 36 / ((1 + level**2) * above + level * density - (density + level * above) ** 2)
+            means = np.where(cut > 0, level * np.sqrt(whole), values.mean(axis=1) - black)
+            variances = np.where(cut > 0, whole, squares / 36)
             blocks.append(np.stack([means, variances, values.max(axis=1, initial=0), even & (cut < MOST_CUT)]))
     return np.concatenate(blocks, axis=1)
 
 
-def _restore_moments(means, variances, cut):
-    """Mean and variance of the normal noise of which a share was cut off at 0, from those of the counts."""
-    level = -ndtri(np.clip(cut, 1e-3, 1 - 1e-3))  # mean, in standard deviations above the cut
-    density, above = np.exp(-(level**2) / 2) / np.sqrt(2 * np.pi), ndtr(level)
-    mean = density + level * above
-    whole = variances / ((1 + level**2) * above + level * density - mean**2)
-    return np.where(cut > 0, level * np.sqrt(whole), means), np.where(cut > 0, whole, variances)
+def is_cut(floor, black):
+    """Return whether the lowest count of a mosaic is where a camera cuts off: 0, or its black level."""
+    return floor == 0 or floor >= np.mean(black)
 
 
-def _split_blocks(values):
-    """The blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²)."""
+def split_blocks(values):
+    """Return the blocks of a picture (H, W), a row each: (blocks, BLOCK_PX²); a small picture is one."""
     if min(values.shape) < BLOCK_PX:
-        return values.reshape(1, -1)  # a small picture is one block
+        return values.reshape(1, -1)
     return sliding_window_view(values, (BLOCK_PX, BLOCK_PX))[::BLOCK_PX, ::BLOCK_PX].reshape(-1, BLOCK_PX**2)

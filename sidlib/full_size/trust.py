@@ -33,7 +33,7 @@ def measure_trust(stable, counts, black, noise):
 
     def measure_strip(top):
         strip = np.s_[top : top + TILE_PX, :width]
-        found = mosaic(stable[strip].astype(np.float32))
+        found = mosaic(stable[strip]).astype(np.float32)
         counted = stabilise(unpack(pack(counts[strip]) - np.float32(black)), *levels)
         detail = np.zeros_like(found)  # differences to the mean of like neighbours
         detail[2:-2, 2:-2] = found[2:-2, 2:-2] - (found[4:] + found[:-4])[:, 2:-2] / 4

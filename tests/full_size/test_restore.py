@@ -41,31 +41,24 @@ def assert_looks_developed(picture, path, stops=0):
 
 @pytest.mark.parametrize("pattern", camera.ORDERS)
 @pytest.mark.parametrize("size", [(200, 300), (191, 297)])
-def test_each_order_and_size_comes_out_whole_in_its_colours(pattern, size, scene, tmp_path):
-    black = [500, 520, 540, 560]
-    counts = lay(scene[: size[0], : size[1]], pattern, black)
-    path = write_raw(tmp_path / "a.dng", counts, pattern, black)
-    picture = restore.restore_capture(path, DEMOSAIC).render(0)
-    assert picture.shape == (*size, 3) and picture.dtype == np.uint16
-    assert_looks_developed(picture, path)
-
-
 @pytest.mark.parametrize(("black", "white"), [(0, 1023), (64, 4095), (2048, 65535)])
-def test_each_bit_depth_a_masked_border_and_another_brightness(black, white, scene, tmp_path):
-    counts = np.pad(lay(scene, "RGGB", black, white), ((8, 0), (6, 0)), constant_values=black)
+def test_each_order_size_and_bit_depth_comes_out_whole_in_its_colours(pattern, size, black, white, scene, tmp_path):
+    black = [black, black + 2, black + 4, black + 6]
+    counts = np.pad(lay(scene[: size[0], : size[1]], pattern, black, white), ((8, 0), (6, 0)), constant_values=black[0])
     area = ("ActiveArea", "I", 4, (8, 6, *counts.shape))
-    path = write_raw(tmp_path / "a.dng", counts, black=black, white=white, tags=[area])
+    path = write_raw(tmp_path / "a.dng", counts, pattern, black, white=white, tags=[area])
     restoration = restore.restore_capture(path, DEMOSAIC)
     for stops in (0, -1.5):
-        assert_looks_developed(restoration.render(stops), path, stops)
+        picture = restoration.render(stops)
+        assert picture.shape == (*size, 3) and picture.dtype == np.uint16
+        assert_looks_developed(picture, path, stops)
 
 
 def test_each_orientation_is_turned_upright(scene, tmp_path):
     for orientation in (1, 3, 5, 6, 8):
         path = write_raw(tmp_path / "a.dng", lay(scene, "RGGB"), tags=[("Orientation", "H", 1, orientation)])
-        restoration = restore.restore_capture(path, DEMOSAIC)
-        picture = restoration.render(0)
-        assert picture.shape == restoration.shape == ((300, 200, 3) if orientation > 4 else (200, 300, 3))
+        picture = restore.restore_capture(path, DEMOSAIC).render(0)
+        assert picture.shape == ((300, 200, 3) if orientation > 4 else (200, 300, 3))
         assert_looks_developed(picture, path)
 
 
@@ -91,7 +84,8 @@ def test_of_the_noise_as_much_is_left_as_is_asked_for(pattern, orientation, scen
     demosaic = restore.restore_capture(path, DEMOSAIC)  # leaves all of the noise
     smooth = replace(demosaic, stable=np.zeros_like(demosaic.stable), gains=np.ones(3, np.float32))
     noisy = smooth.mix(strength=0)
-    np.testing.assert_allclose(noisy[2:-2, 2:-2], demosaic.upright[2:-2, 2:-2], atol=0.1)
+    off = np.abs(noisy - demosaic.upright)[2:-2, 2:-2]
+    assert np.mean(off > 0.1) < 1e-4  # but above the network's cap
     np.testing.assert_allclose(smooth.mix(strength=0.75), noisy / 4, atol=1e-5)
     part = np.s_[33:100, 7:8]
     np.testing.assert_array_equal(smooth.mix(part, 0.5), smooth.mix(strength=0.5)[part])
@@ -114,15 +108,6 @@ def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path,
     assert np.abs(whole - restore.restore_capture(path, DEMOSAIC).stable).max() > 1
     assert np.abs(tiled - whole).max() < 0.13  # two steps of float16 above 64
     assert told == [(done, 4) for done in range(5)]
-
-
-def test_the_default_brightness_is_that_of_the_long_exposure(pair):
-    """Within about a stop: it is an estimate, and the long exposures of the train photographs spread by one stop."""
-    restoration = restore.restore_capture(pair.short, DEMOSAIC)
-    bright = [np.percentile(camera.decode_srgb(restoration.render(stops) / 65535), 99) for stops in (None, 0)]
-    long = np.percentile(raw.develop_linear(pair.long), 99)
-    assert abs(np.log2(bright[0] / long)) < 1.1 < restoration.stops
-    assert bright[1] < bright[0] / 30
 
 
 @pytest.mark.parametrize(
