@@ -57,7 +57,7 @@ def test_each_notebook_opens_and_closes_alike_and_has_exercises_with_solutions(n
     opening, closing = pages.cells[0].source, pages.cells[-1].source
     assert opening.startswith(f"# {notebook.stem[:2]} · ")
     assert all(word in opening for word in ("**Reads**", "**Writes**", "**Time**", ".ipynb"))
-    assert closing.startswith("## What") and "**Next**" in closing
+    assert "## What" in closing and "**Next**" in closing
     tagged = [cell for cell in pages.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and "SID_DATASET" in tagged[0].source
     assert len(find_solutions(pages)) >= 2

@@ -36,7 +36,7 @@ STAIRCASE = {  # from the course's input to the best model: names of baselines, 
     "× true ratio": "dark, 8 bit, × ratio",
     "the deck's CNN": ABLATION["dark, 8 bit"],
     "told the ratio": ABLATION["told the ratio"],
-    "amplified before rounding": ABLATION["16 bit"],
+    "not rounded to 8 bits": ABLATION["16 bit"],
     "black level corrected": ABLATION["black level corrected"],
     "better model": BEST,
 }
