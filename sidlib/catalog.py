@@ -124,10 +124,8 @@ def _list_files(folder):
     files = []
     for kind in ("short", "long"):
         if not (folder / kind).is_dir():
-            raise FileNotFoundError(
-                f"No data set at {folder}: it needs the folders short/ and long/, and {kind}/ is not there. "
-                "sample.build_sample() makes the sample; data/README.md says how to get the real one"
-            )
+            advice = "sample.build_sample() makes the sample; data/README.md says how to get the real one"
+            raise FileNotFoundError(f"No data set at {folder}: {kind}/ is not there. {advice}")
         there = (path for path in (folder / kind).iterdir() if not path.stem.endswith(" restored"))
         files += sorted(path for path in there if not path.name.startswith("."))
     return files

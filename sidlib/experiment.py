@@ -1,7 +1,6 @@
 """Experiments: everything that is varied in a training, and nothing else."""
 
-import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from sidlib.backend import keras
 from sidlib.dataset import count_batches, make_dataset
@@ -13,10 +12,7 @@ TITLES = {"cnn": "CNN", "dense_cnn": "dense CNN", "unet": "U-Net", "relu": "ReLU
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The settings of any training; the defaults are the course's.
-
-    A child adds what training.train asks for: name, loss_function, build_model and make_dataset.
-    """
+    """The course's settings of any training. A child adds name, loss_function, build_model and make_dataset."""
 
     epochs: int = 20  # at most
     batch_size: int = 10  # pairs per update
@@ -84,7 +80,7 @@ class Experiment(PairTraining):
         return ", ".join(words)
 
     def _changes(self):
-        settings = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(PairTraining)]
+        settings = [(field.name, getattr(self, field.name)) for field in fields(PairTraining)]
         texts = {"crop_px": "x".join(map(str, self.crop_px or ["none"]))}
         return [(name, texts.get(name, value)) for name, value in settings if value != getattr(PairTraining, name)]
 

@@ -35,8 +35,7 @@ def train(experiment, pairs, folder, on_epoch=None):
     or settings are moved to a folder earlier-… in there.
 
     Args:
-        experiment: a child of experiment.Training. folder: results folder of the data set.
-        on_epoch: function that is called with the history after each epoch.
+        experiment: a child of experiment.Training. folder: results folder. on_epoch: function of the history so far.
     Returns:
         the model with the lowest validation loss, and the history: epoch, loss, mae, val_loss, val_mae, seconds.
     Raises:
