@@ -40,6 +40,7 @@ MOVED, DOUBTED, REACH = 20.0, 4.0, 7  # χ² of what moved, and of what moved wi
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved", "is overexposed"
+AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 
 
@@ -117,17 +118,33 @@ def restore_merged(burst, network, on_tile=None):
     for rows, dark, (*local, _) in _spread_levels(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    own, half = burst.alone[1], max(0.5, burst.levels[2].min())  # of the reference: more, and it is restored alone
-    alone = restore_mosaic((*burst.alone, None), network, on_tile) if burst.levels[2].max() > half + 0.01 else None
+    own, half = burst.alone[1], max(0.5, burst.levels[2].min()) + 0.01  # the reference's share: above, it is alone
+    alone = _restore_alone(burst, burst.levels[2] > half, network, restoration)
     for rows, _, (gain, read, share) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
-        if alone:
-            single = camera.destabilise(alone.stable[rows], own.gain_dn, own.read_dn) * alone.gains / restoration.gains
+        if alone is not None:
+            single = camera.destabilise(alone[rows], own.gain_dn, own.read_dn)
             light = single + ((1 - share) / (1 - half)).clip(0, 1)[..., None] * (light - single)
         restoration.stable[rows] = camera.stabilise(light, *whole)
     if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
         trust = trust._replace(spread=trust.spread / np.median(trust.spread))
     return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), trust=trust)
+
+
+def _restore_alone(burst, wanted, network, restoration):
+    """The stabilised picture of the reference around the wanted cells, 0 elsewhere; None if there are none."""
+    if not wanted.any():
+        return None
+    (mosaic, noise), stable = burst.alone, np.zeros_like(restoration.stable)
+    boxes = ndimage.find_objects(ndimage.label(ndimage.maximum_filter(wanted, 2 * AROUND + 1))[0])
+    if 2 * sum(math.prod(side.stop - side.start for side in box) for box in boxes) > wanted.size:
+        boxes = [np.s_[: len(wanted), : len(wanted[0])]]
+    for box in boxes:
+        part = tuple(slice(2 * CELL * (side.start or 0), 2 * CELL * side.stop) for side in box)
+        found = restore_mosaic((replace(mosaic, counts=mosaic.counts[part]), noise, None), network)
+        light = camera.destabilise(found.stable, noise.gain_dn, noise.read_dn) * found.gains / restoration.gains
+        stable[part] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
+    return stable
 
 
 def _spread_levels(burst):
