@@ -131,8 +131,7 @@ def restore_capture(path, network=None, on_tile=None):
 def restore_mosaic(capture, network, on_tile=None):
     """Return the Restoration of (Mosaic, Noise, CaptureInfo), see read_capture; the info may be None."""
     mosaic, noise, info = capture
-    stops, margin = find_stops(mosaic, noise), find_margin(network)
-    of_lights = find_stops(mosaic, noise, np.inf)  # does not clip a fire or the moon, which the network is to see
+    (stops, of_lights), margin = _find_stops(mosaic, noise), find_margin(network)
     counts, inner = camera.align(mosaic.counts, mosaic.pattern, margin, MULTIPLE_PX)
     black = camera.align_levels(mosaic.black, mosaic.pattern) + noise.black_dn
     capture, mosaic = None, replace(mosaic, counts=None)  # 122 MB at 61 megapixels, if nobody else holds them
@@ -145,14 +144,19 @@ def restore_mosaic(capture, network, on_tile=None):
     return Restoration(stable[inner], replace(mosaic, counts=counts[inner]), noise, stops, info, gains, trust)
 
 
-def find_stops(mosaic, noise, lights=LIGHTS):
+def find_stops(mosaic, noise):
     """Return by how many stops a capture has to become brighter, see brightness.estimate_ratio; 0 without light."""
+    return _find_stops(mosaic, noise)[0]
+
+
+def _find_stops(mosaic, noise):
+    """The stops of find_stops, and those that do not clip a fire or the moon, which the network is to see."""
     span = mosaic.white - mosaic.black.mean()
     reduced = reduce_mosaic(mosaic, 10) - np.float32(noise.black_dn / span)
     signal = Signal(reduced, mosaic.white_balance, mosaic.ccm)
     if is_dark(signal, noise.read_dn / span, noise.black_doubt_dn / span):
-        return 0.0
-    return float(np.log2(estimate_ratio(signal, MOST_BRIGHTER, lights)))
+        return 0.0, 0.0
+    return [float(np.log2(estimate_ratio(signal, MOST_BRIGHTER, lights))) for lights in (LIGHTS, np.inf)]
 
 
 @cache
