@@ -11,7 +11,7 @@ import numpy as np
 from sidlib import camera, paths
 from sidlib.full_size.defects import mend_defects
 from sidlib.full_size.levels import find_white, lower_black, restore_cut
-from sidlib.full_size.noise import find_calibration, find_noise, measure_black_errors
+from sidlib.full_size.noise import find_noise, find_own_calibration, measure_black_errors
 from sidlib.full_size.save import CaptureInfo, read_tags
 from sidlib.raw import interpret_raw
 from sidlib.rawfile import RawError, find_raw_pages, open_raw, read_camera
@@ -89,7 +89,7 @@ def examine(mosaic, camera_name="", iso=0, profile=None, masked=()):
         raise RawError("all its pixels are alike: there is no picture in it")
     errors, remarks = measure_black_errors(masked, mosaic), []
     seen = mosaic.black + errors
-    if find_calibration(mosaic, camera_name, iso) is None:  # which knows the error of the black level
+    if find_own_calibration(mosaic, camera_name, iso) is None:  # which knows the error of the black level
         seen = lower_black(replace(mosaic, black=seen))
     if (seen < mosaic.black + errors).any():
         found, stated, errors = seen.mean(), mosaic.black.mean(), np.zeros(4)

@@ -56,7 +56,7 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, black_dn=0.0):
         profile: the numbers of the DNG tag NoiseProfile, scale and offset, once or per colour.
     """
     claim = None
-    if (known := find_calibration(mosaic, camera_name, iso)) is not None:
+    if (known := find_own_calibration(mosaic, camera_name, iso)) is not None:
         black_dn, read_dn = float(known.black_error_dn), float(np.hypot(known.read_sigma_dn, ROUNDING_DN))
         claim = Noise(float(known.gain_dn_per_e), read_dn, black_dn, "calibration")
     elif levels := read_profile(profile, mosaic.white - mosaic.black.mean()):
@@ -72,7 +72,7 @@ def find_noise(mosaic, camera_name="", iso=0, profile=None, black_dn=0.0):
     return seen, [f"Its {claim.source} is not believed: the mosaic has {off:.2g} times the variance that it states"]
 
 
-def find_calibration(mosaic, camera_name, iso):
+def find_own_calibration(mosaic, camera_name, iso):
     """Return camera.find_calibration, or None if a mosaic states another black level than the calibrated camera's."""
     return camera.find_calibration(camera_name, iso) if np.allclose(mosaic.black, camera.BLACK, rtol=0.02) else None
 
