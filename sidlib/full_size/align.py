@@ -5,12 +5,13 @@ deviation of 1 and detail of any brightness counts alike. Displacements are in s
 """
 
 import math
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
 
 from sidlib import camera
-from sidlib.full_size.tiles import STRIP_PX, map_ahead
+from sidlib.full_size.tiles import map_ahead
 
 CELL = 8  # squares along a cell, for which one displacement is found
 FINER = 3  # levels that may be the finest: their blocks fit a cell
@@ -19,6 +20,7 @@ CLIP = 4.0  # times the noise: larger differences count no more
 SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
 STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
 EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
+PART = 192  # squares along a part that a thread adds at a time
 AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
 
 
@@ -151,27 +153,27 @@ def add_displaced(total, counts, black, gains, motion, weight):
     Args:
         counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align, or None.
     """
-    height, width = weight.shape
     gains = np.float32(gains)[[0, 1, 1, 2]].reshape(2, 2)
     flow = spread(2 * motion, CELL, weight.shape) if motion is not None and motion.any() else None
 
-    def add(top):
-        rows = slice(top, min(top + STRIP_PX, height))
+    def add(tile):
         if flow is None:
-            total[rows] += weight[rows, :, None] * (camera.pack(counts[2 * rows.start : 2 * rows.stop]) - black)
+            mosaic = counts[tuple(slice(2 * side.start, 2 * side.stop) for side in tile)]
+            total[tile] += weight[tile][..., None] * (camera.pack(mosaic) - black)
             return
-        down = flow[0, rows] + 2 * np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        right = flow[1, rows] + 2 * np.arange(width, dtype=np.float32)
-        first = int(np.clip(down.min() - 8, 0, 2 * height - 16)) // 2 * 2
-        part = counts[first : max(first + 16, int(down.max() + 10) // 2 * 2)]
-        tiled = len(part) // 2, width
+        at = flow[:, *tile] + np.float32(2 * np.mgrid[tile])
+        first = np.clip(at.min(axis=(1, 2)) - 8, 0, np.subtract(counts.shape, 16)).astype(int) // 2 * 2
+        last = np.maximum(first + 16, at.max(axis=(1, 2)).astype(int) // 2 * 2 + 10)
+        part = counts[first[0] : last[0], first[1] : last[1]]
+        tiled = [side // 2 for side in part.shape]
         colours = demosaic((part - np.tile(black.reshape(2, 2), tiled)) * np.tile(gains, tiled))
-        for place, (row, column) in enumerate(np.ndindex(2, 2)):
-            at = np.stack([down + (row - first), right + column])
-            seen = ndimage.map_coordinates(colours[row + column], at, order=3, mode="nearest")
-            total[rows, :, place] += weight[rows] / gains[row, column] * seen
+        for place, offset in enumerate(np.ndindex(2, 2)):
+            here = at + np.reshape(offset - first, (2, 1, 1))
+            seen = ndimage.map_coordinates(colours[sum(offset)], here, order=3, mode="nearest")
+            total[tile][..., place] += weight[tile] / gains[offset] * seen
 
-    for _ in map_ahead(add, range(0, height, STRIP_PX)):
+    sides = ([slice(start, min(start + PART, length)) for start in range(0, length, PART)] for length in weight.shape)
+    for _ in map_ahead(add, product(*sides)):
         pass
 
 

@@ -111,14 +111,36 @@ def save_pictures(restoration, stops=None, strength=1):
     info = restoration.info
     check_output(info)
     exif, profile = make_exif(info, stops, strength), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image = Image.new("RGB", restoration.shape[1::-1])
-    for top, rows in restoration.render_strips(stops, strength=strength):
-        image.paste(Image.fromarray(((rows + 128.0) // 257).astype(np.uint8)), (0, top))
     with ExitStack() as whole:
         dng, jpeg = (whole.enter_context(paths.write_atomically(file)) for file in name_pictures(info.path))
-        image.save(jpeg, quality=95, subsampling=0, exif=exif, icc_profile=profile)
-        image.thumbnail((PREVIEW_PX, PREVIEW_PX))
+        strips = restoration.render_strips(stops, strength=strength)
+        write_jpeg(jpeg, strips, restoration.shape[0], exif=exif, icc_profile=profile)
+        image = whole.enter_context(Image.open(jpeg))
+        image.thumbnail((PREVIEW_PX, PREVIEW_PX), reducing_gap=1.5)  # decoded at half its size, if it is large
         write_dng(dng, restoration, image, exif, restoration.stops if stops is None else stops, strength)
+
+
+def write_jpeg(path, strips, height, **options):
+    """Write a picture of a height as JPEG from (number of the first row, rows), see Restoration.render_strips.
+
+    Each strip is a restart interval, so that the whole picture, 4 bytes per pixel in Pillow, is never in memory.
+    Source: ITU-T T.81, section B.2. options: of the first strip, see Pillow's JPEG writer.
+    """
+    scan = {"quality": 95, "subsampling": 0, "restart_marker_rows": STRIP_PX // 8}
+    with open(path, "wb") as file:
+        for top, rows in strips:
+            part, image = io.BytesIO(), Image.fromarray(((rows + 128.0) // 257).astype(np.uint8))
+            image.save(part, "jpeg", **scan, **({} if top else options))
+            part = bytearray(part.getvalue())
+            start = part.rindex(b"\xff\xda")  # of the scan
+            if top:
+                file.write(bytes([0xFF, 0xD0 + (top // STRIP_PX - 1) % 8]))  # RST0 to RST7
+                file.write(part[start + 2 + part[start + 3] : -2])
+            else:
+                frame = part.rindex(b"\xff\xc0", 0, start)
+                part[frame + 5 : frame + 7] = struct.pack(">H", height)
+                file.write(part[:-2])
+        file.write(b"\xff\xd9")
 
 
 def make_exif(info, stops=None, strength=1):

@@ -9,7 +9,7 @@ import numpy as np
 from sidlib.camera import destabilise, mosaic, pack, stabilise
 from sidlib.full_size.network import MULTIPLE_PX, find_margin, predict_capped
 
-TILE_PX = 1184  # largest side of a tile without margins, a multiple of MULTIPLE_PX
+TILE_PX = 896  # largest side of a tile without margins, a multiple of MULTIPLE_PX
 OUTLIER = 8  # times the noise: farther below black, or away from the picture, are dead and hot pixels
 BLOCK_PX = 32  # side of the blocks of remove_checkerboard; MULTIPLE_PX is a multiple of it
 TEXTURE = 0.25  # times the noise: stronger differences between neighbours are texture

@@ -16,6 +16,7 @@ from sidlib.full_size import __main__ as command
 from sidlib.full_size import capture, network, restore, save
 from sidlib.full_size.noise import Noise
 from sidlib.raw import Mosaic
+from sidlib.sample import load_photograph
 from tests.test_cameras import WHITE_BALANCE, lay, write_raw
 
 DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
@@ -46,6 +47,15 @@ def develop(dng):
     with rawpy.imread(str(dng)) as file:
         picture = file.postprocess(bright=2 ** (numerator / denominator), output_bps=16, **options)
     return picture, numerator / denominator
+
+
+@pytest.mark.parametrize("size", [(40, 31), (33, 300)])
+def test_a_jpeg_that_is_written_in_strips_is_that_of_the_whole_picture(size, tmp_path):
+    picture, whole = np.asarray(load_photograph("astronaut").resize(size), np.uint16), io.BytesIO()
+    strips = ((top, 257 * picture[top : top + 32]) for top in range(0, len(picture), 32))
+    save.write_jpeg(tmp_path / "a.jpg", strips, len(picture))
+    Image.fromarray(picture.astype(np.uint8)).save(whole, "jpeg", quality=95, subsampling=0)
+    assert np.array_equal(Image.open(tmp_path / "a.jpg"), Image.open(whole))
 
 
 def test_libraw_develops_the_dng_as_the_jpeg_is_and_both_have_exif(photo, trained, capsys):
