@@ -11,17 +11,14 @@ import pandas as pd
 import rawpy
 from scipy.stats import spearmanr
 from skimage.measure import block_reduce
-from skimage.transform import EuclideanTransform, warp
 
 from sidlib import camera
 from sidlib.evaluation import score_picture
-from sidlib.full_size.burst import merge_burst, restore_merged
 from sidlib.full_size.capture import read_capture
-from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth, score_fitted
+from sidlib.full_size.evaluate import SRGB, change_curve, develop_truth
 from sidlib.full_size.network import build_residual_unet
 from sidlib.full_size.noise import ROUNDING_DN, Noise, find_noise
 from sidlib.full_size.restore import restore_mosaic
-from sidlib.full_size.save import CaptureInfo
 from sidlib.full_size.trust import TILE_PX, predict_error
 from sidlib.raw import Mosaic
 from sidlib.sample.dng import write_dng
@@ -30,7 +27,6 @@ from sidlib.sample.photographs import load_photograph
 # Mistakes of a capture's noise: factors on gain and read noise, and read noises that black is too high by
 MISTAKES = {"none": (1, 1, 0), "K × 2": (2, 1, 0), "K × 4": (4, 1, 0), "K / 2": (0.5, 1, 0), "K / 4": (0.25, 1, 0)}
 MISTAKES |= {"both × 2": (2, 2, 0), "both / 2": (0.5, 0.5, 0), "black 1 σ high": (1, 1, 1), "black 3 σ low": (1, 1, -3)}
-INNER = np.s_[32:-32, 32:-32]  # beside the border there is less to see
 
 
 class Camera(NamedTuple):
@@ -108,47 +104,6 @@ def compare_demosaicing(network, name):
     ways["bilinear\n5000 e"] = restore_photograph(build_residual_unet((4, 8)), linear, SONY, 5000)
     ways |= {f"network\n{light_e} e": restore_photograph(network, linear, SONY, light_e) for light_e in (5000, 50)}
     return ways | {"truth": truth}
-
-
-def take_burst(linear, white_e, count, hand_held=False):
-    """Return captures of SONY, (Mosaic, Noise, CaptureInfo) each, see photograph, and their true pictures: two lists.
-
-    Hand-held frames but the first are shifted by up to 20 pixels and turned by up to half a degree.
-    """
-    rng, frames, pictures = np.random.default_rng(0), [], []
-    middle = np.array(linear.shape[1::-1]) / 2
-    for number in range(count):
-        turn = EuclideanTransform(translation=-middle) + EuclideanTransform(rotation=np.radians(rng.uniform(-0.5, 0.5)))
-        pose = turn + EuclideanTransform(translation=middle + rng.uniform(-20, 20, 2))
-        seen = warp(linear, pose, order=5, mode="reflect").clip(0, 1) if hand_held and number else linear
-        frames.append((*photograph(seen, SONY, white_e, rng), CaptureInfo(str(number))))
-        pictures.append(255 * camera.encode_srgb(seen))
-    return frames, pictures
-
-
-def compare_bursts(network, photographs=("china", "flower", "astronaut"), whites_e=(4, 15, 60), counts=(1, 2, 4, 8)):
-    """Return the fitted PSNR in dB of bursts by their number of frames: a DataFrame, means over photographs and light.
-
-    Columns: tripod; hand-held; LibRaw, tripod, the control: its development of the mean of as many frames. The
-    reference of the largest burst is in all of them, the one frame too.
-    """
-    rows = []
-    for name, white_e, hand_held in product(photographs, whites_e, (False, True)):
-        picture = np.asarray(load_photograph(name))
-        linear = camera.decode_srgb(picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2] / 255)
-        frames, pictures = take_burst(linear, white_e, max(counts), hand_held)
-        frames.insert(0, frames.pop(int(merge_burst(frames).info.name)))
-        for count in counts:
-            merged = merge_burst(frames[:count])
-            output = restore_merged(merged, network).render(np.log2(SONY.find_gain(white_e))) / 257
-            truth = pictures[int(merged.info.name)][INNER]
-            rows.append(("hand-held" if hand_held else "tripod", count, score_fitted(output[INNER], truth)))
-            if not hand_held:
-                light = np.mean([mosaic.counts for mosaic, *_ in frames[:count]], axis=0) - SONY.black
-                developed = develop_light(light / (white_e * SONY.gain_dn))
-                rows.append(("LibRaw, tripod", count, score_fitted(developed[INNER], truth)))
-    table = pd.DataFrame(rows, columns=["way", "frames", "fitted_db"])
-    return table.pivot_table("fitted_db", "frames", "way", sort=False)
 
 
 def check_trust(pairs, network, mistakes=MISTAKES):

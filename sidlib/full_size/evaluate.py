@@ -17,17 +17,21 @@ import numpy as np
 import pandas as pd
 import rawpy
 import tifffile
+from skimage.transform import EuclideanTransform, warp
 from tqdm import tqdm
 
-from sidlib import camera, paths
+from sidlib import camera, paths, sample
 from sidlib.backend import keras
 from sidlib.beyond.baselines import denoise_signal
 from sidlib.catalog import pick_splits
 from sidlib.evaluation import ScoreTable, score_picture
+from sidlib.full_size.burst import merge_burst, restore_merged
 from sidlib.full_size.capture import read_capture
 from sidlib.full_size.restore import find_network, restore_capture
 from sidlib.raw import interpret_raw
 from sidlib.rawfile import open_raw
+from sidlib.sample.dng import write_dng
+from sidlib.sample.photographs import decode_linear, load_photograph
 
 VERSION = 4  # raise it when the same captures and methods get other scores
 # The authors' call, as in published figures: a picture's brightest pixel is white if it is above 75 % of the sensor's.
@@ -37,6 +41,10 @@ SRGB = {"gamma": (2.4, 12.92), "user_flip": 0, "adjust_maximum_thr": 0}
 STRENGTHS = (0.6, 1.0, 1.6, 2.5)  # of non-local means, relative to the noise
 FEW = 12  # val pairs that the strength is chosen on: the real data set has 234
 RAWTHERAPEE = Path(__file__).with_name("rawtherapee.pp3")
+MOTIONS = "tripod", "hand-held", "moving"  # of bursts
+FRAMES = (1, 2, 4, 8)  # of a burst
+INNER = np.s_[32:-32, 32:-32]  # beside the border there is less to see
+CROSSED, SQUARE = np.s_[192:256], (0.9, 0.8, 0.1)  # the rows in which something moves, and its colour
 
 
 def develop_truth(path, **options):
@@ -86,9 +94,10 @@ def change_curve(picture):
 
 
 def list_methods(val):
-    """Return {name: (function of a short exposure's path and ratio to a picture, version)} of all that are compared.
+    """Return {name: (function of a pair to its scores, see score_pair, version)} of all that are compared.
 
-    The denoiser's strength has the highest fitted PSNR on FEW of the pairs of split val.
+    The denoiser's strength has the highest fitted PSNR on FEW of the pairs of split val. Bursts are of the sharp data
+    set alone.
     """
     fbdd = partial(develop_amplified, fbdd_noise_reduction=rawpy.FBDDNoiseReductionMode.Full)
     methods = {"amplified": (develop_amplified, ""), "amplified, FBDD": (fbdd, "")}
@@ -99,16 +108,20 @@ def list_methods(val):
     methods["stabilised, non-local means"] = tried[best], str(best)
     if shutil.which("rawtherapee-cli"):
         methods["RawTherapee"] = develop_by_rawtherapee, RAWTHERAPEE.read_text()
+    bursts = {}
     for name, trained in (("the paper's U-Net", "full-size-paper"), ("full size", "full-size")):
         with suppress(FileNotFoundError):
             file = find_network(trained)
-            network = keras.saving.load_model(file, compile=False)
-            methods[name] = partial(restore_with, network=network), paths.fingerprint(file.read_bytes())
-    return methods
+            network, version = keras.saving.load_model(file, compile=False), paths.fingerprint(file.read_bytes())
+            methods[name] = partial(restore_with, network=network), version
+            if name == "full size" and val.dataset.iloc[0] == "sharp":
+                bursts = {motion: (partial(score_burst, motion=motion, network=network), version) for motion in MOTIONS}
+    scored = {name: (partial(score_pair, restores={name: by}), version) for name, (by, version) in methods.items()}
+    return scored | bursts
 
 
 def score_methods(pairs, folder):
-    """Return the scores of list_methods on test pairs, see score_pair, by method in the order of the pairs.
+    """Return the scores of list_methods on test pairs, by method in the order of the pairs: a DataFrame.
 
     Args:
         pairs: DataFrame of catalog.load_pairs, with the splits val and test.
@@ -117,35 +130,101 @@ def score_methods(pairs, folder):
     val, test = pick_splits(pairs, "val", "test")
     table, keys = ScoreTable(folder / "full_size.csv"), []
     work, kept = list(product(list_methods(val).items(), test.itertuples())), table.keys()
-    for (name, (restore, version)), pair in tqdm(work, "Scoring at full size", unit="picture", file=sys.stdout):
+    for (name, (score, version)), pair in tqdm(work, "Scoring at full size", unit="picture", file=sys.stdout):
         captures = paths.file_state(pair.short), paths.file_state(pair.long), pair.ratio
         keys.append(paths.fingerprint(captures, name, version, VERSION, rawpy.libraw_version))
         if keys[-1] not in kept:
-            table.add(keys[-1], score_pair(pair, {name: restore}).round(4))
+            table.add(keys[-1], score(pair).round(4))
             kept.add(keys[-1])
     table.prune(keys)
     return table.rows(*keys)
 
 
 def load_scores(folder):
-    """Return full_size.csv of a results folder, or else that of the sharp data set in the repository: a DataFrame."""
+    """Return full_size.csv of a results folder, or else that of the sharp data set in the repository: two DataFrames.
+
+    The first is of single captures, see score_pair, the second of bursts, see score_burst.
+    """
     file = folder / "full_size.csv"
     table = pd.read_csv(file if file.is_file() else paths.REFERENCE / file.name, dtype={"scene": str})
-    return table.drop(columns="key")
+    table, is_burst = table.drop(columns="key"), table.frames > 0
+    return table[~is_burst].drop(columns=["motion", "frames"]), table[is_burst].astype({"frames": int})
 
 
 def score_pair(pair, restores):
     """Return the scores of {name: function of a short exposure's path and ratio}: a DataFrame, a row per method.
 
-    Columns: method, scene, frame, ratio, iso, those of evaluation.score_picture, and fitted_db, see score_fitted.
+    Columns: method, scene, frame, ratio, iso, motion and frames (None), those of evaluation.score_picture, and
+    fitted_db, see score_fitted.
     """
-    truth, rows = develop_truth(pair.long) / 257, []
-    for method, restore in restores.items():
-        output = restore(pair.short, pair.ratio) / 257
+    truth = develop_truth(pair.long)
+    return _score(pair, [(name, None, None, by(pair.short, pair.ratio), truth) for name, by in restores.items()])
+
+
+def score_burst(pair, motion, network):
+    """Return the scores of bursts of FRAMES frames of take_burst, and of their control: a DataFrame as of score_pair.
+
+    The control, "mean of frames", is LibRaw's development of their mean. Of "moving", the rows are scored in which
+    something moves.
+    """
+    scene, rows, part = find_scene(pair), [], np.s_[CROSSED, 32:-32] if motion == "moving" else INNER
+    with tempfile.TemporaryDirectory() as folder:
+        truths = take_burst(pair, motion, Path(folder))
+        captures, mean = [read_capture(file) for file in truths], Path(folder, "mean.dng")
+        for count in sorted(FRAMES, reverse=True):
+            merged = merge_burst(captures[:count])
+            if count == max(FRAMES):  # its reference is in all of them
+                captures.sort(key=lambda capture: capture[2].name != merged.info.name)
+            truth = change_curve(truths[Path(folder, merged.info.name)])
+            restored = change_curve(restore_merged(merged, network).render(np.log2(pair.ratio)))
+            light = np.mean([mosaic.counts for mosaic, *_ in captures[:count]], axis=0) - camera.BLACK
+            light = np.rint(camera.BLACK + pair.ratio * light).clip(0, camera.WHITE)
+            write_dng(mean, light.astype(np.uint16), 1, scene)
+            for method, output in (("full size", restored), ("mean of frames", develop_truth(mean))):
+                rows.append((method, motion, count, output[part], truth[part]))
+    return _score(pair, rows[::-1])
+
+
+def _score(pair, rows):
+    """The scores of rows of method, motion, frames, output and truth, of a pair."""
+    known, scored = {name: getattr(pair, name) for name in ("scene", "frame", "ratio", "iso")}, []
+    for method, motion, frames, *pictures in rows:
+        output, truth = (picture / 257 for picture in pictures)
         scores = score_picture(output, truth) | {"fitted_db": score_fitted(output, truth)}
-        known = {name: getattr(pair, name) for name in ("scene", "frame", "ratio", "iso")}
-        rows.append({"method": method} | known | scores)
-    return pd.DataFrame(rows)
+        scored.append({"method": method} | known | {"motion": motion, "frames": frames} | scores)
+    return pd.DataFrame(scored)
+
+
+def find_scene(pair):
+    """Return the Scene of a pair of the sharp data set."""
+    return next(scene for scene in sample.plan_sharp() if scene.number == pair.scene)
+
+
+def take_burst(pair, motion, folder, count=8):
+    """Write short exposures of a scene of the sharp data set to a folder; return {file: true picture, as of render}.
+
+    motion: one of MOTIONS. Hand-held frames but the first are shifted by up to 20 pixels and turned by up to half a
+    degree. What is "moving" is a square, by 48 pixels per frame.
+    """
+    scene, pictures = find_scene(pair), {}
+    linear, rng = decode_linear(load_photograph(scene.photograph)), np.random.default_rng(int(pair.scene))
+    middle = np.array(linear.shape[1::-1]) / 2
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        seen = linear
+        if motion == "hand-held" and number:
+            around = EuclideanTransform(rotation=np.radians(rng.uniform(-0.5, 0.5)))
+            pose = EuclideanTransform(translation=-middle) + around
+            pose += EuclideanTransform(translation=middle + rng.uniform(-20, 20, 2))
+            seen = warp(linear, pose, order=5, mode="reflect").clip(0, 1)
+        elif motion == "moving":
+            seen = linear.copy()
+            seen[CROSSED, 64 + 48 * number : 128 + 48 * number] = SQUARE
+        signal = camera.mosaic(camera.unprocess(seen, scene.white_balance)) * np.float32(camera.SPAN)
+        file = folder / f"{number}.dng"
+        write_dng(file, camera.expose(signal, pair.ratio, pair.iso, rng), scene.long_s / pair.ratio, scene)
+        pictures[file] = camera.quantize(seen, bits=16)
+    return pictures
 
 
 def score_fitted(output, truth):

@@ -5,6 +5,7 @@ from sidlib import camera
 from sidlib.camera import decode_srgb
 from sidlib.evaluation import score_picture
 from sidlib.full_size import checks, network, noise, restore
+from sidlib.full_size.evaluate import INNER
 from sidlib.sample import load_photograph
 from tests.flat_colours import FLAT_COLOURS, score_flat
 
@@ -28,7 +29,7 @@ def test_a_camera_photographs_what_demosaicing_shows_again(name):
 def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
     grey = np.full((1024, 1024, 3), 0.18)
     for electrons in (0.3, 1, 3, 10, 30, 100, 300):
-        picture = checks.restore_photograph(trained, grey, checks.SONY, electrons / 0.18)[checks.INNER]
+        picture = checks.restore_photograph(trained, grey, checks.SONY, electrons / 0.18)[INNER]
         off = decode_srgb(picture / 255).mean() / 0.18 - 1
         assert abs(off) < (0.02 if electrons < 30 else 0.01), electrons
 
@@ -36,7 +37,7 @@ def test_brightness_is_kept_from_a_third_of_an_electron_up(trained):
 @pytest.mark.parametrize("name", FLAT_COLOURS)
 def test_flat_colours_stay_flat_and_their_colour(name, trained):
     linear = np.broadcast_to(decode_srgb(np.array(FLAT_COLOURS[name]) / 255), (256, 256, 3))
-    flat, noisy = (checks.restore_photograph(by, linear, checks.SONY, 40)[checks.INNER] for by in (trained, DEMOSAIC))
+    flat, noisy = (checks.restore_photograph(by, linear, checks.SONY, 40)[INNER] for by in (trained, DEMOSAIC))
     gains = np.array(checks.SONY.white_balance)
     seen = camera.render(camera.unprocess(linear[0, 0], gains), gains, camera.CCM)  # within the sensor's colours
     found = score_flat(flat, 255 * camera.encode_srgb(seen))

@@ -6,6 +6,7 @@ import pytest
 
 from sidlib.evaluation import METRICS
 from sidlib.full_size import evaluate, network
+from sidlib.full_size.capture import read_capture
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +18,16 @@ def pairs(photograph_scenes):
 @pytest.fixture
 def methods(monkeypatch):
     """Two methods with their versions, and a list of those that were scored: no pictures are made."""
-    methods, scored = {"amplified": ("amplify", ""), "full size": ("restore", "1")}, []
+    scored = []
 
-    def score_pair(pair, restores):
-        scored.extend(restores)
-        return pd.DataFrame({"method": list(restores), "scene": pair.scene, "ratio": pair.ratio})
+    def score(pair, method):
+        scored.append(method)
+        return pd.DataFrame(
+            {"method": [method], "scene": pair.scene, "ratio": pair.ratio, "motion": None, "frames": None}
+        )
 
+    methods = {name: (partial(score, method=name), "1") for name in ("amplified", "full size")}
     monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
-    monkeypatch.setattr(evaluate, "score_pair", score_pair)
     return methods, scored
 
 
@@ -69,11 +72,11 @@ def test_a_table_goes_on_where_it_was_and_rows_are_made_anew_for_whatever_has_ch
     table.iloc[:3].to_csv(tmp_path / "full_size.csv", index=False)  # an interruption
     pd.testing.assert_frame_equal(evaluate.score_methods(pairs, tmp_path), whole)
     assert len(scored) == 5
-    methods["full size"] = "restore", "2"  # other weights
+    methods["full size"] = methods["full size"][0], "2"  # other weights
     turned = evaluate.score_methods(pairs[::-1], tmp_path)  # a method's rows are in the order of the pairs
     assert turned.ratio.tolist() == whole.ratio.tolist()[::-1] and scored[5:] == ["full size"] * 2
     twice = pd.concat([pairs, pairs], ignore_index=True)
-    assert len(evaluate.score_methods(twice, tmp_path)) == 8 and len(evaluate.load_scores(tmp_path)) == 4
+    assert len(evaluate.score_methods(twice, tmp_path)) == 8 and len(evaluate.load_scores(tmp_path)[0]) == 4
     (tmp_path / "long.dng").write_bytes(pairs.long.iloc[0].read_bytes() + b"x")
     for changed in ({"long": tmp_path / "long.dng"}, {"ratio": 200.0}, {}):
         scored.clear()
@@ -82,9 +85,31 @@ def test_a_table_goes_on_where_it_was_and_rows_are_made_anew_for_whatever_has_ch
 
 
 def test_the_table_of_the_repository_has_each_method_on_each_capture(tmp_path):
-    table = evaluate.load_scores(tmp_path)
+    single, bursts = evaluate.load_scores(tmp_path)
     methods = ["amplified", "amplified, FBDD", "stabilised, non-local means", "RawTherapee"]
-    assert table.method.value_counts().to_dict() == dict.fromkeys([*methods, "the paper's U-Net", "full size"], 24)
+    assert single.method.value_counts().to_dict() == dict.fromkeys([*methods, "the paper's U-Net", "full size"], 24)
+    assert (bursts.value_counts(["method", "motion", "frames"]) == 24).all() and len(bursts) == 24 * 24
+
+
+@pytest.mark.parametrize("motion", evaluate.MOTIONS)
+def test_a_burst_shows_one_scene_that_stands_still_but_for_its_motion(pairs, motion, tmp_path):
+    pair = pairs[pairs.split == "test"].iloc[0]
+    first, second = evaluate.take_burst(pair, motion, tmp_path, 2).values()
+    moved = np.argwhere((first != second).any(axis=-1))
+    assert (tmp_path / "1.dng").is_file() and np.isfinite(read_capture(tmp_path / "1.dng")[1].gain_dn)
+    if motion == "tripod":
+        assert not len(moved)
+    elif motion == "moving":
+        assert set(moved[:, 0]) == {*range(512)[evaluate.CROSSED]} and np.ptp(moved[:, 1]) < 120
+    else:
+        assert len(moved) > 0.5 * first[..., 0].size
+
+
+def test_more_frames_from_a_tripod_are_better(pairs):
+    pair, demosaic = pairs[pairs.split == "test"].iloc[0], network.build_residual_unet((4, 8))
+    scores = evaluate.score_burst(pair, "tripod", demosaic)
+    assert scores.frames.tolist() == sorted([*evaluate.FRAMES] * 2)
+    assert (scores.groupby("method").fitted_db.diff().dropna() > 0.3).all()
 
 
 def test_rawtherapee_gets_its_profile(pairs, monkeypatch):
@@ -107,5 +132,6 @@ def test_strengths_are_chosen_on_val(pairs, monkeypatch):
         return pd.DataFrame({"method": list(tried), "fitted_db": [-abs(strength - 1.6) for strength in tried]})
 
     monkeypatch.setattr(evaluate, "score_pair", score)
-    restore, version = evaluate.list_methods(pairs[pairs.split == "val"])["stabilised, non-local means"]
-    assert restore.keywords["strength"] == 1.6 and version == "1.6" and set(seen) == {"val"}
+    rival = "stabilised, non-local means"
+    score, version = evaluate.list_methods(pairs[pairs.split == "val"])[rival]
+    assert score.keywords["restores"][rival].keywords["strength"] == 1.6 and version == "1.6" and set(seen) == {"val"}
