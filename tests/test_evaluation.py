@@ -110,15 +110,6 @@ def test_kept_scores_are_read_again_and_not_taken_for_those_of_anything_else(tra
     assert not np.allclose(evaluation.score_experiment(experiment, tiny_pairs, folder).mae, kept.mae)
 
 
-def test_what_is_not_trained_is_named_and_not_trained(trained, tiny_pairs, monkeypatch):
-    folder, (experiment, _), _ = trained
-    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("it was trained"))
-    missing = replace(experiment, seed=8)
-    for ask in (evaluation.score_experiment, lambda e, *others: evaluation.summarize([e], *others)):
-        with pytest.raises(FileNotFoundError, match=f"{missing.name} holds no finished training: training.train"):
-            ask(missing, tiny_pairs, folder)
-
-
 def test_the_decks_figures_stand_beside_its_own_experiments():
     results = evaluation.COURSE_RESULTS
     best = COURSE_EXPERIMENTS[results.index.get_loc(results.course_mae.idxmin())]

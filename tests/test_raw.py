@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from skimage.measure import block_reduce
 
 from sidlib import raw
 from tests.test_cameras import XTRANS
@@ -53,13 +52,6 @@ def test_a_block_of_any_pattern_is_the_mean_of_its_colours(pattern, scale):
             weights = np.outer(window, window) * (lay_colours(pattern, counts.shape) == colour)[block]
             expected = (counts[block] * weights).sum() / weights.sum() / 1000
             assert linear[row, column, number] == pytest.approx(expected, rel=1e-5)
-
-
-def test_pixels_that_have_all_colours_or_none_are_averaged_as_they_are():
-    counts = np.random.default_rng(0).integers(0, 1000, (40, 60, 3)).astype(np.uint16)
-    expected = block_reduce(counts, (10, 10, 1), np.mean) / 1000
-    np.testing.assert_allclose(reduce(counts, "RGB", 10), expected, rtol=1e-6)
-    np.testing.assert_allclose(reduce(counts[..., 0], "W", 10), expected[..., :1].repeat(3, axis=-1), rtol=1e-6)
 
 
 def test_an_odd_scale_and_a_block_that_lacks_a_colour_are_refused():

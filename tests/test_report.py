@@ -60,9 +60,11 @@ def test_links_lead_from_page_to_page_and_to_the_readme(project):
 def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_one(tiny_pairs, tmp_path, monkeypatch):
     made = {}
     assert report.write_check(tmp_path / "night", tmp_path, fast=True) is None  # nothing was trained
-    experiment = list_course_experiments(fast=True)[0]
-    (tmp_path / experiment.name).mkdir()
-    experiment.build_model().save(tmp_path / experiment.name / "best.keras")
+    half, experiment, *_ = list_course_experiments(fast=True)
+    for of in (half, experiment):
+        (tmp_path / of.name).mkdir()
+        of.build_model().save(tmp_path / of.name / "best.keras")
+    (tmp_path / half.name / "checkpoint-3.keras").touch()  # its training has not ended
     monkeypatch.setattr(study, "load_networks", lambda folder: {"better model": lambda x: x})
     monkeypatch.setattr(catalog, "load_pairs", lambda folder, needed: folder)
     monkeypatch.setattr(preprocess, "develop_pairs", lambda folder: made.setdefault(folder, tiny_pairs))

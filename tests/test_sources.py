@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from sidlib import camera, dataset, preprocess, raw
 from sidlib.sources import SOURCES
@@ -28,18 +27,3 @@ def test_without_light_signed_noise_has_a_mean_of_black_and_only_what_is_below_b
     signed, clipped = (SOURCES[source](signal, 300, 12800) for source in ("signed", "corrected16"))
     assert abs(signed.mean()) < 0.1 * clipped.mean() and 0.2 < (signed < 0).mean() < 0.8
     np.testing.assert_allclose(np.maximum(signed, 0), clipped, atol=0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "matrix", "corrected"),
-    [
-        (camera.MODEL, camera.CCM, True),
-        ("SONY ILCE-7SM2", np.eye(3), True),  # the name tells it, whatever the matrix
-        ("SONY ILCE-7S", camera.CCM, False),  # its predecessor, of the same matrix
-        ("", camera.CCM, False),
-    ],
-)
-def test_black_is_corrected_for_the_calibrated_camera_alone(train, name, matrix, corrected):
-    signal = preprocess.load_signal(train.short_signal[0])._replace(camera=name, ccm=matrix)
-    shown, plain = (SOURCES[source](signal, 300, 200) for source in ("corrected16", "amplified16"))
-    assert (np.abs(shown - plain).max() > 1) == corrected

@@ -130,13 +130,6 @@ def test_a_file_of_no_bytes_in_a_finished_run_is_named_with_what_to_do(finished,
             training.train(EXPERIMENT, tiny_pairs, finished.parent)
 
 
-@pytest.mark.parametrize("monitor", ["loss", "val_loss"])
-def test_a_training_has_stalled_after_three_epochs_without_a_lower_loss(monitor):
-    for losses, stalled in (([], False), ([1, 2, 2, 2], True), ([3, 1, 1, 1], False), ([3, 1, 1, 1, 1], True)):
-        history = pd.DataFrame({"loss": range(9), "val_loss": range(9)})[: len(losses)].assign(**{monitor: losses})
-        assert training.has_stalled(history, replace(EXPERIMENT, patience=3, monitor=monitor)) == stalled
-
-
 def test_early_stopping_counts_across_an_interruption(tiny_pairs, tmp_path):
     still = replace(EXPERIMENT, learning_rate=0.0, augment=False, epochs=9, patience=2)
     with pytest.raises(KeyboardInterrupt):

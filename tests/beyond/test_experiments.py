@@ -1,16 +1,12 @@
 import dataclasses
 from dataclasses import replace
-from functools import partial
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from sidlib import training
-from sidlib.beyond import models
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.experiment import COURSE_EXPERIMENTS, Training
-from sidlib.models import build_cnn
 
 INPUT = InputExperiment(label="input", source="corrected16", crop_px=(24, 16), updates=2)
 STREAM = StreamExperiment(label="stream", epochs=2, batch_size=2, updates=2)
@@ -59,18 +55,6 @@ def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
     assert experiment.loss_function == course.loss_function and read(experiment, train) == read(course, train)
     weights, expected = experiment.build_model().get_weights(), course.build_model().get_weights()
     assert [kernel.tolist() for kernel in weights] == [kernel.tolist() for kernel in expected]
-
-
-def test_a_training_on_endless_pairs_is_resumed_to_the_same_weights(tiny_pairs, tmp_path, monkeypatch):
-    monkeypatch.setitem(models.MODELS, "cnn", partial(build_cnn, filters=(4,)))
-    experiment = replace(STREAM, model="cnn")
-    whole, expected = training.train(experiment, tiny_pairs, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        training.train(experiment, tiny_pairs, tmp_path / "resumed", on_epoch=Mock(side_effect=KeyboardInterrupt))
-    resumed, history = training.train(experiment, tiny_pairs, tmp_path / "resumed")
-    np.testing.assert_allclose(history[["loss", "val_loss"]], expected[["loss", "val_loss"]], rtol=1e-3)
-    for weights, expected_weights in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(weights, expected_weights, atol=1e-3)
 
 
 def test_the_learning_rate_falls_to_nothing_also_when_resumed(tmp_path):

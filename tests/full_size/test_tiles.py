@@ -5,13 +5,6 @@ from sidlib.full_size import tiles
 from sidlib.full_size.noise import Noise
 
 
-def test_tiles_of_one_size_cover_each_length():
-    for length in (32, 96, 128, 992, 3200):
-        placed = tiles._place_tiles(length)
-        assert {row for tile in placed for row in range(tile.start, tile.stop)} == set(range(length))
-        assert len({tile.stop - tile.start for tile in placed}) == 1 and all(tile.start % 32 == 0 for tile in placed)
-
-
 def test_the_means_become_those_of_the_sensor_as_far_as_its_black_level_is_known():
     rng, black = np.random.default_rng(0), np.full(4, 512.0)
     calibrated, estimated = (Noise(2.0, 3.0, 0.0, source) for source in ("calibration", "estimate"))

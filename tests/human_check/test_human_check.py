@@ -10,7 +10,6 @@ from PIL import Image
 
 from sidlib import evaluation, human_check
 from sidlib.evaluation import score_picture
-from sidlib.experiment import Experiment
 from sidlib.full_size import burst, network, restore, save
 from sidlib.human_check import own_capture
 from sidlib.human_check.captures import INPUTS
@@ -88,15 +87,6 @@ def test_pictures_come_as_input_outputs_truth_and_the_figure_shows_each_with_its
     titles = [axis.get_title() for axis in human_check.compare(MODELS, tiny_pairs).axes]
     assert titles[0].startswith(f"input\nMAE {score_picture(pictures['input'], pictures['truth'])['mae']:.1f}")
     assert titles[-1] == "truth\nlong exposure"
-
-
-def test_models_are_loaded_where_their_training_has_ended(tmp_path):
-    done, half, none = (Experiment("cnn", "relu", "mae", augment=False, seed=seed) for seed in range(3))
-    for experiment in (done, half):
-        (tmp_path / experiment.name).mkdir()
-        experiment.build_model().save(tmp_path / experiment.name / "best.keras")
-    (tmp_path / half.name / "checkpoint-3.keras").touch()
-    assert list(human_check.load_models([done, half, none], tmp_path)) == ["CNN, ReLU, MAE, no flips"]
 
 
 def test_the_panel_opens_on_the_fixed_picture_and_runs_what_is_chosen_once_a_picture_under_a_sign(tiny_pairs, tmp_path):
