@@ -3,16 +3,13 @@
 `make bench` writes the table to results/benchmarks/develop.csv.
 """
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 import rawpy
 from PIL import Image
 
-from sidlib import paths, raw
-from tests.benchmarks.conftest import keep_table
+from sidlib import raw
+from tests.benchmarks.conftest import keep_table, measure_process
 
 SMALL_PX = (424, 284)
 
@@ -37,8 +34,8 @@ measured = {}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def bench_way(way, full_size, benchmark):
-    benchmark.pedantic(WAYS[way], (full_size,), rounds=3 if way[0] in "ab" else 15, warmup_rounds=1)
+def bench_way(way, captures, benchmark):
+    benchmark.pedantic(WAYS[way], (captures / "12.dng",), rounds=3 if way[0] in "ab" else 15, warmup_rounds=1)
     measured[way] = benchmark.stats.stats.min
 
 
@@ -51,12 +48,8 @@ def bench_ratios():
     assert c / d <= 2
 
 
-def bench_memory_of_a_worker(full_size):
-    script = (
-        "import pathlib, re, sys; from sidlib import preprocess; preprocess.develop_file(pathlib.Path(sys.argv[1]));"
-        r"print(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])"
-    )
-    run = subprocess.run([sys.executable, "-c", script, full_size], cwd=paths.ROOT, text=True, capture_output=True)
-    kilobytes = int(run.stdout)
-    print(f"\n{kilobytes / 1024:.0f} MiB at most")
-    assert kilobytes <= 250 * 1024
+def bench_memory_of_a_worker(captures):
+    script = "from pathlib import Path; from sidlib.preprocess import develop_file; run = lambda: develop_file(path)\n"
+    _, peak_gib = measure_process(script + "path = Path(sys.argv[1])", captures / "12.dng")
+    print(f"\n{1024 * peak_gib:.0f} MiB at most")
+    assert peak_gib <= 250 / 1024
