@@ -1,12 +1,10 @@
 """Files that are damaged, disks that are full, and processes that are killed."""
 
 import ctypes
-import json
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -14,7 +12,6 @@ import time
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
 from sidlib import catalog, paths, preprocess, raw
 
@@ -46,6 +43,13 @@ def check_cuts(path, whole, lengths):
             raw.develop(path)
 
 
+def overwrite(path, values):
+    """Write other values into tags of a TIFF file's first page."""
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for tag, value in values.items():
+            tiff.pages[0].tags[tag].overwrite(value)
+
+
 def find_pixels(page):
     """The first and the last length of a file that lacks pixels of a page."""
     return page.dataoffsets[0] + 1, page.dataoffsets[0] + page.databytecounts[0] - 1
@@ -56,8 +60,8 @@ def test_a_compressed_file_of_sony_is_cut_off_where_it_says_it_goes_on(tmp_path)
     path, pixels = tmp_path / "whole.ARW", RNG.integers(0, 256, (216, 320), np.uint8)
     tags = [(271, "s", 0, "SONY", True), (272, "s", 0, "ILCE-7SM2", True), *CFA]
     tifffile.imwrite(path, pixels, photometric="cfa", metadata=None, extratags=tags)
-    with tifffile.TiffFile(path, mode="r+") as tiff:
-        tiff.pages[0].tags["Compression"].overwrite(32767)
+    overwrite(path, {"Compression": 32767})
+    with tifffile.TiffFile(path) as tiff:
         first, last = find_pixels(tiff.pages[0])
     assert raw.develop(path).shape == (22, 32, 3)
     check_cuts(path, path.read_bytes(), (first - 2, first, first + 7000, last))
@@ -76,8 +80,8 @@ def test_what_previews_announce_is_no_evidence_of_a_cut_file(nonsense, tmp_path)
         tiff.write(counts, photometric="cfa", metadata=None, extratags=CFA + levels)
     for tag in ("StripOffsets", "StripByteCounts"):
         shutil.copy(whole, path)
-        with tifffile.TiffFile(path, mode="r+") as tiff:
-            tiff.pages[0].tags[tag].overwrite(nonsense)
+        overwrite(path, {tag: nonsense})
+        with tifffile.TiffFile(path) as tiff:
             pixels = find_pixels(tiff.pages[0].pages[0])
         np.testing.assert_array_equal(raw.develop(path), raw.develop(whole))
         check_cuts(path, whole.read_bytes(), pixels)
@@ -96,34 +100,23 @@ def test_a_file_cut_within_its_raw_pixels_is_named_however_they_are_marked(marke
         check_cuts(path, path.read_bytes(), find_pixels(tiff.pages[1]))
 
 
-def write_rw2(path, offset, byte_count):
-    """Write a Panasonic file whose pixels are at the place of its own tag 0x118: 10 pixels of 12 bits in 16 bytes."""
-    width, height, start = 620, 440, 2048
-    fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 9: 1, 10: 12, 11: 34316, 0x2D: 5}
-    fields |= {0x10F: b"Panasonic\0", 0x110: b"DC-GH5S\0"}
-    fields |= {0x111: offset, 0x116: height, 0x117: byte_count, 0x118: start}
-    entries, texts = struct.pack("<HHI4s", 1, 7, 4, b"0310"), b""
-    place = 8 + 2 + 12 * (1 + len(fields)) + 4
-    for tag, value in fields.items():
-        if isinstance(value, bytes):
-            entries += struct.pack("<HHII", tag, 2, len(value), place + len(texts))
-            texts += value
-        else:
-            entries += struct.pack("<HHII", tag, 4 if tag >= 0x111 else 3, 1, value)
-    header = struct.pack("<4sIH", b"IIU\0", 8, 1 + len(fields)) + entries + bytes(4) + texts
-    pixels = RNG.integers(0, 256, -(-width // 10 * 16 * height // 0x4000) * 0x4000, np.uint8)
-    path.write_bytes(header.ljust(start, b"\0") + pixels.tobytes())
-
-
 def test_a_panasonic_file_has_its_pixels_where_its_own_tag_says(tmp_path):
-    path = tmp_path / "a.RW2"
-    write_rw2(path, offset=0xFFFFFFFF, byte_count=0)
+    path, (width, height) = tmp_path / "a.RW2", (620, 440)
+    fields = {2: width, 3: height, 4: 4, 5: 4, 6: height - 4, 7: width - 4, 9: 1, 10: 12, 11: 34316, 0x2D: 5, 0x118: 0}
+    tags = [(1, "B", 4, b"0310", True), *((tag, "I", 1, value, True) for tag, value in fields.items())]
+    tags += [(271, "s", 0, "Panasonic", True), (272, "s", 0, "DC-GH5S", True)]
+    tifffile.imwrite(path, RNG.integers(0, 2**16, (height, width), np.uint16), metadata=None, extratags=tags)
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[0].dataoffsets[0]
+    overwrite(path, {0x118: start, "StripOffsets": 0xFFFFFFFF, "StripByteCounts": 0})
+    with path.open("r+b") as file:
+        file.seek(2)
+        file.write(b"U")  # instead of TIFF's number
     assert raw.read_signal(path).camera == "Panasonic DC-GH5S"
-    check_cuts(path, path.read_bytes(), (2048, 3000, 200_000))
+    check_cuts(path, path.read_bytes(), (start, start + 1000, start + 150_000))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads its peak of memory from /proc")
-def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
+def test_no_damaged_file_ends_as_a_png(tiny_folder, tmp_path):
     content = next((tiny_folder / "long").iterdir()).read_bytes()
     cuts = random.Random(0).sample(range(1, len(content) - 100), 6)  # the last bytes are metadata
     contents = {f"cut{cut}.ARW": content[:cut] for cut in cuts}
@@ -132,34 +125,10 @@ def test_no_damaged_file_ends_as_a_png_or_costs_much(tiny_folder, tmp_path):
     (tmp_path / "short").mkdir()
     for name, damaged in contents.items():
         (tmp_path / "short" / name).write_bytes(damaged)
-    absurd, no_blue = {"ImageWidth": 65_000, "ImageLength": 65_000}, {"CFAPattern": (0, 1, 1, 0)}
-    for name, damages in {"absurd.ARW": absurd, "pattern.ARW": no_blue}.items():
-        with tifffile.TiffFile(tmp_path / "short" / name, mode="r+") as tiff:
-            for tag, value in damages.items():
-                tiff.pages[0].tags[tag].overwrite(value)
-    script = (
-        "import json, pathlib, re, sys, time; from sidlib import preprocess; rows = {}\n"
-        "for path in map(pathlib.Path, sys.argv[1:]):\n"
-        "    start = time.monotonic(); reason = preprocess.develop_file(path)\n"
-        "    rows[path.name] = reason, time.monotonic() - start\n"
-        # Not getrusage: its peak is inherited from the process that started this one.
-        r"print(json.dumps([rows, int(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])]))"
-    )
-    run = run_python(script, *(tmp_path / "short" / name for name in contents))
-    assert run.returncode == 0, run.stderr
-    rows, kilobytes = json.loads(run.stdout)
-    assert [name for name, (reason, _) in rows.items() if not reason] == [] == list(tmp_path.rglob("*.png"))
-    assert max(seconds for _, seconds in rows.values()) < 10 and kilobytes < 1_000_000
-
-
-def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_written(folder):
-    catalog.load_pairs(folder)  # so that exposures.csv is there
-    run = run_python("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1100, 1100)); " + DEVELOP_ALL, folder)
-    assert run.returncode != 0
-    assert any(line.startswith("OSError") and str(folder) in line for line in run.stderr.splitlines())
-    for path in read_developed(folder):  # what was small enough
-        assert path.suffix == ".png" and not path.name.startswith(".")
-        Image.open(folder / path).load()
+    overwrite(tmp_path / "short" / "absurd.ARW", {"ImageWidth": 65_000, "ImageLength": 65_000})
+    overwrite(tmp_path / "short" / "pattern.ARW", {"CFAPattern": (0, 1, 1, 0)})  # no blue
+    assert all(preprocess.develop_file(tmp_path / "short" / name) for name in contents)
+    assert list(tmp_path.rglob("*.png")) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="gives up the rights of root")

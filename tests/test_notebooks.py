@@ -1,14 +1,20 @@
-"""The notebooks, top to bottom in fast mode, and what is committed of them."""
+"""The notebooks, top to bottom in fast mode, and what is committed of them and as results."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
+from PIL import Image
 
 from sidlib import paths
+from tests import reference
+from tests.test_cameras import XTRANS, lay, write_raw
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("0*.ipynb"))
 names = [path.stem for path in NOTEBOOKS]
@@ -61,3 +67,43 @@ def test_each_notebook_opens_and_closes_alike_and_has_exercises_with_solutions(n
     tagged = [cell for cell in pages.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and "SID_DATASET" in tagged[0].source
     assert len(find_solutions(pages)) >= 2
+
+
+def write_pairs(folder):
+    """Write one pair per split, each of another camera without calibration, upright and not."""
+    scene = np.clip(np.random.default_rng(0).random((520, 600, 3)), 0.2, 0.8)  # LibRaw wants as much of X-Trans
+    for digit, orientation, pattern in zip("012", (1, 6, 8), (XTRANS, "RGGB", "W"), strict=True):
+        seen = scene if pattern == XTRANS else scene[:214, :320]
+        for part, light, exposure in (("short", 0.01, (1, 10)), ("long", 1, (10, 1))):
+            file = folder / part / f"{digit}0001_00_{exposure[0] / exposure[1]:g}s.dng"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            tags = [("Orientation", "H", 1, orientation), ("ExposureTime", "2I", 1, exposure), ("Make", "s", 0, "Own")]
+            write_raw(file, lay(light * seen, pattern), pattern, tags=tags)
+    return folder
+
+
+@pytest.mark.notebooks
+def test_cameras_without_calibration_go_through_the_course_and_beyond(tmp_path, monkeypatch):
+    whole = nbformat.v4.new_notebook()
+    for notebook in sorted((paths.ROOT / "notebooks").glob("0[12456]*.ipynb")):  # 03 reads no data
+        whole.cells.extend(nbformat.read(notebook, as_version=4).cells)
+    monkeypatch.setenv("SID_DATASET", str(write_pairs(tmp_path / "my cameras")))
+    monkeypatch.setenv("SID_FAST", "1")
+    monkeypatch.delenv("MPLBACKEND")
+    place = {"metadata": {"path": str(paths.ROOT / "notebooks")}}
+    NotebookClient(whole, kernel_name="python3", resources=place).execute()
+
+
+@pytest.mark.parametrize("name", reference.MADE_FROM)
+def test_what_is_committed_is_made_from_what_is_there(name):
+    made_from = json.loads(reference.FILE.read_text())
+    assert made_from[name] == reference.fingerprint_sources(name), f"{name} is stale: make it anew (make reference)"
+
+
+def test_each_committed_figure_is_described_as_one_that_a_committed_notebook_shows():
+    notebooks = [nbformat.read(notebook, as_version=4) for notebook in (paths.ROOT / "notebooks").glob("0*.ipynb")]
+    outputs = [output for notebook in notebooks for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = {output.get("metadata", {}).get("image/png", {}).get("alt") for output in outputs}
+    figures = {file.name: Image.open(file).text.get("Description") for file in paths.REFERENCE.glob("figures/*.png")}
+    assert figures.pop("panel.png") is None  # a screenshot
+    assert {name for name, text in figures.items() if text not in shown} == set()

@@ -2,7 +2,7 @@ import pytest
 
 from sidlib import catalog, preprocess
 from sidlib.beyond import stream
-from tests.test_own_cameras import write_pairs
+from tests.test_notebooks import write_pairs
 
 
 @pytest.fixture(autouse=True)
