@@ -33,11 +33,16 @@ def test_a_picture_is_read_only_when_it_is_needed(train, tmp_path):
         next(batches)
 
 
-def test_flips_are_equally_likely_and_hit_both_pictures_alike(train, tmp_path):
-    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    Image.fromarray(picture).save(tmp_path / "picture.png")
-    pair = train[:1].assign(short_png=tmp_path / "picture.png", long_png=tmp_path / "picture.png")
-    versions = Counter()
+@pytest.fixture
+def ramp(tmp_path):
+    """A picture of pixels that are all different, and a pair of it with itself."""
+    picture, file = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3), tmp_path / "picture.png"
+    Image.fromarray(picture).save(file)
+    return picture, pd.DataFrame([{"short_png": file, "long_png": file}])
+
+
+def test_flips_are_equally_likely_and_hit_both_pictures_alike(ramp):
+    (picture, pair), versions = ramp, Counter()
     for short, long in dataset.make_dataset(pair, augment=True, epochs=range(800)):
         np.testing.assert_array_equal(short, long)
         versions[short.numpy().tobytes()] += 1
@@ -56,11 +61,8 @@ def test_an_epoch_has_each_picture_in_another_order_and_is_the_same_without_the_
     assert Counter(first) == Counter(second) == Counter(third) and (first != second or second != third)
 
 
-def test_crops_are_of_one_place_in_both_pictures_and_of_every_place(train, tmp_path):
-    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    Image.fromarray(picture).save(tmp_path / "picture.png")
-    pair = train[:1].assign(short_png=tmp_path / "picture.png", long_png=tmp_path / "picture.png")
-    places = Counter()
+def test_crops_are_of_one_place_in_both_pictures_and_of_every_place(ramp):
+    (picture, pair), places = ramp, Counter()
     for short, long in dataset.make_dataset(pair, crop_px=(5, 3), updates=40, epochs=range(2)):
         np.testing.assert_array_equal(short, long)
         assert short.shape == (10, 3, 5, 3)

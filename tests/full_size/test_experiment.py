@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -43,15 +43,6 @@ def test_it_learns(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "VALIDATION", 16)
     _, history = experiment.train_full_size(tmp_path, replace(TINY, updates=40, batch_size=4, learning_rate=0.004))
     assert history.val_loss.iloc[1] < history.val_loss.iloc[0]  # the same patches, where those of training differ
-
-
-def test_every_setting_changes_the_training():
-    first = next(iter(TINY.make_dataset(None, range(1))))
-    for other in ({"seed": 1}, {"batch_size": 3}):
-        changed = next(iter(replace(TINY, **other).make_dataset(None, range(1))))
-        assert first[1].shape != changed[1].shape or np.abs(first[1] - changed[1]).max() > 0
-    obeyed = {"name", "network", "updates", "epochs", "batch_size", "learning_rate", "patience", "monitor"}
-    assert set(asdict(TINY)) == obeyed | {"seed"}
 
 
 def test_a_faint_checkerboard_or_tint_costs_more_than_noise_of_the_same_mse():
