@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from sidlib import catalog, paths, preprocess, raw
+from tests.test_cameras import overwrite
 
 DEVELOP_ALL = (
     "import pathlib, sys; from sidlib import catalog, preprocess\n"
@@ -41,13 +42,6 @@ def check_cuts(path, whole, lengths):
         path.write_bytes(whole[:length])
         with pytest.raises(raw.RawError, match=rf"{path.name}: the file is cut off"):
             raw.develop(path)
-
-
-def overwrite(path, values):
-    """Write other values into tags of a TIFF file's first page."""
-    with tifffile.TiffFile(path, mode="r+") as tiff:
-        for tag, value in values.items():
-            tiff.pages[0].tags[tag].overwrite(value)
 
 
 def find_pixels(page):

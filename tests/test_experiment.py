@@ -76,16 +76,14 @@ OBSERVED = {  # another value of each setting, and where it shows; epochs are co
 
 
 @pytest.mark.parametrize("field", OBSERVED)
-def test_every_setting_is_obeyed(field, tiny_pairs):
+def test_every_setting_is_obeyed(field, train):
     assert {each.name for each in dataclasses.fields(Experiment)} == {*OBSERVED, "epochs"}
     value, observe = OBSERVED[field]
-    train = tiny_pairs[tiny_pairs.split == "train"]
     assert observe(EXPERIMENT, train) == observe(EXPERIMENT, train)
     assert observe(replace(EXPERIMENT, **{field: value}), train) != observe(EXPERIMENT, train)
 
 
-def test_without_crops_an_epoch_is_each_whole_picture_once(tiny_pairs):
-    train = tiny_pairs[tiny_pairs.split == "train"]
+def test_without_crops_an_epoch_is_each_whole_picture_once(train):
     whole = replace(EXPERIMENT, crop_px=None, batch_size=4)
     assert whole.count_updates(train) == 2 and EXPERIMENT.count_updates(train) == 3
     shapes = [short.shape for short, _ in whole.make_dataset(train, range(1))]

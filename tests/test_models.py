@@ -46,14 +46,6 @@ def test_the_unet_quadruples_its_filters_over_three_levels_and_returns():
     assert table.height[deepest].tolist() == [21, 10, 20, 21]
 
 
-def test_the_cost_of_convolutions_is_counted():
-    picture = keras.Input((None, None, 3), name="dark8")
-    x = keras.layers.Conv2D(8, 2, strides=2, name="down")(picture)
-    table = models.describe_layers(keras.Model(picture, keras.layers.UpSampling2D(name="up")(x)), 10, 12)
-    assert table.multiply_accumulates.to_dict() == {"dark8": 0, "down": 5 * 6 * 4 * 3 * 8, "up": 0}
-    assert table.height.tolist() == [10, 5, 10] and table.width.tolist() == [12, 6, 12]
-
-
 def test_a_resize_to_the_same_size_changes_nothing_and_an_odd_one_adds_neighbours():
     features = np.arange(8, dtype="float32").reshape(1, 2, 4, 1)
     resize = models.ResizeLike()
@@ -83,9 +75,6 @@ def test_unknown_models_activations_and_sources_are_refused():
         models.build_model("gan", "relu")
     with pytest.raises(ValueError, match="Received: 'swish'"):
         models.build_model("cnn", "swish")
-
-
-def test_a_model_whose_source_is_unknown_is_refused():
     picture = keras.Input((None, None, 3), name="bright8")
     with pytest.raises(ValueError, match="input layer.*dark8.*Received: 'bright8'"):
         models.source_of(keras.Model(picture, keras.layers.ReLU()(picture)))

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from sidlib import training
+from sidlib.beyond import stream
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
+from sidlib.brightness import MAX_RATIO
 from sidlib.experiment import COURSE_EXPERIMENTS, Training
 
 INPUT = InputExperiment(label="input", source="corrected16", crop_px=(24, 16), updates=2)
@@ -38,10 +40,9 @@ OBSERVED = {  # where another value of each setting shows; those of Training: se
 
 
 @pytest.mark.parametrize("experiment", OBSERVED)
-def test_every_setting_is_obeyed(experiment, tiny_pairs):
+def test_every_setting_is_obeyed(experiment, train):
     own = {each.name for each in dataclasses.fields(experiment)} - {each.name for each in dataclasses.fields(Training)}
     assert own == {field for changes in OBSERVED[experiment].values() for field in changes}
-    train = tiny_pairs[tiny_pairs.split == "train"]
     for observe, changes in OBSERVED[experiment].items():
         before = observe(experiment, train)
         assert observe(experiment, train) == before
@@ -49,8 +50,8 @@ def test_every_setting_is_obeyed(experiment, tiny_pairs):
             assert observe(replace(experiment, **{field: value}), train) != before, field
 
 
-def test_on_the_courses_input_the_experiment_is_the_courses(tiny_pairs):
-    train, course = tiny_pairs[tiny_pairs.split == "train"], replace(COURSE_EXPERIMENTS[1], updates=2)
+def test_on_the_courses_input_the_experiment_is_the_courses(train):
+    course = replace(COURSE_EXPERIMENTS[1], updates=2)
     experiment = InputExperiment(label="course", source="dark8", updates=2)
     assert experiment.loss_function == course.loss_function and read(experiment, train) == read(course, train)
     weights, expected = experiment.build_model().get_weights(), course.build_model().get_weights()
@@ -64,3 +65,56 @@ def test_the_learning_rate_falls_to_nothing_also_when_resumed(tmp_path):
         assert float(optimizer.learning_rate) == pytest.approx(STREAM.learning_rate)
         optimizer.iterations.assign(8)
         assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+STREAMED = StreamExperiment(label="streamed", batch_size=2, source="amplified16")
+
+
+def stream_pictures(pairs, updates, **options):
+    return [(s.numpy(), t.numpy()) for s, t in stream.make_stream(pairs, replace(STREAMED, **options), updates)]
+
+
+def test_pictures_are_as_a_model_sees_them_and_their_truths(tiny_pairs):
+    batches = stream_pictures(tiny_pairs, range(6), drawn=0.0, jitter=False)
+    shorts, longs = (np.concatenate(pictures) for pictures in zip(*batches, strict=True))
+    assert shorts.shape == longs.shape == (12, 86, 128, 3) and shorts.dtype == longs.dtype == np.float32
+    assert shorts.min() >= 0 and shorts.max() <= 255
+    assert 0.8 < shorts.mean() / longs.mean() < 1.3
+    correlations = [np.corrcoef(short.ravel(), long.ravel())[0, 1] for short, long in zip(shorts, longs, strict=True)]
+    assert np.median(correlations) > 0.6
+
+
+def test_no_picture_comes_twice_and_each_is_the_same_for_a_seed(tiny_pairs):
+    whole = stream_pictures(tiny_pairs, range(3), drawn=0.5)
+    assert len({picture.tobytes() for _, longs in whole for picture in longs}) == 6
+    np.testing.assert_array_equal(whole[2:], stream_pictures(tiny_pairs, range(2, 3), drawn=0.5))
+    assert not np.array_equal(whole[0], stream_pictures(tiny_pairs, range(1), drawn=1.0, seed=1)[0])
+
+
+def test_the_scenes_are_the_long_exposures_or_the_bundled_photographs_of_crops(train):
+    for shown, shapes in {
+        ("chelsea", "drawn"): [(300, 451, 3)],
+        ("drawn", "drawn"): [(22, 32, 3)] * 2,
+        ("00001", "00002"): [(22, 32, 3)] * 2,
+        ("chelsea", "night.jpg"): [(22, 32, 3)] * 2,
+    }.items():
+        photograph = train.scene.map(dict(zip(("00001", "00002"), shown, strict=True)))
+        assert [scene.shape for scene in stream.load_scenes(train.assign(photograph=photograph))] == shapes
+
+
+def test_jitter_changes_brightness_and_colours_within_bounds():
+    rng = np.random.default_rng(0)
+    means = np.array([stream.jitter(np.full((2, 2, 3), 0.3, np.float32), rng).mean((0, 1)) for _ in range(300)])
+    assert means.min() >= 0.3 * 0.5 * 0.8 and means.max() <= 0.3 * 1.3 * 1.25
+    assert 0.4 < np.mean(np.ptp(means, axis=1) > 1e-6) < 0.6
+
+
+def test_most_exposures_have_a_known_ratio_and_the_others_any_up_to_the_highest(monkeypatch):
+    ratios, rng, exposures = [], np.random.default_rng(0), np.array([[100, 2000, 2, 1.5], [300, 800, 2, 1.5]])
+    monkeypatch.setitem(stream.SOURCES, "ratio", lambda signal, ratio, iso: ratios.append(ratio))
+    for _ in range(500):
+        stream.expose(np.full((2, 2, 3), 0.3), exposures, "ratio", rng)
+    others = np.array([ratio for ratio in ratios if ratio not in (100, 300)])
+    assert len(others) / 500 == pytest.approx(0.3, abs=0.06)
+    assert 1 < others.min() < 2 and MAX_RATIO / 2 < others.max() < MAX_RATIO
+    assert 0.4 < np.mean(others < np.sqrt(MAX_RATIO)) < 0.6  # log-uniform

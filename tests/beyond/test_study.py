@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from sidlib import brightness, evaluation, paths, preprocess, training
-from sidlib.beyond import baselines, study
+from sidlib.beyond import baselines, evidence, study
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import read_picture
 from sidlib.experiment import COURSE_EXPERIMENTS, Experiment, list_course_experiments
 from sidlib.preprocess import load_signal
+from tests.flat_colours import FLAT_COLOURS, score_flat
 
 FEW = ["input as it is", "amplified"]
 FIRST = Experiment("cnn", "relu", "mae", augment=False, epochs=1, batch_size=6, updates=1)
@@ -182,3 +183,34 @@ def test_make_study_is_of_the_data_set_that_is_named(own_pairs, monkeypatch):
     monkeypatch.setattr(study, "leave_one_out", lambda *_: pytest.fail("for the sample alone"))
     study.main()
     assert ran == [(3, paths.RESULTS / "own")]
+
+
+def test_the_committed_model_leaves_flat_colours_flat_at_odd_sizes():
+    best = study.load_best(paths.REFERENCE)
+    for colour in FLAT_COLOURS.values():
+        noisy = np.random.default_rng(0).normal(colour, 6, (1, 65, 97, 3)).clip(0, 255).astype(np.float32)
+        found = score_flat(best.predict_on_batch(noisy)[0, 16:-16, 16:-16], colour)
+        assert found["grid"] < 3 and found["off"] < 5
+
+
+def test_frames_and_then_scenes_of_a_photograph_are_averaged_first():
+    rows = [("a", "1", 1.0), ("a", "1", 3.0), ("a", "2", 5.0), ("a", "2", 7.0), ("b", "3", 9.0)]
+    scores = pd.DataFrame(rows, columns=["photograph", "scene", "mae"]).assign(seed=0)
+    assert evidence.average_photographs(scores)[0].to_dict() == {"a": 4, "b": 9}
+    assert evidence.average_photographs(scores.assign(seed=[0, 1, 0, 1, 0])).columns.tolist() == [0, 1]
+
+
+def test_a_difference_is_told_only_where_photographs_and_seeds_agree():
+    photographs = [f"{number:02d}" for number in range(8)]
+    base = pd.DataFrame({0: np.random.default_rng(0).uniform(10, 50, 8)}, photographs)
+    noise = pd.DataFrame({0: np.random.default_rng(1).normal(0, 1, 8)}, photographs)
+    noise -= noise.mean()
+    seeds_apart = pd.concat([base - 5, base + 1], axis=1, keys=["a", "b"]) + noise[0].to_numpy()[:, None]
+    unclear = {"equal": base + noise, "seeds apart": seeds_apart, "one photograph": (base - 2)[:1]}
+    expected = dict.fromkeys(unclear, "cannot be told") | {"less": "lower", "more": "higher"}
+    for kind, scores in (unclear | {"less": base - 2 + noise, "more": base + 2 + noise}).items():
+        assert evidence.compare_photographs(scores, base[: len(scores)])["verdict"] == expected[kind], kind
+    found = evidence.compare_photographs((base - 2 + noise)[::-1], base)  # paired by photograph, not by position
+    assert found["low"] < found["difference"] < found["high"] and found["high"] - found["low"] < 2
+    with pytest.raises(ValueError, match="'06', '07'"):
+        evidence.compare_photographs(base, base[:-1])

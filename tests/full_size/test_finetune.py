@@ -1,6 +1,7 @@
 import os
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -66,15 +67,12 @@ def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
 def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(
     pairs, trained, tmp_path, monkeypatch
 ):
-    def cut(history):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(finetune, "VALIDATION", 2)
     tiny = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
     whole, history = finetune.tune(pairs, tmp_path / "whole", tiny)
     assert len(history) == 2 and (tmp_path / "whole" / "full-size-tuned.keras").is_file()
     with pytest.raises(KeyboardInterrupt):
-        finetune.tune(pairs, tmp_path / "cut", tiny, on_epoch=cut)
+        finetune.tune(pairs, tmp_path / "cut", tiny, on_epoch=Mock(side_effect=KeyboardInterrupt))
     again, resumed = finetune.tune(pairs, tmp_path / "cut", tiny)
     np.testing.assert_array_equal(resumed.val_loss, history.val_loss)
     for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):

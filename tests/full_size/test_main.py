@@ -39,10 +39,15 @@ def refuse(match, *arguments):
         command.main([*map(str, arguments)])
 
 
+def read_tags(path, preview=False):
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0].pages[0] if preview else tiff.pages[0]
+        return {tag.name: tag.value for tag in page.tags}
+
+
 def develop(dng):
     """LibRaw's development of a DNG with the brightness that it states, and that brightness in stops."""
-    with tifffile.TiffFile(dng) as tiff:
-        numerator, denominator = tiff.pages[0].tags["BaselineExposure"].value
+    numerator, denominator = read_tags(dng)["BaselineExposure"]
     options = {"use_camera_wb": True, "no_auto_bright": True, "adjust_maximum_thr": 0, "gamma": (2.4, 12.92)}
     with rawpy.imread(str(dng)) as file:
         picture = file.postprocess(bright=2 ** (numerator / denominator), output_bps=16, **options)
@@ -92,12 +97,11 @@ def test_the_dng_keeps_light_above_white_and_the_colours_of_its_capture(tmp_path
         np.testing.assert_allclose(lamp / 65535, 0.3 * 2 ** (3 - baseline), rtol=0.01)
         np.testing.assert_array_equal(after.color_matrix, before.color_matrix)
         np.testing.assert_allclose(after.camera_whitebalance, before.camera_whitebalance, rtol=1e-5)
-    with tifffile.TiffFile(path) as before, tifffile.TiffFile(dng) as after:
-        for tag in ("ColorMatrix1", "ColorMatrix2"):
-            old, new = (np.reshape(tiff.pages[0].tags[tag].value, (9, 2)) for tiff in (before, after))
-            np.testing.assert_allclose(new[:, 0] / new[:, 1], old[:, 0] / old[:, 1], atol=1e-6)
-        assert after.pages[0].tags["CalibrationIlluminant2"].value == 17
-        assert after.pages[0].tags["UniqueCameraModel"].value == "Test camera"
+    before, after = read_tags(path), read_tags(dng)
+    for tag in ("ColorMatrix1", "ColorMatrix2"):
+        old, new = (np.reshape(tags[tag], (9, 2)) for tags in (before, after))
+        np.testing.assert_allclose(new[:, 0] / new[:, 1], old[:, 0] / old[:, 1], atol=1e-6)
+    assert after["CalibrationIlluminant2"] == 17 and after["UniqueCameraModel"] == "Test camera"
 
 
 def test_sizes_are_whole_and_only_the_preview_is_reduced(tmp_path):
@@ -117,13 +121,11 @@ def test_some_of_the_noise_can_be_left_and_is_told(photo, trained):
     write_raw(photo, counts, tags=[("Orientation", "H", 1, 6)])
     command.main([str(photo), "--strength", "0.5"])
     dng = save.name_pictures(photo)[0]
-    with tifffile.TiffFile(dng) as tiff:
-        profile = tiff.pages[0].pages[0].tags["NoiseProfile"].value
+    profile = read_tags(dng, preview=True)["NoiseProfile"]
     noise = restore.read_capture(photo)[1]
     assert profile[2] / profile[0] == pytest.approx(10 / 9) and 0 < profile[2] < noise.gain_dn
     command.main([str(photo), "--strength", "1"])
-    with tifffile.TiffFile(dng) as tiff:
-        assert "NoiseProfile" not in tiff.pages[0].pages[0].tags
+    assert "NoiseProfile" not in read_tags(dng, preview=True)
 
 
 def test_exif_of_a_file_that_is_no_tiff_is_what_libraw_knows():
