@@ -123,13 +123,10 @@ def test_a_batch_holds_pictures_of_one_size_and_nothing_is_dropped(mixed, batch_
     assert sorted(values) == sorted(2 * [10 * number for number in range(8)])
 
 
-SEEN = ["scene", "frame", "ratio", "iso", "short_png", "long_png", "short_signal", "long_signal"]
-
-
 def test_a_fingerprint_tells_a_change_of_anything_that_a_network_sees(train, tiny_pairs):
     known = dataset.fingerprint_pairs(train)
     assert dataset.fingerprint_pairs(train.copy()) == known
-    for column in SEEN:
+    for column in ("scene", "frame", "ratio", "iso", "short_png", "long_png", "short_signal", "long_signal"):
         changed = train.copy()
         changed.loc[train.index[0], column] = tiny_pairs[column].iloc[-1] if column != "frame" else 99  # of split test
         assert dataset.fingerprint_pairs(changed) != known, column

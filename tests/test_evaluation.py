@@ -165,26 +165,18 @@ PICTURES = {
 }
 
 
-@pytest.fixture
-def compute(differentiate):
-    """A function that returns the loss of each picture, and its gradient."""
-    return lambda truth, output: (
-        np.asarray(ssim_loss(truth, output)),
-        differentiate(partial(ssim_loss, truth), output),
-    )
-
-
-def test_value_and_gradient_of_the_ssim_loss_are_finite_on_any_pictures_and_identical_ones_lose_nothing(compute):
+def test_value_and_gradient_of_the_ssim_loss_are_finite_on_any_pictures_and_identical_ones_lose_nothing(differentiate):
     for truth, output in product(PICTURES, PICTURES):
-        loss, gradient = compute(PICTURES[truth], PICTURES[output])
+        loss = np.asarray(ssim_loss(PICTURES[truth], PICTURES[output]))
+        gradient = differentiate(partial(ssim_loss, PICTURES[truth]), PICTURES[output])
         assert np.isfinite(loss).all() and np.isfinite(gradient).all()
         assert (loss > -1e-3).all() and (loss < 2.001).all()
         assert output != truth or np.abs(loss).max() < 1e-4
 
 
-def test_the_ssim_loss_is_one_minus_the_ssim_of_scikit_image_and_of_tensorflow(compute):
+def test_the_ssim_loss_is_one_minus_the_ssim_of_scikit_image_and_of_tensorflow():
     output = np.clip(NOISE * 0.7 + rng.normal(20, 30, NOISE.shape), 0, 255).astype("float32")
-    loss, _ = compute(NOISE, output)
+    loss = ssim_loss(NOISE, output)
     options = {"channel_axis": -1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     expected = [structural_similarity(a, b, data_range=255, **options) for a, b in zip(NOISE, output, strict=True)]
     np.testing.assert_allclose(1 - loss, expected, atol=1e-4)

@@ -52,10 +52,6 @@ def draw(experiment, pairs):
     return [short.numpy().tolist() for short, _ in experiment.make_dataset(pairs, range(2))]
 
 
-def first_weights(experiment):
-    return experiment.build_model().get_weights()[0].tolist()
-
-
 def stop(experiment, pairs):
     return [training.has_stalled(HISTORY[:epochs], experiment) for epochs in range(len(HISTORY) + 1)]
 
@@ -71,7 +67,7 @@ OBSERVED = {  # another value of each setting, and where it shows; epochs are co
     "learning_rate": (0.1, lambda experiment, pairs: float(experiment.build_optimizer(10).learning_rate)),
     "patience": (3, stop),
     "monitor": ("val_loss", stop),
-    "seed": (1, lambda experiment, pairs: (draw(experiment, pairs), first_weights(experiment))),
+    "seed": (1, lambda of, pairs: (draw(of, pairs), of.build_model().get_weights()[0].tolist())),
 }
 
 

@@ -72,7 +72,7 @@ def test_the_human_check_is_left_as_a_page_with_the_trained_models_and_the_best_
     assert report.write_check(night, tmp_path, fast=True) == tmp_path / "human_check.html"
     page = (tmp_path / "human_check.html").read_text("utf-8")
     assert list(made) == [night] and "<title>The human check: night</title>" in page
-    assert f'"{experiment.title}", "better model", "truth"]' in page
+    assert f'"{experiment.title}", "better model", "truth"]' in page and half.title not in page
 
 
 def test_figures_of_a_page_have_their_alternative_texts():

@@ -33,12 +33,6 @@ def cluster():
             yield cluster.scheduler_address
 
 
-@pytest.fixture
-def over(monkeypatch):
-    """A function that makes a scheduler the one in use."""
-    return lambda scheduler: monkeypatch.setenv("SID_SCHEDULER", scheduler)
-
-
 def share(function, items, **options):
     return workers.share(function, items, "Testing", "item", **options)
 
@@ -65,8 +59,8 @@ def test_dask_and_tensorflow_are_imported_only_where_they_are_needed():
     assert subprocess.run([sys.executable, "-c", script], cwd=paths.ROOT).returncode == 0
 
 
-def test_a_cluster_develops_the_same_bytes(cluster, over, tiny_pairs, tmp_path, caplog, capsys):
-    over(cluster)
+def test_a_cluster_develops_the_same_bytes(cluster, tiny_pairs, tmp_path, caplog, capsys, monkeypatch):
+    monkeypatch.setenv("SID_SCHEDULER", cluster)
     folder = shutil.copytree(tiny_pairs.short[0].parent.parent, tmp_path / "copy")
     shutil.rmtree(folder / "png"), shutil.rmtree(folder / "signal")
     broken = folder / "short" / tiny_pairs.short.iloc[-1].name
@@ -79,7 +73,7 @@ def test_a_cluster_develops_the_same_bytes(cluster, over, tiny_pairs, tmp_path, 
             assert made.read_bytes() == expected.read_bytes()
 
 
-def test_a_worker_trains_one_at_a_time_with_all_its_threads_and_its_error_keeps_its_type(cluster, over):
+def test_a_worker_trains_one_at_a_time_with_all_its_threads_and_its_error_keeps_its_type(cluster, monkeypatch):
     def work(item):
         start = time.time()
         time.sleep(0.2)
@@ -87,7 +81,7 @@ def test_a_worker_trains_one_at_a_time_with_all_its_threads_and_its_error_keeps_
             raise raw.RawError("cut off")
         return os.getpid(), start, time.time(), [os.environ[pool] for pool in workers.THREADS]
 
-    over(cluster)
+    monkeypatch.setenv("SID_SCHEDULER", cluster)
     table = pd.DataFrame(dict(share(work, range(6), alone=True)), ["pid", "start", "end", "threads"]).T
     assert table.pid.nunique() == 2 and table.threads.tolist() == [["2", "2"]] * 6
     for _, of_worker in table.sort_values("start").groupby("pid"):
@@ -96,9 +90,9 @@ def test_a_worker_trains_one_at_a_time_with_all_its_threads_and_its_error_keeps_
         list(share(work, ["cut"], alone=True))
 
 
-def test_a_lost_scheduler_and_workers_that_do_no_trainings_are_said(over):
+def test_a_lost_scheduler_and_workers_that_do_no_trainings_are_said(monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    over(process.stdout.readline().decode().strip())
+    monkeypatch.setenv("SID_SCHEDULER", process.stdout.readline().decode().strip())
     with pytest.raises(RuntimeError, match="--resources training=1"):
         list(share(abs, [1], alone=True))
     with pytest.raises(ConnectionError, match="Call again"):
@@ -108,9 +102,9 @@ def test_a_lost_scheduler_and_workers_that_do_no_trainings_are_said(over):
 
 
 @pytest.mark.parametrize("scheduler", ["tcp://127.0.0.1:9", "no/file.json"])
-def test_a_scheduler_that_does_not_answer_or_dask_that_is_missing_is_named(over, scheduler, monkeypatch):
+def test_a_scheduler_that_does_not_answer_or_dask_that_is_missing_is_named(scheduler, monkeypatch):
     monkeypatch.setattr(workers, "TIMEOUT_S", 0.5)
-    over(scheduler)
+    monkeypatch.setenv("SID_SCHEDULER", scheduler)
     with pytest.raises(ConnectionError, match=f"SID_SCHEDULER={scheduler}: start one"):
         list(share(abs, [1]))
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -128,9 +122,7 @@ print(build_model("unet", "relu").output.shape)
 
 
 @pytest.mark.parametrize(("streams", "said"), [("", "mine\n"), ("2>&-", "")], ids=["usual", "no standard error"])
-def test_models_are_built_whatever_the_users_keras_says_and_only_python_writes_to_standard_error(
-    streams, said, tmp_path
-):
+def test_models_are_built_whatever_the_users_keras_says_and_only_python_writes_to_stderr(streams, said, tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first"}))
     command = ["sh", "-c", f'exec "$0" -c "$1" {streams}', sys.executable, BUILD]

@@ -11,7 +11,6 @@ from sidlib.beyond import baselines, evidence, study
 from sidlib.beyond.experiments import InputExperiment, StreamExperiment
 from sidlib.dataset import read_picture
 from sidlib.experiment import COURSE_EXPERIMENTS, Experiment, list_course_experiments
-from sidlib.preprocess import load_signal
 from tests.flat_colours import FLAT_COLOURS, score_flat
 
 FEW = ["input as it is", "amplified"]
@@ -159,7 +158,7 @@ def test_each_step_of_the_staircase_is_shown_by_a_committed_network_or_a_baselin
     truth = read_picture(str(pair.long_png)).numpy()
     errors = {step: np.abs(picture - truth).mean() for step, picture in pictures.items()}
     assert errors["input as it is"] > errors["× true ratio"] > errors["better model"]
-    as_learned = load_signal(pair.short_signal), pair.ratio, pair.iso
+    as_learned = preprocess.load_signal(pair.short_signal), pair.ratio, pair.iso
     [baseline] = baselines.list_baselines(300.0)["dark, 8 bit, × ratio"]
     np.testing.assert_array_equal(pictures["× true ratio"], baseline(*as_learned))
 

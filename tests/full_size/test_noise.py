@@ -6,12 +6,10 @@ from PIL import Image
 from scipy.fft import dctn, idctn
 
 from sidlib import camera
-from sidlib.camera import destabilise
 from sidlib.full_size import noise, trust
 from sidlib.raw import Mosaic
-from sidlib.sample import expose_mosaic
+from sidlib.sample import expose_mosaic, load_photograph
 from sidlib.sample.drawn import draw_scene
-from sidlib.sample.photographs import load_photograph
 
 SIZE_PX = (480, 320)
 BARE = np.full(4, 512.0), 16383.0, np.ones(3), np.eye(3), 0
@@ -154,7 +152,7 @@ KNOWN, BLACK = noise.Noise(2.0, 5.0, 0.0, "calibration"), np.full(4, 512.0)
 
 def measure(deviation, mean=0.0, grain=None):
     taken = deviation * np.random.default_rng(0).normal(size=FLAT.shape[:2]) + mean
-    return trust.measure_trust(FLAT, destabilise(FLAT[..., 0] + taken, 2.0, 5.0) + 512, BLACK, KNOWN)
+    return trust.measure_trust(FLAT, camera.destabilise(FLAT[..., 0] + taken, 2.0, 5.0) + 512, BLACK, KNOWN)
 
 
 @pytest.mark.parametrize(("deviation", "sentence"), [(1, None), (1.3, "more noise"), (0.7, "less noise")])
@@ -168,7 +166,7 @@ def test_what_was_taken_is_trusted_if_it_is_noise_and_not_if_its_size_is_wrong(d
 
 def test_counts_below_black_tell_a_wrong_black_level():
     dark = np.zeros_like(FLAT)
-    counts = destabilise(np.random.default_rng(0).normal(-1, 1, FLAT.shape[:2]), 2.0, 5.0) + 512
+    counts = camera.destabilise(np.random.default_rng(0).normal(-1, 1, FLAT.shape[:2]), 2.0, 5.0) + 512
     remarks = trust.remark_trust(trust.measure_trust(dark, counts, BLACK, KNOWN))
     assert any("black level" in remark for remark in remarks)
     found = measure(1)

@@ -23,11 +23,6 @@ def scene():
     return camera.unprocess(camera.decode_srgb(0.3 + 0.4 * pixels), WHITE_BALANCE)
 
 
-@pytest.fixture(scope="module")
-def pair(photograph_scenes):
-    return photograph_scenes("00009").iloc[0]  # a train photograph at ISO 160
-
-
 def assert_looks_developed(picture, path, stops=0):
     """In linear light and reduced as raw.develop reduces, within what noise-free demosaicing may differ."""
     expected = np.clip(raw.develop_linear(path, 10, 2**stops), 0, 1)
@@ -116,7 +111,7 @@ def test_what_has_no_bayer_pattern_is_said_to_be_unsupported(pattern, reason, sc
     assert "sensor" not in str(error.value)  # a linear DNG says nothing of its sensor
 
 
-def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(pair, scene, tmp_path):
+def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(photograph_scenes, scene, tmp_path):
     rng = np.random.default_rng(0)
     counts = camera.expose(15871.0 * lay(scene, "RGGB", 0, 1000) / 1000, 100, 2000, rng)
     known = camera.load_noise_table().loc[2000]
@@ -125,7 +120,7 @@ def test_the_noise_is_told_by_the_calibration_or_the_file_or_the_mosaic(pair, sc
         noise = restore.read_capture(write_raw(tmp_path / "a.dng", counts, tags=tags))[1]
         assert noise.source == source
     assert noise.gain_dn == pytest.approx(known.gain_dn_per_e)
-    _, noise, info = restore.read_capture(pair.short)
+    _, noise, info = restore.read_capture(photograph_scenes("00009").short[0])  # at ISO 160
     assert noise.source == "calibration" and info.model == camera.MODEL_TAG and info.exposure.iso_speed == 160
 
 

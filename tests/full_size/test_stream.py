@@ -8,8 +8,6 @@ import pytest
 from sidlib.backend import keras
 from sidlib.camera import encode_srgb
 from sidlib.full_size import experiment, network, scenes, stream
-from sidlib.full_size.experiment import FULL_SIZE
-from sidlib.full_size.scenes import CHARTS, add_lamps
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +16,7 @@ def small_pools(monkeypatch):
 
 
 def read(numbers, split="train", **options):
-    batches = stream.make_stream(replace(FULL_SIZE, batch_size=2, **options), numbers, split)
+    batches = stream.make_stream(replace(experiment.FULL_SIZE, batch_size=2, **options), numbers, split)
     return [(packed.numpy(), rendering.numpy(), truth.numpy()) for (packed, rendering), truth in batches]
 
 
@@ -78,7 +76,7 @@ def test_exposures_reach_from_dark_to_daylight_and_grey_stays_grey():
 
 
 def test_patches_hold_lamps_and_defects_and_the_truth_has_the_lamps_alone(monkeypatch):
-    lit = add_lamps(np.full((128, 128, 3), 0.1, np.float32), np.random.default_rng(3))
+    lit = scenes.add_lamps(np.full((128, 128, 3), 0.1, np.float32), np.random.default_rng(3))
     assert lit.max() > 1 and np.median(lit) < 0.2
     monkeypatch.setattr(stream, "DEFECTS", 1)
     rng, dark = np.random.default_rng(1), np.full((128, 128, 3), 0.05, np.float32)
@@ -87,7 +85,7 @@ def test_patches_hold_lamps_and_defects_and_the_truth_has_the_lamps_alone(monkey
     assert all(np.ptp(truth) < 0.1 for *_, truth in patches)
 
 
-@pytest.mark.parametrize("kind", CHARTS)
+@pytest.mark.parametrize("kind", scenes.CHARTS)
 def test_a_chart_has_sharp_edges_at_high_contrast(kind, monkeypatch):
     monkeypatch.setattr(scenes, "CHARTS", {kind: 1.0})
     charts = [scenes.draw_chart(np.random.default_rng(seed), (96, 64)) for seed in range(8)]
@@ -96,7 +94,7 @@ def test_a_chart_has_sharp_edges_at_high_contrast(kind, monkeypatch):
     assert np.median(steps) > 0.2
 
 
-TINY = replace(FULL_SIZE, epochs=2, updates=2, batch_size=2)
+TINY = replace(experiment.FULL_SIZE, epochs=2, updates=2, batch_size=2)
 
 
 @pytest.fixture

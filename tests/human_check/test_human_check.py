@@ -5,16 +5,17 @@ from functools import partial
 from unittest.mock import Mock
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import binomtest
 
 from sidlib import evaluation, human_check
 from sidlib.evaluation import score_picture
 from sidlib.full_size import burst, network, restore, save
-from sidlib.human_check import own_capture
+from sidlib.human_check import own_capture, votes
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.viewer import View
-from sidlib.human_check.votes import load_votes
 from sidlib.raw import turn
 from tests.test_cameras import XTRANS, lay, write_raw
 
@@ -143,14 +144,14 @@ def test_a_blind_vote_tells_no_name_before_it_is_cast(check, tmp_path):
     assert not any(name in str((told, viewer.visible, viewer.status)) for name in [*MODELS, "MAE"])
     labels = dict(check.blind.labels)
     check.blind.ballot.children[1].click()
-    [vote] = load_votes(tmp_path / "votes.jsonl").itertuples()
+    [vote] = votes.load_votes(tmp_path / "votes.jsonl").itertuples()
     assert vote.best == labels["B"] and vote.shown == list(labels.values()) and vote.scene == "10001"
     revealed = [name.split(": MAE")[0] for name in read_names(check)[2:-1]]
     assert revealed == [f"{label}: {name}" for label, name in labels.items()]
     assert f"You chose B, which is {vote.best}" in viewer.status
     assert vote.best in check.blind.ranking.value and "1 vote," in check.blind.ranking.value
     check.blind.vote("A")  # too late
-    assert len(load_votes(tmp_path / "votes.jsonl")) == 1
+    assert len(votes.load_votes(tmp_path / "votes.jsonl")) == 1
 
 
 def test_each_vote_has_labels_and_a_picture_of_its_own_also_after_the_kernel_died(check, tiny_pairs, tmp_path):
@@ -394,3 +395,40 @@ def test_some_of_the_noise_can_be_left_whole_and_in_parts(own, restored):
         parts = [read_part(shown.show(0, view, None, strength)) for strength in (1, 0.5, 0)]
         spreads = [part.std(axis=(0, 1)).mean() for part in parts]
         assert spreads[0] == 0 < spreads[1] < spreads[2]
+
+
+VOTE = {"dataset": "tiny", "scene": "10001", "frame": 0, "short_s": 0.1, "shown": ["unet", "cnn"], "best": "unet"}
+VOTE |= {"zoom": 1, "across": 0.5, "down": 0.5, "stops": 0}
+
+
+def test_a_vote_is_read_as_it_was_cast_for_a_model_of_any_name_in_any_locale(tmp_path):
+    file, names = tmp_path / "results" / "votes.jsonl", ['the "best"', "two\r\nlines\u2028\0", "夜景"]
+    assert votes.load_votes(file).empty
+    for best in [*names, ""]:
+        votes.append_vote(file, VOTE | {"shown": names, "best": best})
+    kept = votes.load_votes(file)
+    assert file.read_bytes().isascii() and list(kept.columns) == votes.COLUMNS
+    assert kept.shown.tolist() == [names] * 4 and kept.best.tolist() == [*names, ""]
+    assert kept.scene.tolist() == ["10001"] * 4 and pd.to_datetime(kept.time).notna().all()
+
+
+def test_a_line_that_was_cut_off_anywhere_or_zeros_that_a_power_cut_left_cost_no_other_vote(tmp_path):
+    file = tmp_path / "votes.jsonl"
+    votes.append_vote(file, VOTE)
+    line = file.read_bytes()
+    for damage in (b"\0" * 4096, *(line[:length] for length in range(0, len(line), 5))):
+        file.write_bytes(line + damage)
+        votes.append_vote(file, VOTE | {"scene": "10002"})
+        scenes = votes.load_votes(file).scene.tolist()
+        assert scenes in (["10001", "10002"], ["10001", "10001", "10002"])
+
+
+def test_models_are_ranked_by_their_share_with_its_uncertainty():
+    rows = [(["a", "b"], "a")] * 6 + [(["a", "b"], "b")] * 2 + [(["a", "b", "c", "d"], "")] * 2
+    ranks = votes.rank_votes(pd.DataFrame(rows, columns=["shown", "best"]))
+    assert ranks.index.tolist()[:2] == ["a", "b"]
+    assert ranks.shown.to_dict() == {"a": 10, "b": 10, "c": 2, "d": 2}
+    assert ranks.best.to_dict() == {"a": 6, "b": 2, "c": 0, "d": 0}
+    assert ranks.chance["a"] == pytest.approx((8 / 2 + 2 / 4) / 10) and ranks.chance["c"] == 1 / 4
+    interval = binomtest(6, 10).proportion_ci(method="wilson")
+    assert (ranks.low["a"], ranks.share["a"], ranks.high["a"]) == pytest.approx((interval.low, 0.6, interval.high))

@@ -27,11 +27,6 @@ NAME = "of => of.ariaLabel || of.labels?.[0]?.textContent || of.textContent"
 LARGE_BYTES = 12_000_000  # of a RAW file; the servers' own limit is 10 MB
 
 
-def is_error(message):
-    """Whether a message of the console is an error, other than that the internet is not there."""
-    return message.type == "error" and not message.location["url"].startswith("https://")
-
-
 @contextmanager
 def serve(browser, target, address, log, cwd, *options, **environment):
     """Run the server of a make target, with more options, until the block ends; yield a page of it.
@@ -48,6 +43,11 @@ def serve(browser, target, address, log, cwd, *options, **environment):
     page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.requests, page.errors = [], []
     page.on("request", lambda request: page.requests.append(request.url))
+
+    def keep_error(message):
+        if message.type == "error" and not message.location["url"].startswith("https://"):  # there is no internet
+            page.errors.append(message.text)
+
     with open(log, "w") as output:
         server = subprocess.Popen(["sh", "-c", command], cwd=cwd, env=environment, stdout=output, stderr=output)
         try:
@@ -57,7 +57,7 @@ def serve(browser, target, address, log, cwd, *options, **environment):
                     break
                 page.wait_for_timeout(250)
             page.on("pageerror", lambda error: page.errors.append(str(error)))
-            page.on("console", lambda message: is_error(message) and page.errors.append(message.text))
+            page.on("console", keep_error)
             page.server = server.pid
             yield page
         finally:

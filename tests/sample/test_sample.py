@@ -8,10 +8,12 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 from skimage.measure import block_reduce
 
 from sidlib import camera, catalog, paths, raw, sample
+from sidlib.sample import dng
 
 
 @pytest.fixture(scope="module")
@@ -229,16 +231,53 @@ def test_of_two_builds_at_once_the_second_waits_and_finds_the_files_of_the_first
         with paths.lock(data / "second" / ".building"):
             second = pool.submit(sample.build_sample, name="second")
             while "waiting for it" not in caplog.text:
+                assert not second.done()
                 time.sleep(0.01)
             shutil.copytree(first, data / "second", dirs_exist_ok=True)
         second.result(timeout=60)
     assert photographed == []
 
 
-def test_too_few_photographs_and_no_folder_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least three"):
-        sample.build_sample(photos=tmp_path, name="x")
+def test_no_folder_and_a_name_that_is_taken_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="Received"):
         sample.build_sample(photos=tmp_path / "nowhere", name="x")
     with pytest.raises(ValueError, match="a name of its own"):
         sample.build_sample(photos=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return replace(sample.plan_scenes(sample.PHOTOGRAPHS)[0], iso=25600, f_number=5.6)
+
+
+def write_counts(path, scene):
+    counts = np.random.default_rng(0).integers(300, 16384, (106, 160)).astype(np.uint16)
+    dng.write_dng(path, counts, 0.033, scene)
+    return counts
+
+
+def test_a_written_file_is_read_back_pixel_for_pixel_with_its_metadata_and_is_told_from_others(scene, tmp_path):
+    counts = write_counts(tmp_path / "a.dng", scene)
+    mosaic = raw.read_mosaic(tmp_path / "a.dng")
+    np.testing.assert_array_equal(mosaic.counts, counts)
+    assert (mosaic.pattern, mosaic.white, mosaic.black.tolist()) == ("RGGB", camera.WHITE, [camera.BLACK] * 4)
+    assert mosaic.flip == 0
+    np.testing.assert_allclose(mosaic.white_balance, scene.white_balance, rtol=1e-5)
+    np.testing.assert_allclose(mosaic.ccm, camera.CCM, atol=1e-5)
+    exposure = raw.read_exposure(tmp_path / "a.dng")
+    assert exposure == {"exposure_s": pytest.approx(1 / 30, rel=1e-5), "iso": 25600, "f_number": 5.6}
+    (tmp_path / "b.dng").write_bytes(b"my own capture")
+    assert dng.is_simulated(tmp_path / "a.dng") and not dng.is_simulated(tmp_path / "b.dng")
+
+
+def test_it_has_the_tags_that_strict_readers_ask_for(scene, tmp_path):
+    write_counts(tmp_path / "a.dng", scene)
+    with tifffile.TiffFile(tmp_path / "a.dng") as file:
+        tags = {tag.code: tag.value for tag in file.pages[0].tags}
+    exif = tags[34665]
+    assert (exif["ExposureTime"], exif["FNumber"], exif["ISOSpeedRatings"]) == ((1, 30), (28, 5), scene.iso)
+    required = {254: 0, 259: 1, 262: 32803, 271: "SONY", 272: "ILCE-7SM2", 274: 1, 277: 1}
+    required |= {50706: (1, 4, 0, 0), 50707: (1, 1, 0, 0), 50708: "Sony ILCE-7SM2"}  # versions, camera
+    required |= {50710: (0, 1, 2), 50711: 1, 50714: 512, 50717: 16383}  # colours, layout, black, white
+    required |= {50720: (160, 106), 50727: (1, 1) * 3, 50778: 21, 50829: (0, 0, 106, 160)}  # crop, gains, D65, area
+    assert {code: tuple(tags[code]) if isinstance(tags[code], bytes) else tags[code] for code in required} == required
