@@ -111,6 +111,8 @@ def test_kept_scores_are_read_again_and_not_taken_for_those_of_anything_else(tra
     model.set_weights([weight * 0.5 for weight in model.get_weights()])
     model.save(folder / experiment.name / "best.keras")
     assert not np.allclose(evaluation.score_experiment(experiment, tiny_pairs, folder).mae, kept.mae)
+    with pytest.raises(FileNotFoundError, match="holds no finished training"):
+        evaluation.score_experiment(replace(experiment, seed=8), tiny_pairs, folder)
 
 
 def test_the_decks_figures_stand_beside_its_own_experiments():
