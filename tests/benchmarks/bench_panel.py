@@ -7,7 +7,7 @@ bench_viewer.py.
 
 import statistics
 import time
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,23 +44,24 @@ def bench_changes(tmp_path):
     check.comparison.begin()
     viewer = check.viewer
     everything = viewer.offered
-    check.own.capture, check.own.full_view = captures[0], FullView(make_restoration())
+    changes = {
+        "a model more or less": lambda number: viewer.set_trait("shown", everything[number % 2 :]),
+        "scores of the visible part": lambda number: viewer.set_trait("zoom", 2 + number),
+        "another picture, where models run": lambda number: viewer.set_trait("choice", number + 1),
+        "a picture seen before": lambda number: viewer.set_trait("choice", number),
+        "vote and reveal": lambda number: (viewer.set_trait("mode", "Vote blind"), check.blind.vote("A")),
+    }
+    check.own.capture, check.own.full_view = replace(captures[0], truth=None), FullView(make_restoration())
 
-    def change(mode="Compare", **view):
-        viewer.mode = mode
+    def change_own(**view):
+        viewer.mode = "Your own capture"
         for name, value in view.items():
             viewer.set_trait(name, value)
 
-    own = partial(change, "Your own capture")
-    changes = {
-        "a model more or less": lambda number: change(shown=everything[number % 2 :]),
-        "scores of the visible part": lambda number: change(zoom=2 + number),
-        "another picture, where models run": lambda number: change(choice=number + 1),
-        "a picture seen before": lambda number: change(choice=number),
-        "vote and reveal": lambda number: (change("Vote blind"), check.blind.vote("A")),
-        "brightness, 12 megapixels": lambda number: own(stops=0.5 + number),
-        "brightness, 12 megapixels at 1:1": lambda number: own(zoom=4, stops=number),
-        "visible part, 12 megapixels": lambda number: own(zoom=1.5 + number / 4),
+    changes |= {
+        "brightness, 12 megapixels": lambda number: change_own(stops=0.5 + number),
+        "brightness, 12 megapixels at 1:1": lambda number: change_own(zoom=4, stops=number),
+        "visible part, 12 megapixels": lambda number: change_own(zoom=1.5 + number / 4),
     }
     rows = []
     for change, make in changes.items():
