@@ -39,7 +39,8 @@ MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in
 MOVED, DOUBTED, REACH = 20.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
-MISFIT, OVEREXPOSED = "is blurred, or much in it moved", "is overexposed"
+MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
+TOO_LITTLE = "shows too little to compare"
 AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 
@@ -266,7 +267,7 @@ def _view(reference, others):
         seen = frame.measure_blocks()
         frame.ratio = ratio = _compare_light(reference, blocks, frame, seen)
         if not ratio:
-            frame.misfit = OVEREXPOSED
+            frame.misfit = OVEREXPOSED if frame.clipped > CLIPPED else TOO_LITTLE
             continue
         seen, compared, first = seen / ratio, seen / ratio, levels
         if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips

@@ -38,8 +38,11 @@ def find_white(mosaic, noise):
         peak = int(numbers[:PILE_HIGH].argmax())
         near = numbers[max(peak - 1, 0) : peak + 2].sum()
         pile = high[np.abs(intervals - peak) <= 1]
+        clipped = (counts >= pile.min()) & (counts <= pile.max())
+        solid = clipped[1:, 1:] & clipped[1:, :-1] & clipped[:-1, 1:] & clipped[:-1, :-1]  # no defect is as large
         narrow = pile.std() < PILE_SPREAD * np.sqrt(noise.predict_variance(top - black))
-        if near >= max(PILE_PX, PILE_TIMES * 3 * numbers[peak + 3 :].mean()) and narrow and pile.min() > lowest:
+        many = near >= max(PILE_PX, PILE_TIMES * 3 * numbers[peak + 3 :].mean())
+        if many and narrow and solid.any() and pile.min() > lowest:
             found.append(float(np.percentile(pile, 10)))
     return min(found)
 

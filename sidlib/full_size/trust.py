@@ -81,6 +81,8 @@ def remark_trust(trust):
     if high < LESS:
         remarks.append(f"There is less noise than known, {middle:.2g} times: detail may be lost")
     dark = np.where(trust.counted < DARK, trust.alike, 0)
-    if np.percentile(dark, 90) > ALIKE or np.percentile(trust.counted, 2) < BELOW_BLACK:
+    if np.percentile(trust.counted, 2) < BELOW_BLACK:
         remarks.append("Dark parts lie below the black level: shadows may be too dark")
+    elif np.percentile(dark, 90) > ALIKE:
+        remarks.append("Dark parts do not look as black level and noise say: shadows may be too dark or tinted")
     return remarks

@@ -89,8 +89,10 @@ def test_what_does_not_fit_is_named_with_the_reason(coffee, tmp_path):
         tmp_path / "damaged.dng",
     ]
     damaged, *others = burst.merge_burst(captures).remarks
-    reasons = ["3.raw is blurred, or much in it moved", "4.raw has another size", "5.raw has another camera"]
+    reasons = [f"3.raw {burst.MISFIT}", "4.raw has another size", "5.raw has another camera"]
     assert sorted(others) == [f"Left out: {reason}" for reason in reasons] and "damaged.dng" in damaged
+    tiny = [expose(coffee[:24, :24], number) for number in range(2)]
+    assert burst.merge_burst(tiny).remarks[0].endswith(burst.TOO_LITTLE)
     with pytest.raises(RawError, match="damaged.dng"):
         burst.merge_burst([tmp_path / "damaged.dng"] * 2)
 

@@ -78,6 +78,23 @@ def test_a_capture_without_clipped_pixels_keeps_the_white_that_it_states(white_e
     assert levels.find_white(*take("astronaut", white_e)) == 16383
 
 
+def test_clusters_of_pixels_that_are_stuck_at_one_count_are_no_white_level():
+    mosaic, noise = take("china", 30)
+    counts, rng = mosaic.counts.copy(), np.random.default_rng(0)
+    for row, column in zip(rng.integers(0, 298, 60), rng.integers(0, 398, 60), strict=True):
+        counts[row : row + 2, column : column + 2] = 3512
+    assert levels.find_white(replace(mosaic, counts=counts), noise) == mosaic.white
+
+
+def test_stars_in_every_block_are_not_taken_for_noise():
+    rng, stars = np.random.default_rng(2), np.zeros((300, 400))
+    np.add.at(stars, tuple(rng.integers(0, stars.shape, (2400, 2)).T), 10 ** rng.uniform(-1, 2.2, 2400))
+    light = gaussian_filter(stars, 0.7)[..., None] * np.ones(3)
+    mosaic, noise = photograph(0.02 + light, SONY, 40, rng)
+    gain, read_dn, _ = estimate_noise(mosaic)
+    assert noise.gain_dn / 2.5 < gain < 2.5 * noise.gain_dn and read_dn == pytest.approx(noise.read_dn, rel=0.5)
+
+
 @pytest.mark.parametrize("white_e", [3, 100])
 @pytest.mark.parametrize("off", [6, 40, np.array([6, 20, 10, 40]), 512])
 def test_a_black_level_above_the_darkest_parts_is_lowered_to_them_and_a_true_one_stays(white_e, off):
