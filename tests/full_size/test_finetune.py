@@ -11,6 +11,7 @@ from sidlib import camera, catalog, paths, sample
 from sidlib.backend import keras
 from sidlib.full_size import evaluate, finetune, network
 from sidlib.sample import dng
+from tests.full_size.conftest import build_tiny
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def pairs(photograph_scenes):
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     file = tmp_path / "full-size.keras"
-    network.build_residual_unet((4, 8)).save(file)
+    build_tiny().save(file)
     monkeypatch.setattr(finetune, "find_network", lambda: file)
     return file
 

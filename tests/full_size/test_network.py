@@ -1,7 +1,7 @@
 import numpy as np
 
 from sidlib import camera, models
-from sidlib.backend import keras
+from sidlib.backend import keras, tf
 from sidlib.full_size import network, tiles
 from sidlib.full_size.noise import Noise
 
@@ -40,6 +40,16 @@ def test_the_residual_network_begins_as_the_demosaic_and_does_not_shift():
     later = model.predict_on_batch(camera.pack(np.roll(np.tile(mosaic, (4, 4)), (16, 16), (0, 1)))[None])[0]
     inner = (slice(96, 160), slice(168, 216))
     np.testing.assert_allclose(np.roll(whole, (16, 16), (0, 1))[inner], later[inner], atol=0.05 * np.ptp(whole))
+
+
+def test_every_weight_of_the_residual_network_is_trained():
+    model, rng = network.build_residual_unet((4, 8)), np.random.default_rng(0)
+    for weights in model.trainable_variables:
+        weights.assign(rng.normal(0, 0.3, weights.shape))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(rng.uniform(0, 20, (1, 16, 16, 4)).astype(np.float32))))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert all(np.isfinite(gradient).all() and np.any(gradient) for gradient in gradients)
 
 
 def test_the_mean_of_alike_squares_takes_noise_and_leaves_edges():

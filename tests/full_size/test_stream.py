@@ -8,6 +8,7 @@ import pytest
 from sidlib.backend import keras
 from sidlib.camera import encode_srgb
 from sidlib.full_size import experiment, network, scenes, stream
+from tests.full_size.conftest import build_tiny
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +103,7 @@ def tiny(monkeypatch):
     """Trainings of a tiny network on noise for scenes."""
     monkeypatch.setattr(stream, "draw_pool", lambda _, seed, *of: np.random.default_rng(seed).random((2, 192, 192, 3)))
     monkeypatch.setattr(experiment, "VALIDATION", 2)
-    monkeypatch.setitem(network.NETWORKS, "residual_unet", lambda: network.build_residual_unet((4, 8)))
+    monkeypatch.setitem(network.NETWORKS, "residual_unet", build_tiny)
 
 
 def test_a_training_goes_on_where_it_stood_leaves_its_network_and_is_loaded_without_scenes(tiny, tmp_path, monkeypatch):
