@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -167,9 +167,9 @@ def score_burst(pair, motion, network):
     The control, "mean of frames", is LibRaw's development of their mean. Of "moving", the rows are scored in which
     something moves.
     """
-    scene, rows, part = find_scene(pair), [], np.s_[CROSSED, 32:-32] if motion == "moving" else INNER
+    scene, rows, part = find_scene(pair.scene), [], np.s_[CROSSED, 32:-32] if motion == "moving" else INNER
     with tempfile.TemporaryDirectory() as folder:
-        truths = take_burst(pair, motion, Path(folder))
+        truths = take_burst(pair, motion, Path(folder), max(FRAMES))
         captures, mean = [read_capture(file) for file in truths], Path(folder, "mean.dng")
         for count in sorted(FRAMES, reverse=True):
             merged = merge_burst(captures[:count])
@@ -195,18 +195,19 @@ def _score(pair, rows):
     return pd.DataFrame(scored)
 
 
-def find_scene(pair):
-    """Return the Scene of a pair of the sharp data set."""
-    return next(scene for scene in sample.plan_sharp() if scene.number == pair.scene)
+@cache
+def find_scene(number):
+    """Return the Scene of the sharp data set with a number; planning reads all photographs."""
+    return next(scene for scene in sample.plan_sharp() if scene.number == number)
 
 
-def take_burst(pair, motion, folder, count=8):
-    """Write short exposures of a scene of the sharp data set to a folder; return {file: true picture, as of render}.
+def take_burst(pair, motion, folder, count):
+    """Write so many exposures of a scene of the sharp data set to a folder; return {file: true picture, as of render}.
 
     motion: one of MOTIONS. Hand-held frames but the first are shifted by up to 20 pixels and turned by up to half a
     degree. What is "moving" is a square, by 48 pixels per frame.
     """
-    scene, pictures = find_scene(pair), {}
+    scene, pictures = find_scene(pair.scene), {}
     linear, rng = decode_linear(load_photograph(scene.photograph)), np.random.default_rng(int(pair.scene))
     middle = np.array(linear.shape[1::-1]) / 2
     folder.mkdir(parents=True, exist_ok=True)

@@ -38,13 +38,16 @@ def find_white(mosaic, noise):
         peak = int(numbers[:PILE_HIGH].argmax())
         near = numbers[max(peak - 1, 0) : peak + 2].sum()
         pile = high[np.abs(intervals - peak) <= 1]
-        clipped = (counts >= pile.min()) & (counts <= pile.max())
-        solid = clipped[1:, 1:] & clipped[1:, :-1] & clipped[:-1, 1:] & clipped[:-1, :-1]  # no defect is as large
         narrow = pile.std() < PILE_SPREAD * np.sqrt(noise.predict_variance(top - black))
         many = near >= max(PILE_PX, PILE_TIMES * 3 * numbers[peak + 3 :].mean())
-        if many and narrow and solid.any() and pile.min() > lowest:
+        if many and narrow and pile.min() > lowest and _fill_square((counts >= pile.min()) & (counts <= pile.max())):
             found.append(float(np.percentile(pile, 10)))
     return min(found)
+
+
+def _fill_square(clipped):
+    """Whether pixels of one CFA position (h, w) fill a square of 2 × 2 somewhere, which no defect does."""
+    return (clipped[1:, 1:] & clipped[1:, :-1] & clipped[:-1, 1:] & clipped[:-1, :-1]).any()
 
 
 def lower_black(mosaic):

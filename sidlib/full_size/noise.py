@@ -115,7 +115,7 @@ def estimate_noise(mosaic, black_dn=0.0):
     it. In too little or too even light to tell a slope, the read noise is assumed to be USUAL_READ_E electrons.
     black_dn: see Noise. The means are their 2nd, 50th and 98th percentile.
     """
-    means, variances, calm, highest, even = _measure_blocks(mosaic)
+    means, variances, highest, even = _measure_blocks(mosaic)
     means, top = means - black_dn, mosaic.counts.max(initial=1)
     brightest = min(top, mosaic.white)
     unclipped = highest < (LIT * brightest if brightest > mosaic.white / 2 else np.inf)
@@ -126,6 +126,7 @@ def estimate_noise(mosaic, black_dn=0.0):
     if kept.sum() < FEWEST and even.sum() > QUIET * unclipped.sum():
         kept = even  # a camera with so little noise
     elif kept.sum() < 4:  # texture is everywhere, or a codec has flattened nearly all
+        calm = _measure_blocks(mosaic, of_quartile=True)[1]
         textured = rough & (calm > FLAT_DN**2)
         if textured.sum() >= FEWEST:
             variances, even, kept = calm, textured, textured
@@ -170,10 +171,10 @@ def _assume_read_noise(mean, variance):
     return gain, USUAL_READ_E * gain
 
 
-def _measure_blocks(mosaic):
-    """Mean above black, variance twice, highest count of blocks of each CFA position, and 1 if even: (5, blocks).
+def _measure_blocks(mosaic, of_quartile=False):
+    """Mean above black, variance, highest count of blocks of each CFA position, and 1 if they are even: (4, blocks).
 
-    The variance is that of second differences in both directions, which are normal in even blocks, and then by the
+    The variance is that of second differences in both directions, which are normal in even blocks, or is told by the
     quartile of their size, which texture in less than half of a block hardly moves.
     Source: Immerkær, Fast Noise Variance Estimation (CVIU 1996).
     """
@@ -186,9 +187,8 @@ def _measure_blocks(mosaic):
             values = position.astype(np.float32)
             differences = np.diff(np.diff(values, 2, axis=0), 2, axis=1)
             differences, values = (split_blocks(each) for each in (differences, values[1:-1, 1:-1]))
-            squares, sizes = np.square(differences).mean(axis=1), np.abs(differences)
-            calm = np.square(np.quantile(sizes, 0.25, axis=1) / ndtri(0.625)) / 36
-            even = sizes.mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
+            squares = np.square(differences).mean(axis=1)
+            even = np.abs(differences).mean(axis=1) ** 2 > EVEN * np.maximum(squares, 36 / 12 / 2)
             cut = (values <= floor).mean(axis=1) * is_cut(floor, black)
             cut[cut <= 0.01] = 0
             # Of normal noise, a share was cut off at 0
@@ -197,8 +197,9 @@ def _measure_blocks(mosaic):
             whole = squares / 36 / ((1 + level**2) * above + level * density - (density + level * above) ** 2)
             means = np.where(cut > 0, level * np.sqrt(whole), values.mean(axis=1) - black)
             variances = np.where(cut > 0, whole, squares / 36)
-            highest = values.max(axis=1, initial=0)
-            blocks.append(np.stack([means, variances, calm, highest, even & (cut < MOST_CUT)]))
+            if of_quartile:
+                variances = np.square(np.quantile(np.abs(differences), 0.25, axis=1) / ndtri(0.625)) / 36
+            blocks.append(np.stack([means, variances, values.max(axis=1, initial=0), even & (cut < MOST_CUT)]))
     return np.concatenate(blocks, axis=1)
 
 
