@@ -36,11 +36,12 @@ WINDOWS = (3, 6)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 20.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
+FEW = 0.25  # of the frames beside the reference: where fewer take part, none does
 AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 
@@ -182,10 +183,10 @@ def merge_burst(captures):
     reference = _choose(frames)
     others = [frame for frame in frames if frame is not reference and not frame.misfit]
     _view(reference, others)
-    kept = [reference, *(frame for frame in others if not frame.misfit)]
-    _find_shares(kept)
+    _find_shares(reference, [frame for frame in frames if not frame.misfit])
     left_out = [*errors, *(f"{frame.name} {frame.misfit}" for frame in frames if frame.misfit)]
-    return _add([frame for frame in kept if not frame.misfit], tuple(f"Left out: {reason}" for reason in left_out))
+    kept = [reference, *(frame for frame in others if not frame.misfit)]
+    return _add(kept, tuple(f"Left out: {reason}" for reason in left_out))
 
 
 def _read(capture):
@@ -309,26 +310,35 @@ def _compare_light(reference, blocks, frame, seen):
     return max(align.weighted_median(two[told] / one[told], weights), 0.01)
 
 
-def _find_shares(frames):
-    """Set where each frame takes part, and the misfit of those that do so hardly anywhere; the first is the reference.
+def _find_shares(reference, frames):
+    """Set where each frame takes part, and the misfit of those that do so hardly anywhere.
 
     A frame is compared with the median of the others. Where the reference differs from it, only the reference counts.
+    What moves by less than noise tells from frame to frame is seen over time: the mean of the frames before each moment
+    is compared with that of those after it, and where they differ, only the reference's side counts.
     """
-    reference, *others = frames
     reference.share = np.ones(reference.cells.shape[:2], np.float32)
-    if not others:
+    if len(frames) == 1:
         return
-    cells = np.stack([frame.cells for frame in frames])
-    light = np.median(np.nan_to_num(cells), axis=0)
+    cells = np.stack([np.where(np.isnan(frame.cells), reference.cells, frame.cells) for frame in frames])
+    light, numbers, own = np.median(cells, axis=0), np.arange(len(frames)), frames.index(reference)
     variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
-    tests = []
-    for number in range(len(frames)):
-        rest = np.delete(np.arange(len(frames)), number)
-        seen = np.where(np.isnan(cells[rest]), cells[0], cells[rest])
-        noise = variances[number] + variances[rest].mean(axis=0) / len(rest) * (MEDIAN if len(rest) > 2 else 1)
-        apart = np.nan_to_num(cells[number] - np.median(seen, axis=0))
-        tests.append(_test(apart, noise, light, reference.fine))
-    tests = [np.fmax(np.maximum(test, tests[0]), frame.fine) for test, frame in zip(tests[1:], others, strict=True)]
+
+    def compare(some, average=np.mean):
+        one, two = (np.isin(numbers, some, invert=invert) for invert in (False, True))
+        noise = [variances[side].mean(axis=0) / side.sum() for side in (one, two)]
+        median = MEDIAN if average is np.median and two.sum() > 2 else 1
+        apart = cells[one].mean(axis=0) - average(cells[two], axis=0)
+        return _test(apart, noise[0] + median * noise[1], light, reference.fine)
+
+    tests = np.stack([compare([number], np.median) for number in numbers])
+    cells = np.where((tests > MOVED)[..., None], light, cells)  # what one frame alone shows tells nothing of others
+    tests = np.maximum(tests, tests[own])
+    for moment in numbers[1:]:
+        beyond = (numbers < moment) != (own < moment)
+        tests[beyond] = np.maximum(tests[beyond], compare(numbers[:moment]))
+    others = [frame for frame in frames if frame is not reference]
+    tests = [np.fmax(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
     for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
@@ -337,6 +347,10 @@ def _find_shares(frames):
         frame.share = 1 - out.astype(np.float32)
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
+    fit = [frame for frame in others if not frame.misfit]
+    few = sum(frame.share for frame in fit) < FEW * len(fit)
+    for frame in fit:
+        frame.share[few] = 0
 
 
 def _test(apart, noise, light, detail):
@@ -345,8 +359,11 @@ def _test(apart, noise, light, detail):
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
     found = []
     for window in WINDOWS:
-        mean, unknown, wrong = (ndimage.uniform_filter(each, (window, window, 0)) for each in (apart, noise, error))
-        found.append((WORTH * mean**2 / (unknown / window**2 + wrong)).max(axis=-1))
+        inside = np.ones_like(apart)  # at the border, a window has fewer cells
+        mean, unknown, wrong, inside = (
+            ndimage.uniform_filter(each, (window, window, 0), mode="constant") for each in (apart, noise, error, inside)
+        )
+        found.append((WORTH * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
     return np.max(found, axis=0)
 
 

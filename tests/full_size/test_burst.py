@@ -12,6 +12,7 @@ from sidlib.rawfile import RawError
 from sidlib.sample import load_photograph
 from tests.test_cameras import lay, write_raw
 
+
 DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 SIZE, MARGIN = (400, 560), 40
 
@@ -118,6 +119,24 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     assert alone.any() and np.abs(picture - single)[alone].max() < 0.01
     truth = camera.encode_srgb(scenes[int(merged.info.name[0])])
     assert np.abs(ndimage.gaussian_filter(picture - truth, (8, 8, 0)))[MARGIN:-MARGIN, MARGIN:-MARGIN].max() < 0.2
+
+
+def test_what_moves_by_less_than_the_noise_of_a_frame_is_seen_over_time(coffee):
+    places = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1))
+    discs = [np.hypot(places[0], places[1] - 6 * number) < 45 for number in range(8)]
+    scenes = [np.where(disc[..., None], coffee + 0.19, coffee) for disc in discs]
+    alone = burst.merge_burst([expose(scene, number, 4) for number, scene in enumerate(scenes)]).levels[2] == 1
+    alone = ndimage.zoom(alone, 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
+    assert alone[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
+
+
+def test_noise_at_the_border_is_no_more_evidence_of_motion_than_inside():
+    found, nothing = [], np.zeros((12, 12))
+    for number in range(100):
+        cells = np.random.default_rng(number).normal(size=(12, 12, 4))
+        found.append(burst._test(cells, np.ones_like(cells), nothing[..., None], nothing))
+    corners, inside = (np.mean(found, axis=0)[part] for part in (np.s_[::11, ::11], np.s_[4:8, 4:8]))
+    assert corners.mean() < 1.2 * inside.mean()
 
 
 def test_each_exposure_counts_by_what_it_knows_and_saturated_pixels_do_not(coffee):
