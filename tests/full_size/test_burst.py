@@ -12,7 +12,6 @@ from sidlib.rawfile import RawError
 from sidlib.sample import load_photograph
 from tests.test_cameras import lay, write_raw
 
-
 DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 SIZE, MARGIN = (400, 560), 40
 
@@ -131,10 +130,10 @@ def test_what_moves_by_less_than_the_noise_of_a_frame_is_seen_over_time(coffee):
 
 
 def test_noise_at_the_border_is_no_more_evidence_of_motion_than_inside():
-    found, nothing = [], np.zeros((12, 12))
+    found, dark = [], np.zeros((12, 12, 4))
     for number in range(100):
         cells = np.random.default_rng(number).normal(size=(12, 12, 4))
-        found.append(burst._test(cells, np.ones_like(cells), nothing[..., None], nothing))
+        found.append(burst._test(cells, np.ones_like(cells), dark, dark[..., 0]))
     corners, inside = (np.mean(found, axis=0)[part] for part in (np.s_[::11, ::11], np.s_[4:8, 4:8]))
     assert corners.mean() < 1.2 * inside.mean()
 
