@@ -25,6 +25,10 @@ REFUSED = 0.67, 2.0  # times the variance that a claim predicts: where the mosai
 LOWEST, BEGIN = 0.1, 0.8  # share of the blocks to start from, and their variance relative to noise alone
 NEAR = (1 - 2.5 * SPREAD, 1 + 0.5 * SPREAD)  # variances, relative to the line's, of blocks that are fitted: no texture
 NEAR_MEAN = 0.915  # mean of those relative variances for noise alone (χ² with 68 degrees of freedom)
+UNEVEN, FLATTENED = 0.3, 0.15  # share of the blocks below the line, and the part of their variance that is calm, if a
+# codec made them uneven: it took noise from the dark ones
+ALL, LOST = 0.95, 1.5  # such a share that it took noise from all of them, and σ over what it left
+LOSSY_READ_E = 2.0  # read noise in electrons, at least, where a codec took it
 USUAL_READ_E = 3.0  # read noise in electrons, assumed where a mosaic has too little light to tell its gain
 
 
@@ -116,7 +120,7 @@ def estimate_noise(mosaic, black_dn=0.0):
     black_dn: see Noise. The means are their 2nd, 50th and 98th percentile.
     """
     means, variances, highest, even = _measure_blocks(mosaic)
-    means, top = means - black_dn, mosaic.counts.max(initial=1)
+    means, top, black = means - black_dn, mosaic.counts.max(initial=1), mosaic.black.mean()
     brightest = min(top, mosaic.white)
     unclipped = highest < (LIT * brightest if brightest > mosaic.white / 2 else np.inf)
     if unclipped.sum() < FEWEST:  # all are equally bright
@@ -134,13 +138,29 @@ def estimate_noise(mosaic, black_dn=0.0):
             kept = rough if rough.any() else unclipped
     if not kept.any():
         return 1.0, 1.0, means[kept]
-    means, variances = means[kept], variances[kept]
-    if len(means) >= FEWEST and even[kept].any():
-        gain, read_dn = _fit_blocks(means, variances)
+    if kept.sum() >= FEWEST and even[kept].any():
+        gain, read_dn = _fit_blocks(means[kept], variances[kept])
     else:
-        gain, read_dn = _assume_read_noise(np.median(means), np.median(variances))
-    gain = max(gain, max(top - mosaic.black.mean(), 1) / FULL_WELL_E)
-    return float(gain), float(max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)), np.percentile(means, (2, 50, 98))
+        gain, read_dn = _assume_read_noise(np.median(means[kept]), np.median(variances[kept]))
+    line = gain * np.maximum(means, 0) + read_dn**2
+    below = unclipped & (variances > 1) & (variances < line)
+    if is_cut(mosaic.counts.min(), black):
+        below &= means > 2 * np.sqrt(line)
+    uneven = below & ~even
+    share = uneven.sum() / max(below.sum(), FEWEST)
+    if share > UNEVEN and _is_flattened(mosaic, variances, uneven):
+        gain, read_dn = np.multiply(LOST if share > ALL else 1, (gain, max(read_dn, LOSSY_READ_E * gain)))
+    gain = max(gain, max(top - black, 1) / FULL_WELL_E)
+    return float(gain), float(max(read_dn, ROUNDING_DN, LEAST_READ_E * gain)), np.percentile(means[kept], (2, 50, 98))
+
+
+def _is_flattened(mosaic, variances, uneven):
+    """Whether a codec made blocks uneven: most of their pixels hardly vary, which neither texture nor a table does."""
+    calm = _measure_blocks(mosaic, of_quartile=True)[1][uneven]
+    low, middle = np.percentile(mosaic.counts, (10, 50))
+    dark = mosaic.counts[(low <= mosaic.counts) & (mosaic.counts <= middle)]
+    coarse = len(np.unique(dark)) <= 1 + 0.5 * (middle - low)  # a table of few levels rounds, but takes no noise away
+    return not coarse and np.median(calm / variances[uneven]) < FLATTENED
 
 
 def _fit_blocks(means, variances):

@@ -7,6 +7,7 @@ from scipy.fft import dctn, idctn
 
 from sidlib import camera
 from sidlib.full_size import noise, trust
+from sidlib.full_size.checks import SONY, photograph
 from sidlib.raw import Mosaic
 from sidlib.sample import expose_mosaic, load_photograph
 from sidlib.sample.drawn import draw_scene
@@ -133,6 +134,21 @@ def test_the_noise_is_told_through_lossy_compression():
         squeezed = replace(mosaic, counts=squeeze(mosaic.counts, 1.5 * np.hypot(10 * gain, read)))
         found_gain, found_read, _ = noise.estimate_noise(squeezed)
         assert 0.6 * gain < found_gain < 1.5 * gain and found_read < 3 * read
+
+
+def test_what_a_codec_took_from_the_dark_parts_is_not_taken_for_little_read_noise():
+    linear = np.outer(np.linspace(0.002, 1, 400) ** 3, np.ones(600))[..., None] * np.ones(3)
+    mosaic, told = photograph(linear, SONY, 300, np.random.default_rng(0))
+    squeezed = replace(mosaic, counts=squeeze(mosaic.counts, 2 * np.hypot(60**0.5 * told.gain_dn, told.read_dn)))
+    gain, read_dn, _ = noise.estimate_noise(squeezed)
+    assert 0.7 * told.read_dn < read_dn < 1.5 * told.read_dn and gain < 1.5 * told.gain_dn
+
+
+def test_a_table_of_few_levels_is_no_codec_that_takes_noise():
+    coffee = camera.decode_srgb(np.asarray(load_photograph("coffee")) / 255)
+    mosaic, told = photograph(coffee, SONY, 5, np.random.default_rng(0))
+    counts = np.square(np.rint(np.sqrt(mosaic.counts / 16383) * 255) / 255) * 16383  # 8 bits
+    assert noise.estimate_noise(replace(mosaic, counts=np.rint(counts).astype(np.uint16)))[1] < 2 * told.read_dn
 
 
 def squeeze(counts, step):
