@@ -134,21 +134,18 @@ def test_the_noise_is_told_through_lossy_compression():
         squeezed = replace(mosaic, counts=squeeze(mosaic.counts, 1.5 * np.hypot(10 * gain, read)))
         found_gain, found_read, _ = noise.estimate_noise(squeezed)
         assert 0.6 * gain < found_gain < 1.5 * gain and found_read < 3 * read
-
-
-def test_what_a_codec_took_from_the_dark_parts_is_not_taken_for_little_read_noise():
     linear = np.outer(np.linspace(0.002, 1, 400) ** 3, np.ones(600))[..., None] * np.ones(3)
     mosaic, told = photograph(linear, SONY, 300, np.random.default_rng(0))
     squeezed = replace(mosaic, counts=squeeze(mosaic.counts, 2 * np.hypot(60**0.5 * told.gain_dn, told.read_dn)))
-    gain, read_dn, _ = noise.estimate_noise(squeezed)
-    assert 0.7 * told.read_dn < read_dn < 1.5 * told.read_dn and gain < 1.5 * told.gain_dn
+    _, found_read, _ = noise.estimate_noise(squeezed)
+    assert found_read == pytest.approx(told.read_dn, rel=0.3)  # although the dark parts are flattened
 
 
 def test_a_table_of_few_levels_is_no_codec_that_takes_noise():
     coffee = camera.decode_srgb(np.asarray(load_photograph("coffee")) / 255)
     mosaic, told = photograph(coffee, SONY, 5, np.random.default_rng(0))
-    counts = np.square(np.rint(np.sqrt(mosaic.counts / 16383) * 255) / 255) * 16383  # 8 bits
-    assert noise.estimate_noise(replace(mosaic, counts=np.rint(counts).astype(np.uint16)))[1] < 2 * told.read_dn
+    table = np.rint(np.square(np.rint(np.sqrt(np.arange(16384) / 16383) * 255) / 255) * 16383).astype(np.uint16)
+    assert noise.estimate_noise(replace(mosaic, counts=table[mosaic.counts]))[1] < 2 * told.read_dn
 
 
 def squeeze(counts, step):
