@@ -36,12 +36,12 @@ WINDOWS = (3, 6)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 16.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+MOVED, DOUBTED, REACH = 18.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
 FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
-FEW = 0.25  # of the frames beside the reference: where fewer take part, none does
+FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
 AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 
@@ -78,6 +78,7 @@ class _Frame:
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
     fine: np.ndarray = None  # χ² of differences of finer blocks; of the reference, their own variance
     share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
+    seen: np.ndarray = None  # where it shows what the reference shows
 
     def load(self):
         """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
@@ -344,11 +345,11 @@ def _find_shares(reference, frames):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
         out = ndimage.maximum_filter(moved, 3) | unseen
-        frame.share = 1 - out.astype(np.float32)
+        frame.share, frame.seen = 1 - out.astype(np.float32), ~unseen
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
     fit = [frame for frame in others if not frame.misfit]
-    few = sum(frame.share for frame in fit) < FEW * len(fit)
+    few = sum(frame.share for frame in fit) < FEW * sum(frame.seen.astype(float) for frame in fit)
     for frame in fit:
         frame.share[few] = 0
 
