@@ -78,7 +78,6 @@ class _Frame:
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
     fine: np.ndarray = None  # χ² of differences of finer blocks; of the reference, their own variance
     share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
-    seen: np.ndarray = None  # where it shows what the reference shows
 
     def load(self):
         """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
@@ -325,33 +324,34 @@ def _find_shares(reference, frames):
     light, numbers, own = np.median(cells, axis=0), np.arange(len(frames)), frames.index(reference)
     variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
 
-    def compare(some, average=np.mean):
-        one, two = (np.isin(numbers, some, invert=invert) for invert in (False, True))
-        noise = [variances[side].mean(axis=0) / side.sum() for side in (one, two)]
-        median = MEDIAN if average is np.median and two.sum() > 2 else 1
-        apart = cells[one].mean(axis=0) - average(cells[two], axis=0)
+    def compare(some, statistic=np.mean):  # with the rest
+        noise = [variances[side].mean(axis=0) / side.sum() for side in (some, ~some)]
+        median = MEDIAN if statistic is np.median and (~some).sum() > 2 else 1
+        apart = cells[some].mean(axis=0) - statistic(cells[~some], axis=0)
         return _test(apart, noise[0] + median * noise[1], light, reference.fine)
 
-    tests = np.stack([compare([number], np.median) for number in numbers])
+    tests = np.stack([compare(numbers == number, np.median) for number in numbers])
     cells = np.where((tests > MOVED)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests = np.maximum(tests, tests[own])
     for moment in numbers[1:]:
-        beyond = (numbers < moment) != (own < moment)
-        tests[beyond] = np.maximum(tests[beyond], compare(numbers[:moment]))
+        before = numbers < moment
+        beyond = before != before[own]
+        tests[beyond] = np.maximum(tests[beyond], compare(before))
     others = [frame for frame in frames if frame is not reference]
     tests = [np.fmax(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
     near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
+    seen = taken = 0  # by how many frames each cell is
     for frame, test in zip(others, tests, strict=True):
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
         out = ndimage.maximum_filter(moved, 3) | unseen
-        frame.share, frame.seen = 1 - out.astype(np.float32), ~unseen
+        frame.share = 1 - out.astype(np.float32)
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
-    fit = [frame for frame in others if not frame.misfit]
-    few = sum(frame.share for frame in fit) < FEW * sum(frame.seen.astype(float) for frame in fit)
-    for frame in fit:
-        frame.share[few] = 0
+        else:
+            seen, taken = seen + ~unseen, taken + frame.share
+    for frame in others:
+        frame.share[taken < FEW * seen] = 0
 
 
 def _test(apart, noise, light, detail):

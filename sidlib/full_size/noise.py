@@ -142,7 +142,7 @@ def estimate_noise(mosaic, black_dn=0.0):
         gain, read_dn = _fit_blocks(means[kept], variances[kept])
     else:
         gain, read_dn = _assume_read_noise(np.median(means[kept]), np.median(variances[kept]))
-    line = gain * np.maximum(means, 0) + read_dn**2
+    line = Noise(gain, read_dn, black_dn, "estimate").predict_variance(means)
     below = unclipped & (variances > 1) & (variances < line)
     if is_cut(mosaic.counts.min(), black):
         below &= means > 2 * np.sqrt(line)
@@ -157,10 +157,11 @@ def estimate_noise(mosaic, black_dn=0.0):
 def _is_flattened(mosaic, variances, uneven):
     """Whether a codec made blocks uneven: most of their pixels hardly vary, which neither texture nor a table does."""
     calm = _measure_blocks(mosaic, of_quartile=True)[1][uneven]
+    if np.median(calm / variances[uneven]) >= FLATTENED:
+        return False
     low, middle = np.percentile(mosaic.counts, (10, 50))
     dark = mosaic.counts[(low <= mosaic.counts) & (mosaic.counts <= middle)]
-    coarse = len(np.unique(dark)) <= 1 + 0.5 * (middle - low)  # a table of few levels rounds, but takes no noise away
-    return not coarse and np.median(calm / variances[uneven]) < FLATTENED
+    return len(np.unique(dark)) > 1 + 0.5 * (middle - low)  # a table of few levels rounds, but takes no noise away
 
 
 def _fit_blocks(means, variances):

@@ -11,6 +11,7 @@ from sidlib.full_size.checks import SONY, photograph
 from sidlib.raw import Mosaic
 from sidlib.sample import expose_mosaic, load_photograph
 from sidlib.sample.drawn import draw_scene
+from sidlib.sample.photographs import decode_linear
 
 SIZE_PX = (480, 320)
 BARE = np.full(4, 512.0), 16383.0, np.ones(3), np.eye(3), 0
@@ -142,8 +143,7 @@ def test_the_noise_is_told_through_lossy_compression():
 
 
 def test_a_table_of_few_levels_is_no_codec_that_takes_noise():
-    coffee = camera.decode_srgb(np.asarray(load_photograph("coffee")) / 255)
-    mosaic, told = photograph(coffee, SONY, 5, np.random.default_rng(0))
+    mosaic, told = photograph(decode_linear(load_photograph("coffee")), SONY, 5, np.random.default_rng(0))
     table = np.rint(np.square(np.rint(np.sqrt(np.arange(16384) / 16383) * 255) / 255) * 16383).astype(np.uint16)
     assert noise.estimate_noise(replace(mosaic, counts=table[mosaic.counts]))[1] < 2 * told.read_dn
 
