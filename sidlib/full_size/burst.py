@@ -36,8 +36,8 @@ WINDOWS = (3, 6)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 18.0, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
-FINE = 4.4  # puts the mean of 16 squared differences of blocks on the scale of χ²
+MOVED, DOUBTED, REACH = 12.9, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and around, on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
@@ -76,7 +76,7 @@ class _Frame:
     ratio: float = 1.0  # times as bright as the reference
     motion: np.ndarray = None  # see align.align; None of the reference
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
-    fine: np.ndarray = None  # χ² of differences of finer blocks; of the reference, their own variance
+    fine: np.ndarray = None  # χ² of differences of blocks, see _test_blocks; of the reference, their own variance
     share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
 
     def load(self):
@@ -290,7 +290,7 @@ def _view(reference, others):
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
-        frame.fine = FINE * (apart / (variance + MISPLACED[0] ** 2 * reference.fine) - 0.5)
+        frame.fine = _test_blocks(apart, variance, MISPLACED[0] ** 2 * reference.fine)
 
 
 def _compare_light(reference, blocks, frame, seen):
@@ -331,20 +331,21 @@ def _find_shares(reference, frames):
         return _test(apart, noise[0] + median * noise[1], light, reference.fine)
 
     tests = np.stack([compare(numbers == number, np.median) for number in numbers])
-    cells = np.where((tests > MOVED)[..., None], light, cells)  # what one frame alone shows tells nothing of others
+    moved = MOVED + 2 * np.log(2 * len(frames) - 3)  # with the number of tests (Bonferroni)
+    cells = np.where((tests > moved)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests = np.maximum(tests, tests[own])
     for moment in numbers[1:]:
         before = numbers < moment
         beyond = before != before[own]
         tests[beyond] = np.maximum(tests[beyond], compare(before))
     others = [frame for frame in frames if frame is not reference]
-    tests = [np.fmax(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
-    near = ndimage.maximum_filter(np.max(tests, axis=0) > MOVED, REACH)  # what moves is close by in all frames
+    tests = [np.maximum(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
+    near = ndimage.maximum_filter(np.max(tests, axis=0) > moved, REACH)  # what moves is close by in all frames
     seen = taken = 0  # by how many frames each cell is
     for frame, test in zip(others, tests, strict=True):
-        moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
+        out = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
-        out = ndimage.maximum_filter(moved, 3) | unseen
+        out = ndimage.maximum_filter(out, 3) | unseen
         frame.share = 1 - out.astype(np.float32)
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
@@ -366,6 +367,19 @@ def _test(apart, noise, light, detail):
         )
         found.append((WORTH * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
     return np.max(found, axis=0)
+
+
+def _test_blocks(apart, noise, error):
+    """χ² of mean squared differences of a cell's 16 blocks: the larger of that of the cell and of 3 × 3 cells.
+
+    noise, error: what they are without motion; errors of alignment, unlike noise, are alike in neighbours.
+    """
+    seen = np.isfinite(apart / noise)
+    around, known, cells = (
+        ndimage.uniform_filter(np.where(seen, each, 0), 3, mode="constant") for each in (apart, noise + 2 * error, 1.0)
+    )
+    more = (around / np.maximum(known, 1e-9) - 1).clip(0)  # its χ² is 72 more² if noise is normal: tails are heavier
+    return np.fmax(FINE[0] * (apart / (noise + error) - 0.5), FINE[1] * cells * more**2)
 
 
 def _add(frames, remarks):

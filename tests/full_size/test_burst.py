@@ -120,11 +120,13 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     assert np.abs(ndimage.gaussian_filter(picture - truth, (8, 8, 0)))[MARGIN:-MARGIN, MARGIN:-MARGIN].max() < 0.2
 
 
-def test_what_moves_by_less_than_the_noise_of_a_frame_is_seen_over_time(coffee):
-    places = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1))
-    discs = [np.hypot(places[0], places[1] - 6 * number) < 45 for number in range(8)]
-    scenes = [np.where(disc[..., None], coffee + 0.19, coffee) for disc in discs]
-    alone = burst.merge_burst([expose(scene, number, 4) for number, scene in enumerate(scenes)]).levels[2] == 1
+@pytest.mark.parametrize("count, white_e", [(8, 4), (2, 60)])  # of two, blocks tell what moves
+def test_what_moves_by_less_than_the_noise_of_a_cell_is_seen(coffee, count, white_e):
+    places, rocket = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1)), look_at("rocket")
+    discs = [np.hypot(places[0], places[1] - 6 * number) < 45 for number in range(count)]
+    shown = [coffee + 0.19 if count > 2 else np.roll(rocket, 6 * number, axis=1) for number in range(count)]
+    scenes = [np.where(disc[..., None], each, coffee) for disc, each in zip(discs, shown, strict=True)]
+    alone = burst.merge_burst([expose(scene, number, white_e) for number, scene in enumerate(scenes)]).levels[2] == 1
     alone = ndimage.zoom(alone, 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
     assert alone[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
 
