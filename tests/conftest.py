@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 os.environ["SID_RESULTS"] = tempfile.mkdtemp(prefix="sid-results-")  # other processes and kernels inherit it
@@ -12,9 +13,9 @@ os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 import joblib
 import pytest
 
-from sidlib import catalog, paths, preprocess, sample
-from sidlib.backend import tf
+from sidlib import catalog, paths, preprocess, sample  # without TensorFlow, which would start once more
 
+sys.modules["rfc3987_syntax"] = None  # a grammar of web addresses, which no notebook needs: it takes a second to build
 atexit.register(shutil.rmtree, paths.RESULTS, ignore_errors=True)
 SENSOR_PX = (320, 214)  # width, height: 32 × 22 pixels when developed
 SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china": "test", "flower": "test"}
@@ -67,9 +68,20 @@ def folder(tiny_folder, tmp_path):
     return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
 
 
+@pytest.fixture
+def eager():
+    """TensorFlow traces no functions: that would take longer than a few steps of a tiny network."""
+    from sidlib.backend import tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def differentiate():
     """A function that returns the gradient of the sum of what a function makes of an array."""
+    from sidlib.backend import tf
 
     def differentiate(function, values):
         values = tf.Variable(values)

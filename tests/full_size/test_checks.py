@@ -4,12 +4,11 @@ import pytest
 from sidlib import camera
 from sidlib.camera import decode_srgb
 from sidlib.evaluation import score_picture
-from sidlib.full_size import checks, network, noise, restore
+from sidlib.full_size import checks, noise, restore
 from sidlib.full_size.evaluate import INNER
 from sidlib.sample import load_photograph
 from tests.flat_colours import FLAT_COLOURS, score_flat
-
-DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
+from tests.full_size.conftest import DEMOSAIC
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from sidlib.evaluation import METRICS
-from sidlib.full_size import evaluate, network
+from sidlib.full_size import evaluate
 from sidlib.full_size.capture import read_capture
+from tests.full_size.conftest import DEMOSAIC
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,9 @@ def test_the_curve_is_that_of_libraw(pairs):
 
 
 def test_all_methods_show_the_same_picture_in_its_place(pairs):
-    pair, demosaic = pairs[pairs.split == "test"].iloc[-1], network.build_residual_unet((4, 8))  # untrained
+    pair = pairs[pairs.split == "test"].iloc[-1]
     truth = evaluate.develop_truth(pair.long).astype(float)
-    for restore in (evaluate.develop_amplified, partial(evaluate.restore_with, network=demosaic)):
+    for restore in (evaluate.develop_amplified, partial(evaluate.restore_with, network=DEMOSAIC)):
         picture = restore(pair.short, pair.ratio).astype(float)
         assert picture.shape == truth.shape
         block = [np.add.reduceat(np.add.reduceat(p, range(0, 500, 20)), range(0, 500, 20), 1) for p in (picture, truth)]
@@ -107,8 +108,7 @@ def test_a_burst_shows_one_scene_that_stands_still_but_for_its_motion(pairs, mot
 
 def test_more_frames_from_a_tripod_are_better(pairs, monkeypatch):
     monkeypatch.setattr(evaluate, "FRAMES", (1, 3))
-    pair, demosaic = pairs[pairs.split == "test"].iloc[0], network.build_residual_unet((4, 8))
-    scores = evaluate.score_burst(pair, "tripod", demosaic)
+    scores = evaluate.score_burst(pairs[pairs.split == "test"].iloc[0], "tripod", DEMOSAIC)
     assert scores.frames.tolist() == sorted([*evaluate.FRAMES] * 2)
     assert (scores.groupby("method").fitted_db.diff().dropna() > 0.3).all()
 

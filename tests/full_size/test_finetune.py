@@ -11,7 +11,7 @@ from sidlib import camera, catalog, paths, sample
 from sidlib.backend import keras
 from sidlib.full_size import evaluate, finetune, network
 from sidlib.sample import dng
-from tests.full_size.conftest import build_tiny
+from tests.full_size.conftest import DEMOSAIC, build_tiny
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_patches_and_truths_lie_over_each_other_at_the_brightness_of_the_ratio(p
     pair = next(finetune.develop_truths(pairs[pairs.split == "train"]).itertuples())
     packed, rendering, truth = finetune.read_pair(pair, np.random.default_rng(0))
     assert packed.shape == (finetune.PATCHES, 64, 64, 4) and truth.shape == (finetune.PATCHES, 128, 128, 3)
-    trainer = network.build_trainer(network.build_residual_unet((4, 8)))  # untrained, it demosaics
+    trainer = network.build_trainer(DEMOSAIC)
     shown = np.asarray(trainer([packed, rendering])).clip(0, 255)
     assert np.abs(shown.mean((1, 2)) - truth.mean((1, 2)))[:, :2].max() < 6  # blue is dark, and its noise cut off at 0
     for output, expected in zip(shown, truth, strict=True):
@@ -96,7 +96,7 @@ def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_
     keys = [key, finetune.tune(others.assign(ratio=99.0), tmp_path)]
     os.utime(others.short[0], ns=(0, 0))
     keys.append(finetune.tune(others, tmp_path))
-    network.build_residual_unet((4, 8)).save(trained)
+    DEMOSAIC.save(trained)
     keys.append(finetune.tune(pairs, tmp_path))
     assert len({str(each) for each in keys}) == 4
 
