@@ -8,6 +8,7 @@ import tempfile
 
 os.environ["SID_RESULTS"] = tempfile.mkdtemp(prefix="sid-results-")  # other processes and kernels inherit it
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two processes of tests share the cores
 os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 
 import joblib
@@ -24,7 +25,7 @@ SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china":
 def pytest_collection_modifyitems(items):
     """Begin with the slowest files, so that two processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("notebooks") or item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.stem not in ("test_training", "test_workers")))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -76,17 +77,3 @@ def eager():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture(scope="session")
-def differentiate():
-    """A function that returns the gradient of the sum of what a function makes of an array."""
-    from sidlib.backend import tf
-
-    def differentiate(function, values):
-        values = tf.Variable(values)
-        with tf.GradientTape() as tape:
-            result = function(values)
-        return tape.gradient(result, values).numpy()
-
-    return differentiate

@@ -23,9 +23,8 @@ def methods(monkeypatch):
 
     def score(pair, method):
         scored.append(method)
-        return pd.DataFrame(
-            {"method": [method], "scene": pair.scene, "ratio": pair.ratio, "motion": None, "frames": None}
-        )
+        row = {"method": method, "scene": pair.scene, "ratio": pair.ratio, "motion": None, "frames": None}
+        return pd.DataFrame([row])
 
     methods = {name: (partial(score, method=name), "1") for name in ("amplified", "full size")}
     monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
@@ -63,9 +62,7 @@ def test_colours_are_fitted_one_by_one():
     assert evaluate.score_fitted((truth[..., ::-1] - 10) / 2, truth) < 20
 
 
-def test_a_table_goes_on_where_it_was_and_rows_are_made_anew_for_whatever_has_changed(
-    pairs, methods, tmp_path, monkeypatch
-):
+def test_a_table_goes_on_where_it_was_and_what_has_changed_is_made_anew(pairs, methods, tmp_path, monkeypatch):
     methods, scored = methods
     whole = evaluate.score_methods(pairs, tmp_path)
     assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2

@@ -65,9 +65,7 @@ def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
     np.testing.assert_array_equal(*pictures)
 
 
-def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(
-    pairs, trained, tmp_path, monkeypatch
-):
+def test_it_begins_with_the_trained_network_and_goes_on_to_the_same_weights(pairs, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "VALIDATION", 2)
     tiny = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
     whole, history = finetune.tune(pairs, tmp_path / "whole", tiny)
@@ -83,9 +81,7 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
     assert 0 < max(moved) < 0.01
 
 
-def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
-    pairs, trained, tmp_path, monkeypatch
-):
+def test_a_run_is_told_from_others_without_reading_captures(pairs, trained, tmp_path, monkeypatch):
     finetune.develop_truths(pairs)
     for reader in ("read_capture", "develop_truth"):
         monkeypatch.setattr(finetune, reader, None)
