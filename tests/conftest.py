@@ -3,18 +3,20 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 os.environ["SID_RESULTS"] = tempfile.mkdtemp(prefix="sid-results-")  # other processes and kernels inherit it
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two processes of tests share the cores
 os.environ.pop("SID_SCHEDULER", None)  # the tests start their own
 
 import joblib
 import pytest
 
-from sidlib import catalog, paths, preprocess, sample
-from sidlib.backend import tf
+from sidlib import catalog, paths, preprocess, sample  # without TensorFlow, which would start once more
 
+sys.modules["rfc3987_syntax"] = None  # a grammar of web addresses, which no notebook needs: it takes a second to build
 atexit.register(shutil.rmtree, paths.RESULTS, ignore_errors=True)
 SENSOR_PX = (320, 214)  # width, height: 32 × 22 pixels when developed
 SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china": "test", "flower": "test"}
@@ -23,7 +25,7 @@ SPLITS = {"chelsea": "train", "coffee": "train", "grace_hopper": "val", "china":
 def pytest_collection_modifyitems(items):
     """Begin with the slowest files, so that two processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("notebooks") or item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.stem not in ("test_training", "test_workers")))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -67,14 +69,11 @@ def folder(tiny_folder, tmp_path):
     return shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("png", "signal"))
 
 
-@pytest.fixture(scope="session")
-def differentiate():
-    """A function that returns the gradient of the sum of what a function makes of an array."""
+@pytest.fixture
+def eager():
+    """TensorFlow traces no functions: that would take longer than a few steps of a tiny network."""
+    from sidlib.backend import tf
 
-    def differentiate(function, values):
-        values = tf.Variable(values)
-        with tf.GradientTape() as tape:
-            result = function(values)
-        return tape.gradient(result, values).numpy()
-
-    return differentiate
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -14,6 +14,7 @@ from sidlib.backend import keras, tf
 from sidlib.evaluation import ScoreTable
 from sidlib.experiment import COURSE_EXPERIMENTS, Experiment
 from sidlib.losses import LOSSES, ssim_loss
+from tests.test_models import differentiate
 
 rng = np.random.default_rng(0)
 TRUTH = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -167,7 +168,7 @@ PICTURES = {
 }
 
 
-def test_value_and_gradient_of_the_ssim_loss_are_finite_on_any_pictures_and_identical_ones_lose_nothing(differentiate):
+def test_value_and_gradient_of_the_ssim_loss_are_finite_on_any_pictures_and_identical_ones_lose_nothing():
     for truth, output in product(PICTURES, PICTURES):
         loss = np.asarray(ssim_loss(PICTURES[truth], PICTURES[output]))
         gradient = differentiate(partial(ssim_loss, PICTURES[truth]), PICTURES[output])

@@ -59,9 +59,7 @@ def test_a_folders_own_networks_are_exported_and_named_or_else_the_samples(tmp_p
     assert f"full-size is exported from {tmp_path / 'full-size-tuned.keras'}" in caplog.text
 
 
-def test_the_readmes_example_runs_as_it_stands_and_shows_the_network_what_it_was_trained_on(
-    model, tmp_path, monkeypatch
-):
+def test_the_readmes_example_runs_and_shows_the_network_what_it_was_trained_on(model, tmp_path, monkeypatch):
     page = paths.ROOT / "sidlib" / "beyond" / "README.md"
     [example] = re.findall(r"```python\n(.*?best\.onnx.*?)```", page.read_text("utf-8"), re.S)
     linear = np.random.default_rng(2).uniform(-0.1, 1.2, (9, 12, 3)).astype("float32")

@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from sidlib import paths, training, workers
 from sidlib.backend import keras
@@ -25,6 +26,7 @@ from sidlib.experiment import Experiment
 EXPERIMENT = Experiment("cnn", "relu", "mae", augment=True, epochs=3, batch_size=4, crop_px=(24, 16), updates=2)
 OTHER = replace(EXPERIMENT, loss="mse")
 LOSSES = ["loss", "mae", "val_loss", "val_mae"]
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +209,8 @@ def side_by_side(tiny_pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("side_by_side")
     with redirect_stdout(io.StringIO()) as printed, joblib.parallel_config("loky"):
         histories = training.train_all(SIDE_BY_SIDE, tiny_pairs, folder)
-    return folder, histories, printed.getvalue()
+    yield folder, histories, printed.getvalue()
+    get_reusable_executor().shutdown(kill_workers=True)  # at the end of all tests it takes seconds
 
 
 def test_trainings_side_by_side_have_a_progress_line_each(side_by_side):

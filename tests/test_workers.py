@@ -114,21 +114,25 @@ def test_a_scheduler_that_does_not_answer_or_dask_that_is_missing_is_named(sched
 
 BUILD = """
 import os, sys
+import sidlib.full_size.__main__
+loaded = {*sys.modules}
 from sidlib.models import build_model
 os.fstat(2)  # there is a standard error
 print("mine", file=sys.stderr)
+print("loaded:", *loaded & {"sidlib.human_check", "sidlib.plots", "sidlib.beyond", "ipywidgets", "skimage"})
 print(build_model("unet", "relu").output.shape)
 """
 
 
 @pytest.mark.parametrize(("streams", "said"), [("", "mine\n"), ("2>&-", "")], ids=["usual", "no standard error"])
 def test_models_are_built_whatever_the_users_keras_says_and_only_python_writes_to_stderr(streams, said, tmp_path):
+    """And to restore at full size loads neither the panel nor figures nor metrics; Keras itself loads Matplotlib."""
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps({"image_data_format": "channels_first"}))
     command = ["sh", "-c", f'exec "$0" -c "$1" {streams}', sys.executable, BUILD]
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT), "HOME": str(tmp_path)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.stdout.endswith("(None, None, None, 3)\n") and run.stderr == said
+    assert run.stdout.endswith("loaded:\n(None, None, None, 3)\n") and run.stderr == said
 
 
 @pytest.mark.parametrize(("device", "hidden", "warned"), [(True, "0", True), (True, "-1", False), (False, "0", False)])

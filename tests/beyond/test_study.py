@@ -99,6 +99,7 @@ def test_rows_of_other_captures_or_code_are_made_anew(tiny_pairs, tmp_path, few_
         assert scores.experiment.unique().tolist() == FEW and len(scores) == 2 * (pairs.split == "test").sum()
 
 
+@pytest.mark.usefixtures("eager")
 def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs, tmp_path, few_baselines, monkeypatch):
     shown = tiny_pairs.scene.map({"00001": "cat", "00002": "drawn", "20001": "drawn", "10001": "dog", "10002": "dog"})
     pairs, folds, interrupted, really_train = tiny_pairs.assign(photograph=shown), {}, [], training.train
@@ -124,6 +125,7 @@ def test_each_photograph_is_left_out_once_and_finished_ones_are_kept(tiny_pairs,
     assert table[table.method == "short"].pairs.tolist() == [3, 4]
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_study_that_was_interrupted_does_not_stand_for_the_whole(tiny_pairs, tmp_path, monkeypatch, few_baselines):
     monkeypatch.setitem(study.STAIRCASE, "better model", BEST)
     assert study.find_study(tmp_path) == paths.REFERENCE

@@ -2,7 +2,9 @@ import pytest
 
 from sidlib import catalog, sample
 from sidlib.backend import keras
-from sidlib.full_size.network import Demosaic
+from sidlib.full_size.network import Demosaic, build_residual_unet
+
+DEMOSAIC = build_residual_unet((4, 8))  # untrained it corrects nothing; of one network, functions are traced once
 
 
 def build_tiny():

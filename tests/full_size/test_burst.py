@@ -5,14 +5,14 @@ import pytest
 from scipy import ndimage
 
 from sidlib import camera
-from sidlib.full_size import burst, network, restore
+from sidlib.full_size import burst, restore
 from sidlib.full_size.checks import CAMERAS, SONY, photograph
 from sidlib.full_size.save import CaptureInfo
 from sidlib.rawfile import RawError
 from sidlib.sample import load_photograph
+from tests.full_size.conftest import DEMOSAIC
 from tests.test_cameras import lay, write_raw
 
-DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 SIZE, MARGIN = (400, 560), 40
 
 

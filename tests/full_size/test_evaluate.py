@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from sidlib.evaluation import METRICS
-from sidlib.full_size import evaluate, network
+from sidlib.full_size import evaluate
 from sidlib.full_size.capture import read_capture
+from tests.full_size.conftest import DEMOSAIC
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,8 @@ def methods(monkeypatch):
 
     def score(pair, method):
         scored.append(method)
-        return pd.DataFrame(
-            {"method": [method], "scene": pair.scene, "ratio": pair.ratio, "motion": None, "frames": None}
-        )
+        row = {"method": method, "scene": pair.scene, "ratio": pair.ratio, "motion": None, "frames": None}
+        return pd.DataFrame([row])
 
     methods = {name: (partial(score, method=name), "1") for name in ("amplified", "full size")}
     monkeypatch.setattr(evaluate, "list_methods", lambda val: methods)
@@ -39,9 +39,9 @@ def test_the_curve_is_that_of_libraw(pairs):
 
 
 def test_all_methods_show_the_same_picture_in_its_place(pairs):
-    pair, demosaic = pairs[pairs.split == "test"].iloc[-1], network.build_residual_unet((4, 8))  # untrained
+    pair = pairs[pairs.split == "test"].iloc[-1]
     truth = evaluate.develop_truth(pair.long).astype(float)
-    for restore in (evaluate.develop_amplified, partial(evaluate.restore_with, network=demosaic)):
+    for restore in (evaluate.develop_amplified, partial(evaluate.restore_with, network=DEMOSAIC)):
         picture = restore(pair.short, pair.ratio).astype(float)
         assert picture.shape == truth.shape
         block = [np.add.reduceat(np.add.reduceat(p, range(0, 500, 20)), range(0, 500, 20), 1) for p in (picture, truth)]
@@ -62,9 +62,7 @@ def test_colours_are_fitted_one_by_one():
     assert evaluate.score_fitted((truth[..., ::-1] - 10) / 2, truth) < 20
 
 
-def test_a_table_goes_on_where_it_was_and_rows_are_made_anew_for_whatever_has_changed(
-    pairs, methods, tmp_path, monkeypatch
-):
+def test_a_table_goes_on_where_it_was_and_what_has_changed_is_made_anew(pairs, methods, tmp_path, monkeypatch):
     methods, scored = methods
     whole = evaluate.score_methods(pairs, tmp_path)
     assert list(whole.method) == ["amplified"] * 2 + ["full size"] * 2
@@ -107,8 +105,7 @@ def test_a_burst_shows_one_scene_that_stands_still_but_for_its_motion(pairs, mot
 
 def test_more_frames_from_a_tripod_are_better(pairs, monkeypatch):
     monkeypatch.setattr(evaluate, "FRAMES", (1, 3))
-    pair, demosaic = pairs[pairs.split == "test"].iloc[0], network.build_residual_unet((4, 8))
-    scores = evaluate.score_burst(pair, "tripod", demosaic)
+    scores = evaluate.score_burst(pairs[pairs.split == "test"].iloc[0], "tripod", DEMOSAIC)
     assert scores.frames.tolist() == sorted([*evaluate.FRAMES] * 2)
     assert (scores.groupby("method").fitted_db.diff().dropna() > 0.3).all()
 

@@ -11,7 +11,7 @@ from sidlib import camera, catalog, paths, sample
 from sidlib.backend import keras
 from sidlib.full_size import evaluate, finetune, network
 from sidlib.sample import dng
-from tests.full_size.conftest import build_tiny
+from tests.full_size.conftest import DEMOSAIC, build_tiny
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_patches_and_truths_lie_over_each_other_at_the_brightness_of_the_ratio(p
     pair = next(finetune.develop_truths(pairs[pairs.split == "train"]).itertuples())
     packed, rendering, truth = finetune.read_pair(pair, np.random.default_rng(0))
     assert packed.shape == (finetune.PATCHES, 64, 64, 4) and truth.shape == (finetune.PATCHES, 128, 128, 3)
-    trainer = network.build_trainer(network.build_residual_unet((4, 8)))  # untrained, it demosaics
+    trainer = network.build_trainer(DEMOSAIC)
     shown = np.asarray(trainer([packed, rendering])).clip(0, 255)
     assert np.abs(shown.mean((1, 2)) - truth.mean((1, 2)))[:, :2].max() < 6  # blue is dark, and its noise cut off at 0
     for output, expected in zip(shown, truth, strict=True):
@@ -65,9 +65,7 @@ def test_the_brightest_pixel_of_a_truth_does_not_change_the_others(tmp_path):
     np.testing.assert_array_equal(*pictures)
 
 
-def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_same_weights(
-    pairs, trained, tmp_path, monkeypatch
-):
+def test_it_begins_with_the_trained_network_and_goes_on_to_the_same_weights(pairs, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "VALIDATION", 2)
     tiny = replace(finetune.FINE_TUNING, epochs=2, updates=2, batch_size=4)
     whole, history = finetune.tune(pairs, tmp_path / "whole", tiny)
@@ -83,9 +81,7 @@ def test_it_begins_with_the_trained_network_is_interrupted_and_goes_on_to_the_sa
     assert 0 < max(moved) < 0.01
 
 
-def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_captures(
-    pairs, trained, tmp_path, monkeypatch
-):
+def test_a_run_is_told_from_others_without_reading_captures(pairs, trained, tmp_path, monkeypatch):
     finetune.develop_truths(pairs)
     for reader in ("read_capture", "develop_truth"):
         monkeypatch.setattr(finetune, reader, None)
@@ -96,7 +92,7 @@ def test_a_run_is_told_from_those_on_other_captures_or_networks_without_reading_
     keys = [key, finetune.tune(others.assign(ratio=99.0), tmp_path)]
     os.utime(others.short[0], ns=(0, 0))
     keys.append(finetune.tune(others, tmp_path))
-    network.build_residual_unet((4, 8)).save(trained)
+    DEMOSAIC.save(trained)
     keys.append(finetune.tune(pairs, tmp_path))
     assert len({str(each) for each in keys}) == 4
 

@@ -13,13 +13,13 @@ from PIL import Image, ImageCms
 
 from sidlib import camera, paths
 from sidlib.full_size import __main__ as command
-from sidlib.full_size import capture, network, restore, save
+from sidlib.full_size import capture, restore, save
 from sidlib.full_size.noise import Noise
 from sidlib.raw import Mosaic
 from sidlib.sample import load_photograph
+from tests.full_size.conftest import DEMOSAIC
 from tests.test_cameras import WHITE_BALANCE, lay, write_raw
 
-DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 DARK = np.linspace(0.01, 0.06, 200 * 300 * 3).reshape(200, 300, 3)
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from sidlib import camera, models
 from sidlib.backend import keras, tf
@@ -21,6 +22,7 @@ def test_the_demosaic_keeps_what_was_measured_and_is_exact_for_slopes():
     np.testing.assert_allclose(interpolate(camera.mosaic(even)), even, atol=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_each_network_costs_what_it_says_and_keeps_the_size():
     for name, weights in (("residual_unet", 1_597_776), ("paper_unet", 7_760_268)):
         model = network.NETWORKS[name]()
@@ -30,6 +32,7 @@ def test_each_network_costs_what_it_says_and_keeps_the_size():
     assert table.multiply_accumulates.sum() / 32**2 + 9 * 4 * 12 / 4 == 25_644  # the demosaic's are not in the table
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_residual_network_begins_as_the_demosaic_and_does_not_shift():
     model, mosaic = network.build_residual_unet(), np.random.default_rng(0).normal(9, 1, (64, 96)).astype(np.float32)
     first = model.predict_on_batch(camera.pack(mosaic)[None])[0]

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +9,8 @@ from sidlib.backend import keras
 from sidlib.full_size import network, restore, tiles
 from sidlib.rawfile import RawError
 from sidlib.sample import load_photograph
+from tests.full_size.conftest import DEMOSAIC
 from tests.test_cameras import WHITE_BALANCE, XTRANS, lay, write_raw
-
-DEMOSAIC = network.build_residual_unet((4, 8))  # untrained it corrects nothing
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +84,7 @@ def test_of_the_noise_as_much_is_left_as_is_asked_for(pattern, orientation, scen
     np.testing.assert_allclose(half, block_reduce(whole, (2, 2, 1), np.mean), atol=1e-4)
 
 
+@pytest.mark.usefixtures("eager")
 def test_no_seam_shows_between_tiles_and_their_progress_is_told(scene, tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
     model, told = network.build_residual_unet((4, 4, 4, 4)), []
@@ -149,9 +147,3 @@ def test_the_network_that_was_trained_here_goes_before_the_one_that_comes_along(
         restore.load_network.cache_clear()
         assert restore.load_network().get_layer("a_decoder1_narrow").input.shape[-1] == 2 * filters[1]
     restore.load_network.cache_clear()
-
-
-def test_it_loads_neither_the_panel_nor_figures_nor_metrics():  # Keras itself loads Matplotlib
-    script = "import sys, sidlib.full_size.__main__; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"sidlib.human_check", "sidlib.plots", "sidlib.beyond", "ipywidgets", "skimage"} & set(loaded)

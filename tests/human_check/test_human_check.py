@@ -12,11 +12,12 @@ from scipy.stats import binomtest
 
 from sidlib import evaluation, human_check
 from sidlib.evaluation import score_picture
-from sidlib.full_size import burst, network, restore, save
+from sidlib.full_size import burst, restore, save
 from sidlib.human_check import own_capture, votes
 from sidlib.human_check.captures import INPUTS
 from sidlib.human_check.viewer import View
 from sidlib.raw import turn
+from tests.full_size.conftest import DEMOSAIC
 from tests.test_cameras import XTRANS, lay, write_raw
 
 MODELS = {"as it is": evaluation.identity, "white": lambda x: x * 0 + 255, "grey": lambda x: x * 0 + 99}
@@ -259,20 +260,14 @@ def test_what_is_no_raw_file_gets_a_message_and_the_panel_lives_on(check, tiny_p
 
 
 @pytest.fixture(scope="module")
-def demosaic():
-    """An untrained network, which corrects nothing."""
-    return network.build_residual_unet((4, 8))
-
-
-@pytest.fixture(scope="module")
-def restored(demosaic, tiny_pairs):
-    return restore.restore_capture(tiny_pairs.short[0], demosaic)
+def restored(tiny_pairs):
+    return restore.restore_capture(tiny_pairs.short[0], DEMOSAIC)
 
 
 @pytest.fixture
-def own(check, demosaic, monkeypatch):
+def own(check, monkeypatch):
     """A panel in the mode of one's own capture."""
-    monkeypatch.setattr(restore, "load_network", lambda: demosaic)
+    monkeypatch.setattr(restore, "load_network", lambda: DEMOSAIC)
     monkeypatch.setattr(own_capture, "SCREEN_PX", 100)
     check.viewer.mode = "Your own capture"
     return check.own
@@ -339,14 +334,14 @@ def test_it_is_saved_as_dng_and_jpeg_with_exif_beside_the_other_pictures(own, ch
     assert f"failed: {dng} is there" in check.viewer.status and dng.read_bytes() == b"another's"
 
 
-def test_files_chosen_together_and_a_folder_are_a_burst(own, check, tiny_pairs, tmp_path, demosaic):
+def test_files_chosen_together_and_a_folder_are_a_burst(own, check, tiny_pairs, tmp_path):
     frames = tiny_pairs.short[:3].tolist()
     upload(check, *((path.name, path.read_bytes()) for path in frames), ("empty.arw", b""))
     assert own.capture.name == frames[0].name and check.viewer.status.endswith("a burst of 4 frames")
     own.restore.click()
     assert check.viewer.status.startswith(f"{frames[0].name}: restored at full size")
     assert "Left out: frame 4: the file is empty" in check.viewer.status
-    expected = burst.restore_burst(frames, demosaic)
+    expected = burst.restore_burst(frames, DEMOSAIC)
     np.testing.assert_array_equal(own.full_view.restoration.stable, expected.stable)
     for path in frames:
         shutil.copy(path, tmp_path)
