@@ -144,7 +144,8 @@ def _restore_alone(burst, wanted, network, restoration):
     for box in boxes:
         part = tuple(slice(2 * CELL * (side.start or 0), 2 * CELL * side.stop) for side in box)
         found = restore_mosaic((replace(mosaic, counts=mosaic.counts[part]), noise, None), network)
-        light = camera.destabilise(found.stable, noise.gain_dn, noise.read_dn) * found.gains / restoration.gains
+        light = camera.destabilise(found.stable, noise.gain_dn, noise.read_dn) * found.gains
+        light /= np.maximum(restoration.gains, 0.01)  # 0 of a colour without light
         stable[part] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
     return stable
 

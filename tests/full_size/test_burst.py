@@ -112,7 +112,10 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     assert (fewer > 1.2 * merged.noise.gain_dn)[~ndimage.binary_dilation(moved, iterations=120)].mean() < 0.2
     assert not merged.remarks
     stops = np.log2(SONY.find_gain(60))
-    picture = burst.restore_merged(merged, DEMOSAIC).render(stops) / 65535
+    restored = burst.restore_merged(merged, DEMOSAIC)
+    dark = replace(restored, gains=np.float32([0, 1, 0]))  # red and blue without light
+    assert np.isfinite(burst._restore_alone(merged, merged.levels[2] > 0.9, DEMOSAIC, dark)).all()
+    picture = restored.render(stops) / 65535
     single = restore.restore_mosaic(captures[int(merged.info.name[0])], DEMOSAIC).render(stops) / 65535
     alone = ndimage.binary_erosion(fewer == fewer.max(), iterations=16)
     assert alone.any() and np.abs(picture - single)[alone].max() < 0.01
