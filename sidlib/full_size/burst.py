@@ -36,7 +36,7 @@ WINDOWS = (3, 6)  # cells along a square over which differences are averaged
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 12.9, 4.0, 7  # χ² of what moved, and of what moved with it, in so many cells around
+MOVED, DOUBTED, REACH = 12.9, 4.0, 7  # χ² in one test of what moved, and of what moved with it, so many cells around
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and around, on the scale of χ²
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
@@ -332,8 +332,8 @@ def _find_shares(reference, frames):
         return _test(apart, noise[0] + median * noise[1], light, reference.fine)
 
     tests = np.stack([compare(numbers == number, np.median) for number in numbers])
-    moved = MOVED + 2 * np.log(2 * len(frames) - 3)  # with the number of tests (Bonferroni)
-    cells = np.where((tests > moved)[..., None], light, cells)  # what one frame alone shows tells nothing of others
+    least = MOVED + 2 * np.log(2 * len(frames) - 3)  # for so many tests (Bonferroni)
+    cells = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests = np.maximum(tests, tests[own])
     for moment in numbers[1:]:
         before = numbers < moment
@@ -341,12 +341,12 @@ def _find_shares(reference, frames):
         tests[beyond] = np.maximum(tests[beyond], compare(before))
     others = [frame for frame in frames if frame is not reference]
     tests = [np.maximum(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
-    near = ndimage.maximum_filter(np.max(tests, axis=0) > moved, REACH)  # what moves is close by in all frames
+    near = ndimage.maximum_filter(np.max(tests, axis=0) > least, REACH)  # what moves is close by in all frames
     seen = taken = 0  # by how many frames each cell is
     for frame, test in zip(others, tests, strict=True):
-        out = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
+        moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
-        out = ndimage.maximum_filter(out, 3) | unseen
+        out = ndimage.maximum_filter(moved, 3) | unseen
         frame.share = 1 - out.astype(np.float32)
         if out.mean() > 1 - SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
@@ -375,7 +375,7 @@ def _test_blocks(apart, noise, error):
 
     noise, error: what they are without motion; errors of alignment, unlike noise, are alike in neighbours.
     """
-    seen = np.isfinite(apart / noise)
+    seen = np.isfinite(apart + noise)
     around, known, cells = (
         ndimage.uniform_filter(np.where(seen, each, 0), 3, mode="constant") for each in (apart, noise + 2 * error, 1.0)
     )
