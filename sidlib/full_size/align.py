@@ -19,8 +19,9 @@ LOOK_BLOCKS = 96  # along the coarsest level, at most
 CLIP = 4.0  # times the noise: larger differences count no more
 SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
 STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
+BENT = 30.0  # χ² with 5 degrees of freedom, below which the whole was only shifted and turned
 EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
-PART = 192  # squares along a part that a thread adds at a time
+PART = 192  # squares along a part that a thread interpolates at a time
 AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
 
 
@@ -62,30 +63,38 @@ def find_slope(level):
 def align(reference, levels, shift, relative):
     """Return how far the scene is displaced in a frame, by cell: float32 (2, rows, columns).
 
-    Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find a shift and rotation of the whole, and then what
-    moves apart from it where that is beyond doubt.
+    Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find a homography of the whole, and then what moves
+    apart from it where that is beyond doubt.
 
     Args:
         reference, levels: of the reference and of the frame, in the same domain. shift: (2,), to begin with.
         relative: variance of the frame over that of the reference.
     """
     size, variance = np.array(reference[0].shape) * 2, 1 + relative
-    pose = np.array([*shift, 0], float)
     slopes = [find_slope(level) for level in reference]
     energies = np.array([np.square(slope).sum() for slope in slopes])
     known = 1 - np.array([2 * SLOPE_NOISE * level.size for level in reference]) / energies  # share that is no noise
     tells = np.maximum(known, 0.1) ** 2 * energies / 4.0 ** np.arange(len(levels))
     finest = int(np.argmax(tells[:FINER]))
-    for level in reversed(range(finest, len(levels))):
-        first, slope, side, share = reference[level], slopes[level], 2 ** (level + 1), max(known[level], 0.25)
-        ways = _find_ways(first.shape, side, size)
-        for _ in range(4):
-            seen, apart = _compare(first, levels[level], np.einsum("k,kahw->ahw", pose, ways) / side, variance)
-            jacobian = np.einsum("ahw,kahw->khw", slope * seen, ways).reshape(3, -1)
-            curvature = jacobian @ jacobian.T * share
-            pose -= side * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
-    if pose @ curvature @ pose * share / side**2 < STILL * variance:
-        pose[:] = 0
+    first, slope, side = reference[finest], slopes[finest], 2 ** (finest + 1)
+    ways, pose, error = _find_ways(first.shape, side, size), np.zeros(8), np.inf
+    found = np.array([*shift, *pose[2:]], float)
+    for free, coarsest in ((3, len(levels)), (8, finest + 2)):  # shift and rotation; all of a homography
+        for level in reversed(range(finest, min(coarsest, len(levels)))):
+            block, share = 2 ** (level + 1), max(known[level], 0.25)
+            here = _find_ways(reference[level].shape, block, size)
+            for _ in range(4):
+                motion = np.einsum("k,kahw->ahw", found, here) / block
+                seen, apart = _compare(reference[level], levels[level], motion, variance)
+                jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, here[:free]).reshape(free, -1)
+                curvature = jacobian @ jacobian.T * share
+                found[:free] -= block * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
+        if free == 3 and found[:3] @ curvature @ found[:3] * share / side**2 < STILL * variance:
+            break
+        seen, apart = _compare(first, levels[finest], np.einsum("k,kahw->ahw", found, ways) / side, variance)
+        left = np.square(apart).sum() / seen.mean()
+        if left < error - BENT * variance:
+            pose, error = found.copy(), left
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
         motion = np.einsum("k,kahw->ahw", pose, ways) + spread(local, CELL // side, first.shape)
@@ -95,10 +104,14 @@ def align(reference, levels, shift, relative):
 
 
 def _find_ways(shape, side, size):
-    """How blocks move: a square down, a square to the right, and a turn of a square a size: (3, 2, *shape)."""
+    """How blocks of a plane move before a camera that shifts and turns, to first order: (8, 2, *shape).
+
+    The ways of a homography: shifts and rotation, scale and two shears, two tilts; by a square, or by one a size.
+    """
     down, right = (((np.arange(n) + 0.5) * side - whole / 2) / max(size) for n, whole in zip(shape, size, strict=True))
     still, moved, (down, right) = np.zeros(shape), np.ones(shape), np.meshgrid(down, right, indexing="ij")
-    return np.float32([[moved, still], [still, moved], [-right, down]])
+    rigid, linear = [[moved, still], [still, moved], [-right, down]], [[down, right], [right, down], [down, -right]]
+    return np.float32([*rigid, *linear, [down * down, down * right], [down * right, right * right]])
 
 
 def _compare(first, second, motion, variance):
@@ -144,8 +157,8 @@ def weighted_median(values, weights):
     return float(np.quantile(values, 0.5, weights=weights, method="inverted_cdf"))
 
 
-def add_displaced(total, counts, black, gains, motion, weight):
-    """Add to a total (h, w, 4) a frame's counts above black as the reference sees them, times a weight (h, w).
+def displace(counts, black, gains, motion):
+    """Return a frame's counts above black as the reference sees them: float32 (h, w, 4).
 
     Between the pixels of a colour the other colours tell detail: the frame is demosaiced, then interpolated by cubic
     splines, which keep detail, and noise as white as the network knows it; linearly, both would be blurred.
@@ -153,14 +166,12 @@ def add_displaced(total, counts, black, gains, motion, weight):
     Args:
         counts: (2h, 2w), RGGB. black: (4,). gains: white balance. motion: see align, or None.
     """
-    gains = np.float32(gains)[[0, 1, 1, 2]].reshape(2, 2)
-    flow = spread(2 * motion, CELL, weight.shape) if motion is not None and motion.any() else None
+    if motion is None or not motion.any():
+        return camera.pack(counts) - black
+    gains, size = np.float32(gains)[[0, 1, 1, 2]].reshape(2, 2), [length // 2 for length in counts.shape]
+    flow, found = spread(2 * motion, CELL, size), np.empty((*size, 4), np.float32)
 
-    def add(tile):
-        if flow is None:
-            mosaic = counts[tuple(slice(2 * side.start, 2 * side.stop) for side in tile)]
-            total[tile] += weight[tile][..., None] * (camera.pack(mosaic) - black)
-            return
+    def fill(tile):
         at = flow[:, *tile] + np.float32(2 * np.mgrid[tile])
         first = np.clip(at.min(axis=(1, 2)) - 8, 0, np.subtract(counts.shape, 16)).astype(int) // 2 * 2
         last = np.maximum(first + 16, at.max(axis=(1, 2)).astype(int) // 2 * 2 + 10)
@@ -170,11 +181,12 @@ def add_displaced(total, counts, black, gains, motion, weight):
         for place, offset in enumerate(np.ndindex(2, 2)):
             here = at + np.reshape(offset - first, (2, 1, 1))
             seen = ndimage.map_coordinates(colours[sum(offset)], here, order=3, mode="nearest")
-            total[tile][..., place] += weight[tile] / gains[offset] * seen
+            found[tile][..., place] = seen / gains[offset]
 
-    sides = ([slice(start, min(start + PART, length)) for start in range(0, length, PART)] for length in weight.shape)
-    for _ in map_ahead(add, product(*sides)):
+    sides = ([slice(start, min(start + PART, length)) for start in range(0, length, PART)] for length in size)
+    for _ in map_ahead(fill, product(*sides)):
         pass
+    return found
 
 
 def demosaic(values):

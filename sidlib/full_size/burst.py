@@ -32,12 +32,14 @@ LONGER, FULL = 1.2, 0.9  # of two frames, one so much brighter, neither is compa
 CLIPPED = 0.01  # of the pixels: a reference has at most so many more above FULL than the frame with the fewest
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
-WINDOWS = (3, 6)  # cells along a square over which differences are averaged
+WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # worth of χ² of differences averaged over squares of so many cells along
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
 WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
 MOVED, DOUBTED, REACH = 12.9, 4.0, 7  # χ² in one test of what moved, and of what moved with it, so many cells around
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and around, on the scale of χ²
+TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
+CHANCE = 1.25  # times the noise: what the mean squared difference of a cell's 256 pixels is of noise alone, at most
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
@@ -287,7 +289,9 @@ def _view(reference, others):
         seen = np.stack([align.fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
         frame.cells = average(seen, BLOCKS)
         outside = np.abs(np.indices(motion.shape[1:]) * CELL + motion - middle) - middle  # by how many squares
-        frame.cells[(outside > 0.5).any(axis=0) | np.isnan(frame.cells).any(axis=-1)] = np.nan
+        torn = ndimage.maximum_filter(motion, (1, 3, 3)) - ndimage.minimum_filter(motion, (1, 3, 3)) > TORN
+        unseen = torn.any(axis=0) | (outside > 0.5).any(axis=0) | np.isnan(frame.cells).any(axis=-1)
+        frame.cells[unseen] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
@@ -361,12 +365,12 @@ def _test(apart, noise, light, detail):
     noise, error = noise @ CONTRASTS.T**2, MISPLACED[1] ** 2 * detail[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
     found = []
-    for window in WINDOWS:
+    for window, worth in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
         mean, unknown, wrong, inside = (
             ndimage.uniform_filter(each, (window, window, 0), mode="constant") for each in (apart, noise, error, inside)
         )
-        found.append((WORTH * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
+        found.append(worth * (WORTH * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
     return np.max(found, axis=0)
 
 
@@ -392,13 +396,21 @@ def _add(frames, remarks):
     size = tuple(length // 2 for length in counts.shape)
     typical, total = max(float(reference.cells.mean()), 0), np.zeros((*size, 4), np.float32)
     sums, whole = np.zeros((3, *reference.cells.shape[:2])), np.zeros(3)  # of weights, and of variances
+    first = align.displace(counts, black, mosaic.white_balance, None)
     for frame in frames:
-        weight = 1 / frame.noise.predict_variance(typical)
+        weight, share = 1 / frame.noise.predict_variance(typical), frame.share
         terms = np.array([weight, weight**2 * frame.noise.gain_dn, weight**2 * frame.noise.read_dn**2])
+        seen = first
+        if frame is not reference:
+            seen = align.displace(frame.load()[0], frame.black, mosaic.white_balance, frame.motion)
+            seen /= np.float32(frame.ratio)
+            share = share * _weigh(seen, first, (frame.noise, noise))
         whole += terms
-        sums += terms[:, None, None] * frame.share
-        wide = spread(frame.share, CELL, size) * np.float32(weight / frame.ratio)
-        align.add_displaced(total, frame.load()[0], frame.black, mosaic.white_balance, frame.motion, wide)
+        sums += terms[:, None, None] * np.stack([share, share**2, share**2])
+        wide = spread(share, CELL, size) * np.float32(weight)
+        for colour in range(4):
+            total[..., colour] += wide * seen[..., colour]
+    del first, seen
     merged, weights = np.empty(counts.shape, np.float32), spread(sums[0], CELL, size)
     for top in range(0, size[0], STRIP_PX):
         mean = total[top : top + STRIP_PX] / weights[top : top + STRIP_PX, :, None] + black
@@ -409,3 +421,18 @@ def _add(frames, remarks):
     levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0], own / sums[0]])
     alone, mosaic = (replace(mosaic, counts=each[inner]) for each in (counts, merged))
     return Burst(mosaic, noise, reference.info, remarks, levels.astype(np.float32), (alone, reference.noise))
+
+
+def _weigh(seen, first, noises):
+    """The weight of a frame by cell, over that which it has if it differs from the reference by the noises of both.
+
+    A weight is the inverse of a variance: of the frame's noise, and of errors of interpolation and alignment, which are
+    what else its squared difference from the reference has.
+    """
+    rows, columns, _ = first.shape
+    apart, light = np.empty((2, rows // CELL, columns // CELL, 4), np.float32)
+    for colour in range(4):
+        apart[..., colour] = average(np.square(seen[..., colour] - first[..., colour]), CELL)
+        light[..., colour] = average(first[..., colour], CELL)
+    own, others = (noise.predict_variance(light).mean(axis=-1) for noise in noises)
+    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE * (own + others), 0))
