@@ -79,28 +79,28 @@ def align(reference, levels, shift, relative):
     first, slope, side = reference[finest], slopes[finest], 2 ** (finest + 1)
     ways, pose, error = _find_ways(first.shape, side, size), np.zeros(8), np.inf
     found = np.array([*shift, *pose[2:]], float)
-    for free, coarsest in ((3, len(levels)), (8, finest + 2)):  # shift and rotation; all of a homography
+    for free, coarsest, steps in ((3, len(levels), 4), (8, finest + 2, 2)):  # shift, rotation; all of a homography
         for level in reversed(range(finest, min(coarsest, len(levels)))):
             block, share = 2 ** (level + 1), max(known[level], 0.25)
             here = _find_ways(reference[level].shape, block, size)
-            for _ in range(4):
-                motion = np.einsum("k,kahw->ahw", found, here) / block
+            for _ in range(steps):
+                motion = np.tensordot(np.float32(found / block), here, 1)
                 seen, apart = _compare(reference[level], levels[level], motion, variance)
                 jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, here[:free]).reshape(free, -1)
                 curvature = jacobian @ jacobian.T * share
                 found[:free] -= block * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
         if free == 3 and found[:3] @ curvature @ found[:3] * share / side**2 < STILL * variance:
             break
-        seen, apart = _compare(first, levels[finest], np.einsum("k,kahw->ahw", found, ways) / side, variance)
+        seen, apart = _compare(first, levels[finest], np.tensordot(np.float32(found / side), ways, 1), variance)
         left = np.square(apart).sum() / seen.mean()
         if left < error - BENT * variance:
             pose, error = found.copy(), left
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
-        motion = np.einsum("k,kahw->ahw", pose, ways) + spread(local, CELL // side, first.shape)
+        motion = np.tensordot(np.float32(pose), ways, 1) + spread(local, CELL // side, first.shape)
         seen, apart = _compare(first, levels[finest], motion / side, variance)
         local -= side * _step_locally(slope * seen, apart, CELL // side, variance)
-    return np.einsum("k,kahw->ahw", pose, _find_ways(local.shape[1:], CELL, size)).astype(np.float32) + local
+    return np.tensordot(np.float32(pose), _find_ways(local.shape[1:], CELL, size), 1) + local
 
 
 def _find_ways(shape, side, size):

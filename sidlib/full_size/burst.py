@@ -407,9 +407,7 @@ def _add(frames, remarks):
             share = share * _weigh(seen, first, (frame.noise, noise))
         whole += terms
         sums += terms[:, None, None] * np.stack([share, share**2, share**2])
-        wide = spread(share, CELL, size) * np.float32(weight)
-        for colour in range(4):
-            total[..., colour] += wide * seen[..., colour]
+        total += seen * (spread(share, CELL, size) * np.float32(weight))[..., None]
     del first, seen
     merged, weights = np.empty(counts.shape, np.float32), spread(sums[0], CELL, size)
     for top in range(0, size[0], STRIP_PX):
@@ -429,10 +427,6 @@ def _weigh(seen, first, noises):
     A weight is the inverse of a variance: of the frame's noise, and of errors of interpolation and alignment, which are
     what else its squared difference from the reference has.
     """
-    rows, columns, _ = first.shape
-    apart, light = np.empty((2, rows // CELL, columns // CELL, 4), np.float32)
-    for colour in range(4):
-        apart[..., colour] = average(np.square(seen[..., colour] - first[..., colour]), CELL)
-        light[..., colour] = average(first[..., colour], CELL)
+    apart, light = average(np.square(seen - first), CELL), average(first, CELL)
     own, others = (noise.predict_variance(light).mean(axis=-1) for noise in noises)
     return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE * (own + others), 0))
