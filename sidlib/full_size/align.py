@@ -19,7 +19,7 @@ LOOK_BLOCKS = 96  # along the coarsest level, at most
 CLIP = 4.0  # times the noise: larger differences count no more
 SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
 STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
-BENT = 30.0  # χ² with 5 degrees of freedom, below which the whole was only shifted and turned
+BENT = 60.0  # that of all of a homography, with 5 more, below which the whole was shifted and turned alone
 EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
 PART = 192  # squares along a part that a thread interpolates at a time
 AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
@@ -77,7 +77,7 @@ def align(reference, levels, shift, relative):
     tells = np.maximum(known, 0.1) ** 2 * energies / 4.0 ** np.arange(len(levels))
     finest = int(np.argmax(tells[:FINER]))
     first, slope, side = reference[finest], slopes[finest], 2 ** (finest + 1)
-    ways, pose, error = _find_ways(first.shape, side, size), np.zeros(8), np.inf
+    ways, pose = _find_ways(first.shape, side, size), np.zeros(8)
     found = np.array([*shift, *pose[2:]], float)
     for free, coarsest, steps in ((3, len(levels), 4), (8, finest + 2, 2)):  # shift, rotation; all of a homography
         for level in reversed(range(finest, min(coarsest, len(levels)))):
@@ -89,12 +89,10 @@ def align(reference, levels, shift, relative):
                 jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, here[:free]).reshape(free, -1)
                 curvature = jacobian @ jacobian.T * share
                 found[:free] -= block * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
-        if free == 3 and found[:3] @ curvature @ found[:3] * share / side**2 < STILL * variance:
+        step = (found - pose)[:free] / side
+        if step @ curvature @ step * share < (STILL if free == 3 else BENT) * variance:
             break
-        seen, apart = _compare(first, levels[finest], np.tensordot(np.float32(found / side), ways, 1), variance)
-        left = np.square(apart).sum() / seen.mean()
-        if left < error - BENT * variance:
-            pose, error = found.copy(), left
+        pose = found.copy()
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
         motion = np.tensordot(np.float32(pose), ways, 1) + spread(local, CELL // side, first.shape)
