@@ -16,10 +16,11 @@ from tests.test_cameras import lay, write_raw
 SIZE, MARGIN = (400, 560), 40
 
 
-def look_at(name, shift=(0, 0), degrees=0.0):
-    """A photograph in linear light, seen by a camera that moved by a shift in pixels and turned: (*SIZE, 3)."""
+def look_at(name, shift=(0, 0), degrees=0.0, tilt=0.0):
+    """A photograph in linear light, seen by a camera that moved by a shift in pixels, turned and tilted: (*SIZE, 3)."""
     picture = camera.decode_srgb(np.asarray(load_photograph(name).resize((640, 480))) / 255)
     down, right = np.indices(SIZE) - np.reshape(SIZE, (2, 1, 1)) / 2
+    down, right = (each / (1 + tilt * right / SIZE[1]) for each in (down, right))
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     at = [cos * down + sin * right + 240 + shift[0], cos * right - sin * down + 320 + shift[1]]
     return np.stack([ndimage.map_coordinates(colour, at) for colour in np.moveaxis(picture, -1, 0)], -1).clip(0, 1)
@@ -62,13 +63,13 @@ def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
 
 
 @pytest.mark.parametrize("name", ["Sony α7S II", "Panasonic S1"])
-@pytest.mark.parametrize("white_e", [60, 4])
+@pytest.mark.parametrize("white_e", [4000, 60, 4])
 def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel_in_much_darkness_too(name, white_e):
-    poses = [((0, 0), 0), ((17.3, -9.6), 0.5), ((-12.2, 19.1), -0.4), ((3.5, 8.7), 0.2)]
+    poses = [((0, 0), 0), ((17.3, -9.6), 0.5, 0.02), ((-12.2, 19.1), -0.4, -0.02), ((3.5, 8.7), 0.2, 0.02)]
     scenes, by = [look_at("coffee", *pose) for pose in poses], CAMERAS[name]
     merged = burst.merge_burst([expose(scene, number, white_e, by) for number, scene in enumerate(scenes)])
     error = find_error(merged, scenes[int(merged.info.name[0])], white_e, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    assert not merged.remarks and error.std() < 1.15  # one frame alone has 2
+    assert not merged.remarks and error.std() < (1.15 if white_e < 4000 else 2)  # one alone has 2
     assert white_e > 4 or np.abs(ndimage.gaussian_filter(error, 8)).max() < 0.4
 
 
