@@ -124,12 +124,13 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     assert np.abs(ndimage.gaussian_filter(picture - truth, (8, 8, 0)))[MARGIN:-MARGIN, MARGIN:-MARGIN].max() < 0.2
 
 
-@pytest.mark.parametrize("count, white_e", [(8, 4), (2, 60)])  # of two, blocks tell what moves
-def test_what_moves_by_less_than_the_noise_of_a_cell_is_seen(coffee, count, white_e):
-    places, rocket = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1)), look_at("rocket")
+@pytest.mark.parametrize("count, white_e, name", [(8, 4, "coffee"), (2, 60, "coffee"), (2, 15, "china")])
+def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_follows_it(count, white_e, name):
+    places, scene, rocket = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1)), look_at(name), look_at("rocket")
     discs = [np.hypot(places[0], places[1] - 6 * number) < 45 for number in range(count)]
-    shown = [coffee + 0.19 if count > 2 else np.roll(rocket, 6 * number, axis=1) for number in range(count)]
-    scenes = [np.where(disc[..., None], each, coffee) for disc, each in zip(discs, shown, strict=True)]
+    shown = [scene + 0.19 if count > 2 else np.roll(rocket, 6 * number, axis=1) for number in range(count)]
+    shown = shown if name == "coffee" else [np.flip(scene, (0, 1))] * 2
+    scenes = [np.where(disc[..., None], each, scene) for disc, each in zip(discs, shown, strict=True)]
     alone = burst.merge_burst([expose(scene, number, white_e) for number, scene in enumerate(scenes)]).levels[2] == 1
     alone = ndimage.zoom(alone, 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
     assert alone[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
