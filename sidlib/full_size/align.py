@@ -76,17 +76,16 @@ def align(reference, levels, shift, relative):
     known = 1 - np.array([2 * SLOPE_NOISE * level.size for level in reference]) / energies  # share that is no noise
     tells = np.maximum(known, 0.1) ** 2 * energies / 4.0 ** np.arange(len(levels))
     finest = int(np.argmax(tells[:FINER]))
-    first, slope, side = reference[finest], slopes[finest], 2 ** (finest + 1)
-    ways, pose = _find_ways(first.shape, side, size), np.zeros(8)
+    first, slope, side, pose = reference[finest], slopes[finest], 2 ** (finest + 1), np.zeros(8)
+    ways = {level: _find_ways(reference[level].shape, 2 ** (level + 1), size) for level in range(finest, len(levels))}
     found = np.array([*shift, *pose[2:]], float)
     for free, coarsest, steps in ((3, len(levels), 4), (8, finest + 2, 2)):  # shift, rotation; all of a homography
         for level in reversed(range(finest, min(coarsest, len(levels)))):
             block, share = 2 ** (level + 1), max(known[level], 0.25)
-            here = _find_ways(reference[level].shape, block, size)
             for _ in range(steps):
-                motion = np.tensordot(np.float32(found / block), here, 1)
+                motion = np.tensordot(np.float32(found / block), ways[level], 1)
                 seen, apart = _compare(reference[level], levels[level], motion, variance)
-                jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, here[:free]).reshape(free, -1)
+                jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, ways[level][:free]).reshape(free, -1)
                 curvature = jacobian @ jacobian.T * share
                 found[:free] -= block * np.linalg.lstsq(curvature, jacobian @ apart.ravel(), rcond=None)[0]
         step = (found - pose)[:free] / side
@@ -95,7 +94,7 @@ def align(reference, levels, shift, relative):
         pose = found.copy()
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
-        motion = np.tensordot(np.float32(pose), ways, 1) + spread(local, CELL // side, first.shape)
+        motion = np.tensordot(np.float32(pose), ways[finest], 1) + spread(local, CELL // side, first.shape)
         seen, apart = _compare(first, levels[finest], motion / side, variance)
         local -= side * _step_locally(slope * seen, apart, CELL // side, variance)
     return np.tensordot(np.float32(pose), _find_ways(local.shape[1:], CELL, size), 1) + local
