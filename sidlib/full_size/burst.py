@@ -19,7 +19,7 @@ from sidlib.full_size.align import CELL, average, spread
 from sidlib.full_size.capture import read_capture
 from sidlib.full_size.noise import Noise
 from sidlib.full_size.restore import find_stops, load_network, restore_mosaic
-from sidlib.full_size.tiles import STRIP_PX
+from sidlib.full_size.tiles import STRIP_PX, map_ahead
 from sidlib.raw import Mosaic
 from sidlib.rawfile import RawError
 
@@ -267,12 +267,13 @@ def _view(reference, others):
     spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
     reference.fine = np.maximum(spread_out - noise.predict_variance(reference.cells).mean(axis=-1) / 16, 0)
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
-    for frame in others:
+
+    def view(frame):
         seen = frame.measure_blocks()
         frame.ratio = ratio = _compare_light(reference, blocks, frame, seen)
         if not ratio:
             frame.misfit = OVEREXPOSED if frame.clipped > CLIPPED else TOO_LITTLE
-            continue
+            return
         seen, compared, first = seen / ratio, seen / ratio, levels
         if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips
             most = np.minimum(reference.full, frame.full / ratio)
@@ -284,7 +285,7 @@ def _view(reference, others):
         motion = align.align(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
         if align.measure_sharpness(first, own, motion, VISIBLE) < SHARP:
             frame.misfit = MISFIT
-            continue
+            return
         frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
         seen = np.stack([align.fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
         frame.cells = average(seen, BLOCKS)
@@ -296,6 +297,9 @@ def _view(reference, others):
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
         frame.fine = _test_blocks(apart, variance, MISPLACED[0] ** 2 * reference.fine)
+
+    for _ in map_ahead(view, others):
+        pass
 
 
 def _compare_light(reference, blocks, frame, seen):
