@@ -6,6 +6,7 @@ photography (HDR+, SIGGRAPH Asia 2016); Wronski et al., Handheld multi-frame sup
 
 import math
 import tempfile
+import threading
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -46,6 +47,7 @@ TOO_LITTLE = "shows too little to compare"
 FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
 AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
+ONE_READS = threading.Lock()  # a file has one position
 
 
 class Burst(NamedTuple):
@@ -83,8 +85,10 @@ class _Frame:
 
     def load(self):
         """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
-        self.file.seek(0)
-        return camera.align(np.load(self.file), self.mosaic.pattern, multiple=2 * CELL)
+        with ONE_READS:
+            self.file.seek(0)
+            counts = np.load(self.file)
+        return camera.align(counts, self.mosaic.pattern, multiple=2 * CELL)
 
     @property
     def black(self):
