@@ -24,30 +24,32 @@ from sidlib.full_size.tiles import STRIP_PX, map_ahead
 from sidlib.raw import Mosaic
 from sidlib.rawfile import RawError
 
-SHIFT = 0.04  # of the width, the largest that is searched
+SHIFT = 0.04  # of the longer side, the largest that is searched
 ALIKE = 0.5  # correlation of two looks above which they show one scene
 LOOK_NOISE = 0.07  # variance of the look of noise alone
 LOOK_CLIP = 2.0  # larger values of a look are cut at its median, so that moving lamps count as what stands still
-SHARP, VISIBLE = 0.65, 0.5  # of the reference's detail: frames with less are blurred; of the noise: detail that tells
-LONGER, FULL = 1.2, 0.9  # of two frames, one so much brighter, neither is compared above so much of the white level
-CLIPPED = 0.01  # of the pixels: a reference has at most so many more above FULL than the frame with the fewest
+SHARP = 0.65  # of the reference's gradient energy: frames with less are blurred
+VISIBLE = 0.5  # gradient energy over that of noise, above which a level tells sharpness
+LONGER, FULL = 1.2, 0.9  # frames of a larger exposure ratio are compared only below so much of the white level
+CLIPPED = 0.01  # of the blocks: a reference has at most so many more with a pixel above FULL than the fewest
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
-WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # worth of χ² of differences averaged over squares of so many cells along
+WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # weight of the χ² of differences averaged over windows of n × n cells
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
-WORTH = np.array([1.0, 0.5])  # of their evidence: colours alone seldom move
-MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment and ratio: of the detail in blocks and cells, and of the light
-MOVED, DOUBTED, REACH = 12.9, 4.0, 7  # χ² in one test of what moved, and of what moved with it, so many cells around
-FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and around, on the scale of χ²
+LIKELY = np.array([1.0, 0.5])  # weight of their χ²: colours alone seldom move
+MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment, over the texture of blocks and cells, and of the exposure ratio
+MOVED, DOUBTED = 12.9, 4.0  # χ², in one test, of what moved, and of what belongs to it
+REACH = 7  # cells along the window around what moved in one frame, in which it is looked for in all
+FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and in 3 × 3 cells, on the scale of χ²
 TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
-CHANCE = 1.25  # times the noise: what the mean squared difference of a cell's 256 pixels is of noise alone, at most
+CHANCE = 1.25  # mean squared difference over what noise predicts, up to which it is taken for noise
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
 FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
-AROUND = 8  # cells that the network is to see around those in which the reference is restored alone
+CONTEXT = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
-ONE_READS = threading.Lock()  # a file has one position
+READING = threading.Lock()  # threads share the reference's file, which has one position
 
 
 class Burst(NamedTuple):
@@ -74,18 +76,19 @@ class _Frame:
     kind: dict  # what frames of one burst share
     look: np.ndarray = None  # its coarsest level without slow changes
     detail: np.ndarray = None  # the energy of each level
-    clipped: float = 0.0  # share of the pixels above FULL
+    clipped: np.ndarray = None  # blocks (rows, columns, 4) in which a pixel is above FULL
     misfit: str = ""  # why it is left out
     shift: tuple = (0, 0)  # from the reference, in squares, roughly
     ratio: float = 1.0  # times as bright as the reference
     motion: np.ndarray = None  # see align.align; None of the reference
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
-    fine: np.ndarray = None  # χ² of differences of blocks, see _test_blocks; of the reference, their own variance
-    share: np.ndarray = None  # where it takes part, 0 or 1 in each cell
+    texture: np.ndarray = None  # of the reference: variance of a cell's blocks beyond noise
+    block_test: np.ndarray = None  # χ² of differences of blocks from the reference's, see _test_blocks
+    share: np.ndarray = None  # of its weight with which it takes part in each cell, 0 to 1
 
     def load(self):
         """Return the counts as RGGB, height and width multiples of a cell's, and the slices that cut them out."""
-        with ONE_READS:
+        with READING:
             self.file.seek(0)
             counts = np.load(self.file)
         return camera.align(counts, self.mosaic.pattern, multiple=2 * CELL)
@@ -126,7 +129,7 @@ def restore_merged(burst, network, on_tile=None):
     for rows, dark, (*local, _) in _spread_levels(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    own, half = burst.alone[1], max(0.5, burst.levels[2].min()) + 0.01  # the reference's share: above, it is alone
+    own, half = burst.alone[1], max(0.5, burst.levels[2].min()) + 0.01  # above, mixed with the reference alone
     alone = _restore_alone(burst, burst.levels[2] > half, network, restoration)
     for rows, _, (gain, read, share) in _spread_levels(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
@@ -134,7 +137,7 @@ def restore_merged(burst, network, on_tile=None):
             single = camera.destabilise(alone[rows], own.gain_dn, own.read_dn)
             light = single + ((1 - share) / (1 - half)).clip(0, 1)[..., None] * (light - single)
         restoration.stable[rows] = camera.stabilise(light, *whole)
-    if trust := restoration.trust:  # interpolation between pixels has smoothed the noise of frames that moved
+    if trust := restoration.trust:  # interpolation smooths noise, so that how much there is tells nothing
         trust = trust._replace(spread=trust.spread / np.median(trust.spread))
     return replace(restoration, mosaic=mosaic, stops=find_stops(mosaic, noise), trust=trust)
 
@@ -144,7 +147,7 @@ def _restore_alone(burst, wanted, network, restoration):
     if not wanted.any():
         return None
     (mosaic, noise), stable = burst.alone, np.zeros_like(restoration.stable)
-    boxes = ndimage.find_objects(ndimage.label(ndimage.maximum_filter(wanted, 2 * AROUND + 1))[0])
+    boxes = ndimage.find_objects(ndimage.label(ndimage.maximum_filter(wanted, 2 * CONTEXT + 1))[0])
     if 2 * sum(math.prod(side.stop - side.start for side in box) for box in boxes) > wanted.size:
         boxes = [np.s_[: len(wanted), : len(wanted[0])]]
     for box in boxes:
@@ -171,20 +174,27 @@ def _spread_levels(burst):
 def merge_burst(captures):
     """Return the Burst of RAW files, or of captures as those of read_capture.
 
-    The reference is the sharpest frame of those that show the same scene. Frames of another scene or camera, damaged
-    and blurred ones, and copies are left out.
+    The reference is the sharpest of the bright frames of one scene that clip least. Frames of another scene or camera,
+    damaged and blurred ones, and copies are left out.
 
     Raises:
         RawError: no file can be read, see read_capture.
     """
-    captures, frames, errors = list(captures), [], []
+    captures, frames, errors, names = list(captures), [], [], {}
     if len(captures) == 1:
         return Burst(*_read(captures[0]))
     for number, capture in enumerate(captures, 1):
         try:
-            frames.append(_look(_read(capture), number))
+            frame = _look(_read(capture), number)
         except RawError as error:
             errors.append(error)
+            continue
+        fingerprint = frame.info and frame.info.fingerprint or number  # of its counts
+        if fingerprint in names:
+            errors.append(f"{frame.name} is a copy of {names[fingerprint]}")
+        else:
+            names[fingerprint] = frame.name
+            frames.append(frame)
     if not frames:
         raise errors[-1] if errors else RawError("A burst needs at least one RAW file")
     reference = _choose(frames)
@@ -208,7 +218,7 @@ def _look(capture, number):
     np.save(file, mosaic.counts)
     frame = _Frame(info.name if info else f"frame {number}", replace(mosaic, counts=None), noise, info, file, kind)
     blocks = frame.measure_blocks()
-    levels, frame.clipped = align.make_levels(blocks.mean(axis=-1), noise), (blocks >= frame.full).mean()
+    levels, frame.clipped = align.make_levels(blocks.mean(axis=-1), noise), frame.measure_blocks(frame.full) < blocks
     steps = [[np.square(np.diff(level, axis=axis)).mean() - 2 for axis in (0, 1)] for level in levels]
     frame.detail = np.mean(steps, axis=1)  # noise alone has differences with a variance of 2
     look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
@@ -223,8 +233,8 @@ def _choose(frames):
     fits = np.array([[not misfit for misfit, _ in row] for row in matches])
     typical = max(range(len(frames)), key=lambda number: (fits[number].sum(), frames[number].detail[-1]))
     group = np.flatnonzero(fits[typical])
-    fewest = min(frames[number].clipped for number in group)
-    group = np.array([number for number in group if frames[number].clipped <= fewest + CLIPPED])
+    clipped = np.array([frames[number].clipped.mean() for number in group])
+    group = group[clipped <= clipped.min() + CLIPPED]
     detail = np.array([frames[number].detail for number in group])
     visible = np.median(detail, axis=0) > 2 * VISIBLE
     finest = visible.argmax() if visible.any() else -1
@@ -243,8 +253,6 @@ def _match(first, second):
     for name, value in first.kind.items():
         if value != second.kind[name]:
             return f"has another {name}", (0, 0)
-    if first.info and first.info.fingerprint and first.info.fingerprint == second.info.fingerprint:
-        return f"is a copy of {first.name}", (0, 0)
     farthest = math.ceil(SHIFT * max(first.look.shape))
     found = []
     for down, right in product(range(-farthest, farthest + 1), repeat=2):
@@ -263,20 +271,20 @@ def _overlap(first, second, down, right):
 
 
 def _view(reference, others):
-    """Set what the reference sees of the others; those that are blurred become misfits."""
+    """Set what the reference sees of the others; those that are blurred or cannot be compared become misfits."""
     blocks, noise = reference.measure_blocks(), reference.noise
     bright = blocks.mean(axis=-1)
     levels = align.make_levels(bright, noise)
     reference.cells = average(blocks, BLOCKS)
     spread_out = average(np.square(bright), BLOCKS) - np.square(average(bright, BLOCKS))
-    reference.fine = np.maximum(spread_out - noise.predict_variance(reference.cells).mean(axis=-1) / 16, 0)
+    reference.texture = np.maximum(spread_out - noise.predict_variance(reference.cells).mean(axis=-1) / 16, 0)
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
 
     def view(frame):
         seen = frame.measure_blocks()
         frame.ratio = ratio = _compare_light(reference, blocks, frame, seen)
         if not ratio:
-            frame.misfit = OVEREXPOSED if frame.clipped > CLIPPED else TOO_LITTLE
+            frame.misfit = OVEREXPOSED if frame.clipped.mean() > CLIPPED else TOO_LITTLE
             return
         seen, compared, first = seen / ratio, seen / ratio, levels
         if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips
@@ -300,7 +308,7 @@ def _view(reference, others):
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
-        frame.fine = _test_blocks(apart, variance, MISPLACED[0] ** 2 * reference.fine)
+        frame.block_test = _test_blocks(apart, variance, MISPLACED[0] ** 2 * reference.texture)
 
     for _ in map_ahead(view, others):
         pass
@@ -311,14 +319,14 @@ def _compare_light(reference, blocks, frame, seen):
 
     The median over parts, weighted by how surely the reference tells their light.
     """
-    blocks, seen = (np.where(each < by.full, each, np.nan) for by, each in ((reference, blocks), (frame, seen)))
+    blocks, seen = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, seen)))
     one, two = _overlap(blocks, seen, *(step // 2 for step in frame.shift))
-    height, width = (length // CELL * CELL for length in one.shape[:2])
-    one, two = (average(each[:height, :width], CELL).mean(axis=-1) for each in (one, two))
-    told = (one > 0) & np.isfinite(two)
+    known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
+    one, two = (average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two))
+    told = one > 0
     if not told.any():
         return 0.0
-    error = reference.noise.predict_variance(one[told]) / (2 * CELL) ** 2
+    error = reference.noise.predict_variance(one[told]) / (4 * CELL) ** 2
     weights = 1 / (error / one[told] ** 2 + UNEVEN**2)
     return max(align.weighted_median(two[told] / one[told], weights), 0.01)
 
@@ -337,49 +345,54 @@ def _find_shares(reference, frames):
     light, numbers, own = np.median(cells, axis=0), np.arange(len(frames)), frames.index(reference)
     variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
 
-    def compare(some, statistic=np.mean):  # with the rest
+    def compare(cells, some, statistic=np.mean):  # with the rest
         noise = [variances[side].mean(axis=0) / side.sum() for side in (some, ~some)]
         median = MEDIAN if statistic is np.median and (~some).sum() > 2 else 1
         apart = cells[some].mean(axis=0) - statistic(cells[~some], axis=0)
-        return _test(apart, noise[0] + median * noise[1], light, reference.fine)
+        return _test(apart, noise[0], median * noise[1], light, reference.texture)
 
-    tests = np.stack([compare(numbers == number, np.median) for number in numbers])
+    compared = [compare(cells, numbers == number, np.median) for number in numbers]
+    tests, worths = (np.stack(each) for each in zip(*compared, strict=True))
     least = MOVED + 2 * np.log(2 * len(frames) - 3)  # for so many tests (Bonferroni)
-    cells = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
-    tests = np.maximum(tests, tests[own])
+    common = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
+    tests, worths = np.maximum(tests, tests[own]), np.minimum(worths, worths[own])
     for moment in numbers[1:]:
         before = numbers < moment
         beyond = before != before[own]
-        tests[beyond] = np.maximum(tests[beyond], compare(before))
-    others = [frame for frame in frames if frame is not reference]
-    tests = [np.maximum(test, frame.fine) for test, frame in zip(np.delete(tests, own, axis=0), others, strict=True)]
-    near = ndimage.maximum_filter(np.max(tests, axis=0) > least, REACH)  # what moves is close by in all frames
+        tests[beyond] = np.maximum(tests[beyond], compare(common, before)[0])
+    others = [(frame, *each) for frame, *each in zip(frames, tests, worths, strict=True) if frame is not reference]
+    others = [(frame, np.maximum(test, frame.block_test), worth) for frame, test, worth in others]
+    near = ndimage.maximum_filter(np.max([test for _, test, _ in others], axis=0) > least, REACH)  # in all frames
     seen = taken = 0  # by how many frames each cell is
-    for frame, test in zip(others, tests, strict=True):
+    for frame, test, _ in others:
         moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
-        out = ndimage.maximum_filter(moved, 3) | unseen
-        frame.share = 1 - out.astype(np.float32)
-        if out.mean() > 1 - SEEN * (1 - unseen.mean()):
+        frame.share = 1 - np.float32(ndimage.maximum_filter(moved, 3) | unseen)
+        if frame.share.mean() <= SEEN * (1 - unseen.mean()):
             frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
         else:
             seen, taken = seen + ~unseen, taken + frame.share
-    for frame in others:
-        frame.share[taken < FEW * seen] = 0
+    for frame, _, worth in others:
+        frame.share = np.where(taken < FEW * seen, 0, frame.share * worth)
 
 
-def _test(apart, noise, light, detail):
-    """χ² of differences of cells (rows, columns, 4): the largest of CONTRASTS in WINDOWS."""
-    noise, error = noise @ CONTRASTS.T**2, MISPLACED[1] ** 2 * detail[..., None] + (MISPLACED[2] * light) ** 2
+def _test(apart, own, rest, light, texture):
+    """χ² of differences of cells (rows, columns, 4), the largest of CONTRASTS in WINDOWS, and a frame's worth.
+
+    The worth is its variance over that with what its squared differences have beyond noise, in 3 × 3 cells: what moves
+    by less than a test is sure of. own, rest: variances of what is compared.
+    """
+    noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * texture[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
-    found = []
-    for window, worth in WINDOWS.items():
+    found, more = [], ndimage.uniform_filter((apart**2 / (noise + error))[..., 0], 3)
+    worth = 1 / (1 + np.maximum(more - CHANCE, 0) * (1 + (rest / own).mean(axis=-1)))
+    for window, weight in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
         mean, unknown, wrong, inside = (
             ndimage.uniform_filter(each, (window, window, 0), mode="constant") for each in (apart, noise, error, inside)
         )
-        found.append(worth * (WORTH * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
-    return np.max(found, axis=0)
+        found.append(weight * (LIKELY * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
+    return np.max(found, axis=0), worth
 
 
 def _test_blocks(apart, noise, error):
@@ -426,7 +439,8 @@ def _add(frames, remarks):
     own = 1 / reference.noise.predict_variance(typical)  # the reference's weight
     levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0], own / sums[0]])
     alone, mosaic = (replace(mosaic, counts=each[inner]) for each in (counts, merged))
-    return Burst(mosaic, noise, reference.info, remarks, levels.astype(np.float32), (alone, reference.noise))
+    info = reference.info and replace(reference.info, frames=len(frames))
+    return Burst(mosaic, noise, info, remarks, levels.astype(np.float32), (alone, reference.noise))
 
 
 def _weigh(seen, first, noises):

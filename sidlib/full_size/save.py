@@ -48,6 +48,7 @@ class CaptureInfo:
     fingerprint: str = ""  # of its counts, since two cards may have captures of one name
     remarks: tuple = ()  # sentences on what was found in it, see capture.examine
     tags: dict = field(default_factory=dict)  # see read_tags
+    frames: int = 1  # of a burst, merged, of which it is the reference
 
     @property
     def name(self):
@@ -61,7 +62,8 @@ class CaptureInfo:
 
     def sign(self, stops, strength):
         """Return the software tag of its pictures of a brightness, None for the estimated one, and a strength."""
-        return f"{self.signature}, stops {stops}, strength {strength:g}"
+        merged = f", {self.frames} frames" if self.frames > 1 else ""
+        return f"{self.signature}{merged}, stops {stops}, strength {strength:g}"
 
 
 def read_tags(path, xyz_to_camera=()):

@@ -39,6 +39,15 @@ def find_error(merged, linear, white_e=60, by=SONY):
     return camera.stabilise(merged.mosaic.counts - float(by.black), *levels) - camera.stabilise(clean, *levels)
 
 
+def find_reference(merged, of):
+    return of[int(merged.info.name[0])]
+
+
+def spread(cells):
+    """What is known by cell, by pixel."""
+    return ndimage.zoom(cells, 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
+
+
 @pytest.fixture(scope="module")
 def coffee():
     return look_at("coffee")
@@ -53,6 +62,13 @@ def test_one_frame_and_its_copy_give_the_same_bytes_as_restore(coffee, tmp_path)
         assert np.array_equal(found.render(), single.render())
 
 
+@pytest.mark.parametrize("once, twice", [(0, 1), (1, 0)])
+def test_a_copy_is_left_out_whichever_frame_is_the_reference(coffee, once, twice):
+    merged = burst.merge_burst([expose(coffee, number) for number in (twice, once, twice)])
+    assert merged.remarks == (f"Left out: {twice}.raw is a copy of {twice}.raw",)
+    assert merged.noise.gain_dn == pytest.approx(SONY.gain_dn / 2, rel=0.01)
+
+
 def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
     captures = [expose(coffee, number) for number in range(4)]
     merged = burst.merge_burst(captures)
@@ -64,11 +80,11 @@ def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
 
 @pytest.mark.parametrize("name", ["Sony α7S II", "Panasonic S1"])
 @pytest.mark.parametrize("white_e", [4000, 60, 4])
-def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel_in_much_darkness_too(name, white_e):
+def test_hand_held_frames_are_aligned_to_a_fraction_of_a_pixel_even_in_near_darkness(name, white_e):
     poses = [((0, 0), 0), ((17.3, -9.6), 0.5, 0.02), ((-12.2, 19.1), -0.4, -0.02), ((3.5, 8.7), 0.2, 0.02)]
     scenes, by = [look_at("coffee", *pose) for pose in poses], CAMERAS[name]
     merged = burst.merge_burst([expose(scene, number, white_e, by) for number, scene in enumerate(scenes)])
-    error = find_error(merged, scenes[int(merged.info.name[0])], white_e, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    error = find_error(merged, find_reference(merged, scenes), white_e, by)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     assert not merged.remarks and error.std() < (1.15 if white_e < 4000 else 2)  # one alone has 2
     assert white_e > 4 or np.abs(ndimage.gaussian_filter(error, 8)).max() < 0.4
 
@@ -106,9 +122,9 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
         moved |= disc
     captures = [expose(scene, number, 60) for number, scene in enumerate(scenes)]
     merged = burst.merge_burst(captures)
-    own = find_error(merged, scenes[int(merged.info.name[0])])
+    own = find_error(merged, find_reference(merged, scenes))
     assert np.abs(ndimage.gaussian_filter(own, 4)).max() < 1.5  # a ghost would be 5 to 10
-    fewer = ndimage.zoom(merged.levels[0], 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
+    fewer = spread(merged.levels[0])
     assert (fewer > 1.2 * merged.noise.gain_dn)[moved].mean() > 0.95
     assert (fewer > 1.2 * merged.noise.gain_dn)[~ndimage.binary_dilation(moved, iterations=120)].mean() < 0.2
     assert not merged.remarks
@@ -117,10 +133,10 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     dark = replace(restored, gains=np.float32([0, 1, 0]))  # red and blue without light
     assert np.isfinite(burst._restore_alone(merged, merged.levels[2] > 0.9, DEMOSAIC, dark)).all()
     picture = restored.render(stops) / 65535
-    single = restore.restore_mosaic(captures[int(merged.info.name[0])], DEMOSAIC).render(stops) / 65535
+    single = restore.restore_mosaic(find_reference(merged, captures), DEMOSAIC).render(stops) / 65535
     alone = ndimage.binary_erosion(fewer == fewer.max(), iterations=16)
     assert alone.any() and np.abs(picture - single)[alone].max() < 0.01
-    truth = camera.encode_srgb(scenes[int(merged.info.name[0])])
+    truth = camera.encode_srgb(find_reference(merged, scenes))
     assert np.abs(ndimage.gaussian_filter(picture - truth, (8, 8, 0)))[MARGIN:-MARGIN, MARGIN:-MARGIN].max() < 0.2
 
 
@@ -132,13 +148,12 @@ def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_fol
     shown = shown if name == "coffee" else [np.flip(scene, (0, 1))] * 2
     scenes = [np.where(disc[..., None], each, scene) for disc, each in zip(discs, shown, strict=True)]
     alone = burst.merge_burst([expose(scene, number, white_e) for number, scene in enumerate(scenes)]).levels[2] == 1
-    alone = ndimage.zoom(alone, 16, order=0, grid_mode=True, mode="nearest")[: SIZE[0], : SIZE[1]]
-    assert alone[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
+    assert spread(alone)[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
 
 
 def test_noise_at_the_border_is_no_more_evidence_of_motion_than_inside():
     cells, dark = np.random.default_rng(0).normal(size=(100, 12, 12, 4)), np.zeros((12, 12, 4))
-    found = np.mean([burst._test(each, dark + 1, dark, dark[..., 0]) for each in cells], axis=0)
+    found = np.mean([burst._test(each, dark + 1, dark, dark, dark[..., 0])[0] for each in cells], axis=0)
     assert found[::11, ::11].mean() < 1.2 * found[4:8, 4:8].mean()
 
 
@@ -165,6 +180,14 @@ def test_lamps_that_move_leave_no_frame_out(coffee):
         scene[300:307, 100 + 80 * number : 107 + 80 * number] = 60
     merged = burst.merge_burst([expose(scene, number, 40) for number, scene in enumerate(scenes)])
     assert not merged.remarks and np.median(merged.levels[0]) < 0.3 * SONY.gain_dn
+
+
+def test_a_frame_that_clips_something_small_in_every_cell_is_left_out_as_overexposed(coffee):
+    scene = coffee / 20
+    scene[np.all(np.indices(SIZE) % 16 // 2 == 3, axis=0)] = 1
+    merged = burst.merge_burst([expose(scene, number, white_e) for number, white_e in enumerate((6000, 24000))])
+    assert merged.info.name == "0.raw" and merged.remarks == (f"Left out: 1.raw {burst.OVEREXPOSED}",)
+    assert merged.noise.gain_dn == pytest.approx(SONY.gain_dn)
 
 
 @pytest.mark.parametrize("black", [0, 1])
