@@ -20,6 +20,7 @@ CLIP = 4.0  # times the noise: larger differences count no more
 SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_slope
 STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
 BENT = 60.0  # that of all of a homography, with 5 more, below which the whole was shifted and turned alone
+LAST = 0.3  # χ² of the last step over that of all, above which they do not converge
 EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
 PART = 192  # squares along a part that a thread interpolates at a time
 AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
@@ -88,9 +89,11 @@ def align(reference, levels, shift, relative):
                 jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, ways[level][:free])
                 curvature = np.einsum("ihw,khw->ik", jacobian, jacobian) * share
                 gradient = np.einsum("khw,hw->k", jacobian, apart)
-                found[:free] -= block * np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+                last = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+                found[:free] -= block * last
         step = (found - pose)[:free] / side
-        if step @ curvature @ step * share < (STILL if free == 3 else BENT) * variance:
+        evidence = step @ curvature @ step * share
+        if evidence < (STILL if free == 3 else BENT) * variance or last @ curvature @ last > LAST * evidence:
             break
         pose = found.copy()
     local = np.zeros((2, *(size // CELL)), np.float32)

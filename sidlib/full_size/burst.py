@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.stats import median_abs_deviation
 
 from sidlib import camera
 from sidlib.full_size import align
@@ -36,13 +37,14 @@ UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that 
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
 WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # weight of the χ² of differences averaged over windows of n × n cells
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
+TRIPOD = 0.3  # of the errors of alignment: what is left where nothing moves; all are where it moves by a square
 LIKELY = np.array([1.0, 0.5])  # weight of their χ²: colours alone seldom move
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment, over the texture of blocks and cells, and of the exposure ratio
-MOVED, DOUBTED = 12.9, 4.0  # χ², in one test, of what moved, and of what belongs to it
+MOVED, DOUBTED = 14.0, 4.0  # χ², in one test, of what moved, and of what belongs to it
 REACH = 7  # cells along the window around what moved in one frame, in which it is looked for in all
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and in 3 × 3 cells, on the scale of χ²
 TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
-CHANCE = 1.25  # mean squared difference over what noise predicts, up to which it is taken for noise
+CHANCES = 1.25, 1.5  # mean squared differences, of pixels and cells, over those of noise, up to which they are noise
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
 TOO_LITTLE = "shows too little to compare"
@@ -81,8 +83,10 @@ class _Frame:
     shift: tuple = (0, 0)  # from the reference, in squares, roughly
     ratio: float = 1.0  # times as bright as the reference
     motion: np.ndarray = None  # see align.align; None of the reference
+    banding: float = 0.0  # variance of the cells that those of a row or a column have in common
     cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
     texture: np.ndarray = None  # of the reference: variance of a cell's blocks beyond noise
+    slack: np.ndarray = None  # of another frame: the texture as far as it may be misaligned
     block_test: np.ndarray = None  # χ² of differences of blocks from the reference's, see _test_blocks
     share: np.ndarray = None  # of its weight with which it takes part in each cell, 0 to 1
 
@@ -307,11 +311,27 @@ def _view(reference, others):
         frame.cells[unseen] = np.nan
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
-        apart = average(np.square(seen.mean(axis=-1) - bright), BLOCKS)
-        frame.block_test = _test_blocks(apart, variance, MISPLACED[0] ** 2 * reference.texture)
+        apart = seen.mean(axis=-1) - bright
+        frame.banding = _measure_banding(np.where(np.isfinite(apart), apart, 0)) / 2  # and the reference has as much
+        variance += 2 * BLOCKS * frame.banding
+        apart = average(np.square(apart), BLOCKS)
+        frame.slack = np.minimum(TRIPOD + np.abs(motion).max(axis=0), 1) ** 2 * reference.texture
+        frame.block_test = _test_blocks(apart, variance, MISPLACED[0] ** 2 * frame.slack)
 
     for _ in map_ahead(view, others):
         pass
+    reference.banding = max((frame.banding for frame in others), default=0.0)
+
+
+def _measure_banding(apart):
+    """Return the variance that rows and columns of cells have in common beyond noise, from differences of blocks."""
+    found = 0.0
+    for lines in (apart, apart.T):
+        middle = np.median(lines, axis=1)
+        noise = MEDIAN * median_abs_deviation(lines - middle[:, None], axis=None, scale="normal") ** 2
+        steps = median_abs_deviation(np.diff(middle), scale="normal") ** 2 / 2
+        found += max(steps - noise / len(lines[0]), 0) / BLOCKS
+    return found
 
 
 def _compare_light(reference, blocks, frame, seen):
@@ -323,12 +343,15 @@ def _compare_light(reference, blocks, frame, seen):
     one, two = _overlap(blocks, seen, *(step // 2 for step in frame.shift))
     known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
     one, two = (average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two))
-    told = one > 0
-    if not told.any():
+    roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
+    light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
+    told = light > 0
+    if not known.any() or not told.any():
         return 0.0
-    error = reference.noise.predict_variance(one[told]) / (4 * CELL) ** 2
-    weights = 1 / (error / one[told] ** 2 + UNEVEN**2)
-    return max(align.weighted_median(two[told] / one[told], weights), 0.01)
+    error = reference.noise.predict_variance(light[told]) / (4 * CELL) ** 2
+    weights = 1 / (error / light[told] ** 2 + UNEVEN**2)
+    angle = align.weighted_median(np.arctan2(two[told], one[told]), weights)  # that of a ratio, also below black
+    return max(float(np.tan(angle)), 0.01)
 
 
 def _find_shares(reference, frames):
@@ -344,22 +367,25 @@ def _find_shares(reference, frames):
     cells = np.stack([np.where(np.isnan(frame.cells), reference.cells, frame.cells) for frame in frames])
     light, numbers, own = np.median(cells, axis=0), np.arange(len(frames)), frames.index(reference)
     variances = np.stack([frame.noise.predict_variance(light) for frame in frames]) / CELL**2
+    bandings = np.array([frame.banding for frame in frames])
+    slack = np.max([frame.slack for frame in frames if frame is not reference], axis=0)
 
     def compare(cells, some, statistic=np.mean):  # with the rest
         noise = [variances[side].mean(axis=0) / side.sum() for side in (some, ~some)]
         median = MEDIAN if statistic is np.median and (~some).sum() > 2 else 1
         apart = cells[some].mean(axis=0) - statistic(cells[~some], axis=0)
-        return _test(apart, noise[0], median * noise[1], light, reference.texture)
+        common = bandings[some].mean() / some.sum() + median * bandings[~some].mean() / (~some).sum()
+        return _test(apart, noise[0], median * noise[1], common, light, slack)
 
     compared = [compare(cells, numbers == number, np.median) for number in numbers]
     tests, worths = (np.stack(each) for each in zip(*compared, strict=True))
     least = MOVED + 2 * np.log(2 * len(frames) - 3)  # for so many tests (Bonferroni)
-    common = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
+    shared = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests, worths = np.maximum(tests, tests[own]), np.minimum(worths, worths[own])
     for moment in numbers[1:]:
         before = numbers < moment
         beyond = before != before[own]
-        tests[beyond] = np.maximum(tests[beyond], compare(common, before)[0])
+        tests[beyond] = np.maximum(tests[beyond], compare(shared, before)[0])
     others = [(frame, *each) for frame, *each in zip(frames, tests, worths, strict=True) if frame is not reference]
     others = [(frame, np.maximum(test, frame.block_test), worth) for frame, test, worth in others]
     near = ndimage.maximum_filter(np.max([test for _, test, _ in others], axis=0) > least, REACH)  # in all frames
@@ -369,29 +395,30 @@ def _find_shares(reference, frames):
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
         frame.share = 1 - np.float32(ndimage.maximum_filter(moved, 3) | unseen)
         if frame.share.mean() <= SEEN * (1 - unseen.mean()):
-            frame.misfit = OVEREXPOSED if unseen.all() else MISFIT
+            frame.misfit = OVEREXPOSED if frame.clipped.mean() > CLIPPED else MISFIT
         else:
             seen, taken = seen + ~unseen, taken + frame.share
     for frame, _, worth in others:
         frame.share = np.where(taken < FEW * seen, 0, frame.share * worth)
 
 
-def _test(apart, own, rest, light, texture):
+def _test(apart, own, rest, banding, light, slack):
     """χ² of differences of cells (rows, columns, 4), the largest of CONTRASTS in WINDOWS, and a frame's worth.
 
     The worth is its variance over that with what its squared differences have beyond noise, in 3 × 3 cells: what moves
-    by less than a test is sure of. own, rest: variances of what is compared.
+    by less than a test is sure of. own, rest: variances of what is compared; banding: of both, see _measure_banding.
     """
-    noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * texture[..., None] + (MISPLACED[2] * light) ** 2
+    noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * slack[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
-    found, more = [], ndimage.uniform_filter((apart**2 / (noise + error))[..., 0], 3)
-    worth = 1 / (1 + np.maximum(more - CHANCE, 0) * (1 + (rest / own).mean(axis=-1)))
+    found, more = [], ndimage.uniform_filter((apart**2 / (noise + error + banding))[..., 0], 3)
+    worth = 1 / (1 + np.maximum(more - CHANCES[1], 0) * (1 + (rest / own).mean(axis=-1)))
     for window, weight in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
         mean, unknown, wrong, inside = (
             ndimage.uniform_filter(each, (window, window, 0), mode="constant") for each in (apart, noise, error, inside)
         )
-        found.append(weight * (LIKELY * mean**2 / (unknown / window**2 + wrong * inside)).max(axis=-1))
+        variance = unknown / window**2 + banding / window + wrong * inside
+        found.append(weight * (LIKELY * mean**2 / variance).max(axis=-1))
     return np.max(found, axis=0), worth
 
 
@@ -451,4 +478,4 @@ def _weigh(seen, first, noises):
     """
     apart, light = average(np.square(seen - first), CELL), average(first, CELL)
     own, others = (noise.predict_variance(light).mean(axis=-1) for noise in noises)
-    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE * (own + others), 0))
+    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCES[0] * (own + others), 0))
