@@ -151,6 +151,34 @@ def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_fol
     assert spread(alone)[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
 
 
+def test_a_frame_counts_less_where_something_may_have_moved(coffee):
+    discs = [np.hypot(*(np.indices(SIZE) - np.reshape([200, 240 + 6 * number], (2, 1, 1)))) < 35 for number in range(2)]
+    other = coffee + 0.4 * (np.flip(coffee, (0, 1)) - coffee)
+    captures = [expose(np.where(disc[..., None], other, coffee), 10 + n, 15) for n, disc in enumerate(discs)]
+    shares = spread(burst.merge_burst(captures).levels[2])  # of the reference: half, if both count alike
+    assert shares[discs[0] ^ discs[1]].mean() > 0.6 > 0.53 > shares.mean()
+
+
+def test_something_small_on_a_tripod_is_taken_from_the_frame_that_shows_it_in_much_light(coffee):
+    discs = [np.hypot(*(np.indices(SIZE) - np.reshape([250, 200 + 40 * n], (2, 1, 1)))) < 4 for n in range(4)]
+    scenes = [np.where(disc[..., None], 0.02, coffee) for disc in discs]
+    merged = burst.merge_burst([expose(scene, number, 1000) for number, scene in enumerate(scenes)])
+    assert not merged.remarks and spread(merged.levels[2])[find_reference(merged, discs)].mean() > 0.9
+
+
+def test_banding_leaves_no_frame_out(coffee):
+    captures, rng = [expose(coffee, number, 15) for number in range(4)], np.random.default_rng(0)
+    for mosaic, noise, _ in captures:
+        mosaic.counts[:] = np.rint(mosaic.counts + rng.normal(0, noise.read_dn / 2, (SIZE[0], 1)))
+    merged = burst.merge_burst(captures)
+    assert not merged.remarks and merged.levels[2].mean() < 0.6
+
+
+def test_frames_of_one_exposure_are_of_one_brightness_in_the_dark_too():
+    merged = burst.merge_burst([expose(look_at("rocket"), number, 4) for number in range(8)])
+    assert merged.noise.gain_dn == pytest.approx(SONY.gain_dn / 8, rel=0.05)
+
+
 def test_noise_at_the_border_is_no_more_evidence_of_motion_than_inside():
     cells, dark = np.random.default_rng(0).normal(size=(100, 12, 12, 4)), np.zeros((12, 12, 4))
     found = np.mean([burst._test(each, dark + 1, dark, 0, dark, dark[..., 0])[0] for each in cells], axis=0)

@@ -224,15 +224,18 @@ def test_files_of_a_folder_are_restored_once_one_after_the_other_and_failures_ar
     assert len(capture.find_files(folder)) == 3
 
 
-def test_frames_of_a_burst_make_one_picture(photo, trained, monkeypatch):
+def test_frames_of_a_burst_make_one_picture(photo, trained, monkeypatch, capsys):
     def restore_burst(frames, network, on_tile):
         assert frames == [photo.with_name("another.dng"), photo]
-        return restore.restore_capture(photo, network, on_tile)
+        restoration = restore.restore_capture(photo, network, on_tile)
+        return replace(restoration, info=replace(restoration.info, frames=2))
 
     monkeypatch.setattr(command, "restore_burst", restore_burst)
     shutil.copyfile(photo, photo.with_name("another.dng"))
     command.main([str(photo.parent), "--burst"])
     assert len(list(photo.parent.iterdir())) == 4 and all(file.exists() for file in save.name_pictures(photo))
+    command.main([str(photo)])  # its picture alone is another
+    assert "restored before" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", [("stops", "nan"), ("stops", "2000"), ("stops", "bright"), ("strength", "1.1")])
