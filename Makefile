@@ -43,7 +43,7 @@ study: .venv/ready  ## all trainings that notebook 06 compares: hours; interrupt
 full-size: .venv/ready  ## train the network that restores RAW files at full size, its rival, and score all: interrupt it like the study
 	$(PY) -m sidlib.full_size.experiment
 
-restore: .venv/ready  ## dark RAW files to pictures at full size: make restore RAW="my photo.arw or a folder" [STOPS=5] [STRENGTH=0.8] [OUT="a folder"]
+restore: .venv/ready  ## dark RAW files to pictures at full size: make restore RAW="my photo.arw or a folder" (or BURST="a folder", merged) [STOPS=5] [STRENGTH=0.8] [OUT="a folder"]
 	@$(PY) -m sidlib.full_size $(if $(STOPS),--stops "$$STOPS") $(if $(STRENGTH),--strength "$$STRENGTH") \
 		$(if $(OUT),--out "$$OUT") $(if $(BURST),--burst) -- "$${BURST:-$$RAW}"
 

@@ -39,6 +39,12 @@ def find_error(merged, linear, white_e=60, by=SONY):
     return camera.stabilise(merged.mosaic.counts - float(by.black), *levels) - camera.stabilise(clean, *levels)
 
 
+def jump(down, right, step, radius, count):
+    """Where a disc is that jumps to the right, by frame."""
+    down, right = np.indices(SIZE) - np.reshape([down, right], (2, 1, 1))
+    return [np.hypot(down, right - step * number) < radius for number in range(count)]
+
+
 def find_reference(merged, of):
     return of[int(merged.info.name[0])]
 
@@ -115,11 +121,8 @@ def test_what_does_not_fit_is_named_with_the_reason(coffee, tmp_path):
 
 
 def test_what_moves_is_taken_from_one_frame_alone(coffee):
-    scenes, moved = [], np.zeros(SIZE, bool)
-    for number in range(4):
-        disc = np.hypot(*(np.indices(SIZE) - np.reshape([200, 120 + 90 * number], (2, 1, 1)))) < 40
-        scenes.append(np.where(disc[..., None], 1 - coffee, coffee))
-        moved |= disc
+    discs = jump(200, 120, 90, 40, 4)
+    scenes, moved = [np.where(disc[..., None], 1 - coffee, coffee) for disc in discs], np.any(discs, axis=0)
     captures = [expose(scene, number, 60) for number, scene in enumerate(scenes)]
     merged = burst.merge_burst(captures)
     own = find_error(merged, find_reference(merged, scenes))
@@ -142,8 +145,7 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
 
 @pytest.mark.parametrize("count, white_e, name", [(8, 4, "coffee"), (2, 60, "coffee"), (2, 15, "china")])
 def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_follows_it(count, white_e, name):
-    places, scene, rocket = np.indices(SIZE) - np.reshape([200, 240], (2, 1, 1)), look_at(name), look_at("rocket")
-    discs = [np.hypot(places[0], places[1] - 6 * number) < 45 for number in range(count)]
+    discs, scene, rocket = jump(200, 240, 6, 45, count), look_at(name), look_at("rocket")
     shown = [scene + 0.19 if count > 2 else np.roll(rocket, 6 * number, axis=1) for number in range(count)]
     shown = shown if name == "coffee" else [np.flip(scene, (0, 1))] * 2
     scenes = [np.where(disc[..., None], each, scene) for disc, each in zip(discs, shown, strict=True)]
@@ -152,17 +154,16 @@ def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_fol
 
 
 def test_a_frame_counts_less_where_something_may_have_moved(coffee):
-    discs = [np.hypot(*(np.indices(SIZE) - np.reshape([200, 240 + 6 * number], (2, 1, 1)))) < 35 for number in range(2)]
-    other = coffee + 0.4 * (np.flip(coffee, (0, 1)) - coffee)
+    discs, other = jump(200, 240, 6, 35, 2), 0.6 * coffee + 0.4 * np.flip(coffee, (0, 1))
     captures = [expose(np.where(disc[..., None], other, coffee), 10 + n, 15) for n, disc in enumerate(discs)]
     shares = spread(burst.merge_burst(captures).levels[2])  # of the reference: half, if both count alike
     assert shares[discs[0] ^ discs[1]].mean() > 0.6 > 0.53 > shares.mean()
 
 
 def test_something_small_on_a_tripod_is_taken_from_the_frame_that_shows_it_in_much_light(coffee):
-    discs = [np.hypot(*(np.indices(SIZE) - np.reshape([250, 200 + 40 * n], (2, 1, 1)))) < 4 for n in range(4)]
-    scenes = [np.where(disc[..., None], 0.02, coffee) for disc in discs]
-    merged = burst.merge_burst([expose(scene, number, 1000) for number, scene in enumerate(scenes)])
+    discs = jump(250, 200, 40, 4, 4)
+    captures = [expose(np.where(disc[..., None], 0.02, coffee), number, 1000) for number, disc in enumerate(discs)]
+    merged = burst.merge_burst(captures)
     assert not merged.remarks and spread(merged.levels[2])[find_reference(merged, discs)].mean() > 0.9
 
 
