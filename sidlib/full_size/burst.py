@@ -379,7 +379,8 @@ def _find_shares(reference, frames):
 
     compared = [compare(cells, numbers == number, np.median) for number in numbers]
     tests, worths = (np.stack(each) for each in zip(*compared, strict=True))
-    least = MOVED + 2 * np.log(2 * len(frames) - 3)  # for so many tests (Bonferroni)
+    more = np.log(2 * len(frames) - 3)  # for so many tests: twice that is Bonferroni's
+    least, doubted = MOVED + 2 * more, DOUBTED + more
     shared = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests, worths = np.maximum(tests, tests[own]), np.minimum(worths, worths[own])
     for moment in numbers[1:]:
@@ -391,7 +392,7 @@ def _find_shares(reference, frames):
     near = ndimage.maximum_filter(np.max([test for _, test, _ in others], axis=0) > least, REACH)  # in all frames
     seen = taken = 0  # by how many frames each cell is
     for frame, test, _ in others:
-        moved = ndimage.binary_propagation(near & (test > DOUBTED), np.ones((3, 3)), test > DOUBTED)
+        moved = ndimage.binary_propagation(near & (test > doubted), np.ones((3, 3)), test > doubted)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
         frame.share = 1 - np.float32(ndimage.maximum_filter(moved, 3) | unseen)
         if frame.share.mean() <= SEEN * (1 - unseen.mean()):
