@@ -33,6 +33,7 @@ SHARP = 0.65  # of the reference's gradient energy: frames with less are blurred
 VISIBLE = 0.5  # gradient energy over that of noise, above which a level tells sharpness
 LONGER, FULL = 1.2, 0.9  # frames of a larger exposure ratio are compared only below so much of the white level
 CLIPPED = 0.01  # of the blocks: a reference has at most so many more with a pixel above FULL than the fewest
+UNCLIPPED = 0.99  # of a part, at least, for its light to be compared: what clips lies elsewhere where the camera moved
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
 WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # weight of the χ² of differences averaged over windows of n × n cells
@@ -342,11 +343,13 @@ def _compare_light(reference, blocks, frame, seen):
     blocks, seen = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, seen)))
     one, two = _overlap(blocks, seen, *(step // 2 for step in frame.shift))
     known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
-    one, two = (average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two))
+    one, two, seen = (
+        average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two, np.float32(known))
+    )
     roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
     light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
-    told = light > 0
-    if not known.any() or not told.any():
+    told = (light > 0) & (seen > UNCLIPPED)
+    if not told.mean() > CLIPPED:  # or there is no part
         return 0.0
     error = reference.noise.predict_variance(light[told]) / (4 * CELL) ** 2
     weights = 1 / (error / light[told] ** 2 + UNEVEN**2)
