@@ -349,7 +349,7 @@ def _compare_light(reference, blocks, frame, seen):
     roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
     light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
     told = (light > 0) & (seen > UNCLIPPED)
-    if not told.mean() > CLIPPED:  # or there is no part
+    if told.sum() <= CLIPPED * told.size:
         return 0.0
     error = reference.noise.predict_variance(light[told]) / (4 * CELL) ** 2
     weights = 1 / (error / light[told] ** 2 + UNEVEN**2)
