@@ -46,8 +46,10 @@ REACH = 7  # cells along the window around what moved in one frame, in which it 
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and in 3 × 3 cells, on the scale of χ²
 TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
 CHANCES = 1.25, 1.5  # mean squared differences, of pixels and cells, over those of noise, up to which they are noise
+BANDS = 0.7  # times the read noise: larger differences of rows and columns are not of the readout
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
-MISFIT, OVEREXPOSED = "is blurred, or much in it moved or changed its light", "is overexposed"
+MISFIT = "cannot be aligned: it is blurred, or much in it moved or changed its light"
+OVEREXPOSED = "is overexposed"
 TOO_LITTLE = "shows too little to compare"
 FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
 CONTEXT = 8  # cells that the network is to see around those in which the reference is restored alone
@@ -313,7 +315,8 @@ def _view(reference, others):
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = seen.mean(axis=-1) - bright
-        frame.banding = _measure_banding(np.where(np.isfinite(apart), apart, 0)) / 2  # and the reference has as much
+        banding = _measure_banding(np.where(np.isfinite(apart), apart, 0)) / 2  # the reference has as much
+        frame.banding = min(banding, BANDS**2 * read**2 / (2 * CELL))
         variance += 2 * BLOCKS * frame.banding
         apart = average(np.square(apart), BLOCKS)
         frame.slack = np.minimum(TRIPOD + np.abs(motion).max(axis=0), 1) ** 2 * reference.texture
@@ -360,7 +363,8 @@ def _compare_light(reference, blocks, frame, seen):
 def _find_shares(reference, frames):
     """Set where each frame takes part, and the misfit of those that do so hardly anywhere.
 
-    A frame is compared with the median of the others. Where the reference differs from it, only the reference counts.
+    A frame is compared with the median of the others; it counts less the more they differ beyond noise, and not at all
+    where it moved beyond doubt, in cells or in their blocks. Where the reference differs, only the reference counts.
     What moves by less than noise tells from frame to frame is seen over time: the mean of the frames before each moment
     is compared with that of those after it, and where they differ, only the reference's side counts.
     """
