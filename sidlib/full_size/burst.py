@@ -315,7 +315,7 @@ def _view(reference, others):
         frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = seen.mean(axis=-1) - bright
-        banding = _measure_banding(np.where(np.isfinite(apart), apart, 0)) / 2  # the reference has as much
+        banding = _measure_banding(np.nan_to_num(apart)) / 2  # the reference has as much
         frame.banding = min(banding, BANDS**2 * read**2 / (2 * CELL))
         variance += 2 * BLOCKS * frame.banding
         apart = average(np.square(apart), BLOCKS)
