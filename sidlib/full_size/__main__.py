@@ -75,7 +75,7 @@ def restore_files(files, options, title):
     for remark in restoration.remarks:
         print(remark)
     print(f"{restoration.stops:+.1f} stops, estimated: --stops sets others" if stops is None else f"{stops:+.1f} stops")
-    print("Saved {} and {}".format(*name_pictures(info.path)))
+    print("Saved {} and {}".format(*name_pictures(info.path, info.frames)))
 
 
 def place(info, folder):

@@ -190,8 +190,7 @@ def displace(counts, black, gains, motion):
             found[tile][..., place] = seen / gains[offset]
 
     sides = ([slice(start, min(start + PART, length)) for start in range(0, length, PART)] for length in size)
-    for _ in map_ahead(fill, product(*sides)):
-        pass
+    list(map_ahead(fill, product(*sides)))
     return found
 
 

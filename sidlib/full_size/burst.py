@@ -34,6 +34,7 @@ VISIBLE = 0.5  # gradient energy over that of noise, above which a level tells s
 LONGER, FULL = 1.2, 0.9  # frames of a larger exposure ratio are compared only below so much of the white level
 CLIPPED = 0.01  # of the blocks: a reference has at most so many more with a pixel above FULL than the fewest
 UNCLIPPED = 0.99  # of a part, at least, for its light to be compared: what clips lies elsewhere where the camera moved
+CLOSE = 0.02  # relative change of the exposure ratio up to which frames need not be aligned anew
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
 WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # weight of the χ² of differences averaged over windows of n × n cells
@@ -45,7 +46,8 @@ MOVED, DOUBTED = 14.0, 4.0  # χ², in one test, of what moved, and of what belo
 REACH = 7  # cells along the window around what moved in one frame, in which it is looked for in all
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and in 3 × 3 cells, on the scale of χ²
 TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
-CHANCES = 1.25, 1.5  # mean squared differences, of pixels and cells, over those of noise, up to which they are noise
+CHANCE = 1.25  # mean squared difference of a cell's pixels over that of noise, up to which it is noise
+CHANCES = {3: 1.5, 6: 1.25}  # that of windows of n × n cells
 BANDS = 0.7  # times the read noise: larger differences of rows and columns are not of the readout
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT = "cannot be aligned: it is blurred, or much in it moved or changed its light"
@@ -288,43 +290,62 @@ def _view(reference, others):
     middle = (np.reshape(reference.cells.shape[:2], (2, 1, 1)) - 1) * CELL / 2
 
     def view(frame):
-        seen = frame.measure_blocks()
-        frame.ratio = ratio = _compare_light(reference, blocks, frame, seen)
-        if not ratio:
+        whole = frame.measure_blocks()
+        frame.ratio = _compare_light(reference, blocks, frame, whole)
+        if not frame.ratio:
             frame.misfit = OVEREXPOSED if frame.clipped.mean() > CLIPPED else TOO_LITTLE
             return
-        seen, compared, first = seen / ratio, seen / ratio, levels
-        if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips
-            most = np.minimum(reference.full, frame.full / ratio)
-            compared = frame.measure_blocks(most * ratio) / ratio
-            first = align.make_levels(reference.measure_blocks(most).mean(axis=-1), noise)
-            seen[compared < seen] = np.nan
-        gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
-        own = align.make_levels(compared.mean(axis=-1), noise)
-        motion = align.align(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
-        if align.measure_sharpness(first, own, motion, VISIBLE) < SHARP:
+        seen, sharpness = _align(reference, levels, frame, whole)
+        if sharpness < SHARP:
             frame.misfit = MISFIT
             return
-        frame.motion, displaced = motion, spread(motion, BLOCKS, bright.shape) / 2
-        seen = np.stack([align.fetch(plane, displaced, "nearest") for plane in np.moveaxis(seen, -1, 0)], axis=-1)
-        frame.cells = average(seen, BLOCKS)
+        frame.cells, motion = average(seen, BLOCKS), frame.motion
         outside = np.abs(np.indices(motion.shape[1:]) * CELL + motion - middle) - middle  # by how many squares
         torn = ndimage.maximum_filter(motion, (1, 3, 3)) - ndimage.minimum_filter(motion, (1, 3, 3)) > TORN
         unseen = torn.any(axis=0) | (outside > 0.5).any(axis=0) | np.isnan(frame.cells).any(axis=-1)
         frame.cells[unseen] = np.nan
-        frame.noise = frame.noise._replace(gain_dn=gain, read_dn=read)
         variance = sum(each.predict_variance(frame.cells) for each in (noise, frame.noise)).mean(axis=-1) / 16
         apart = seen.mean(axis=-1) - bright
         banding = _measure_banding(np.nan_to_num(apart)) / 2  # the reference has as much
-        frame.banding = min(banding, BANDS**2 * read**2 / (2 * CELL))
+        frame.banding = min(banding, BANDS**2 * frame.noise.read_dn**2 / (2 * CELL))
         variance += 2 * BLOCKS * frame.banding
         apart = average(np.square(apart), BLOCKS)
         frame.slack = np.minimum(TRIPOD + np.abs(motion).max(axis=0), 1) ** 2 * reference.texture
         frame.block_test = _test_blocks(apart, variance, MISPLACED[0] ** 2 * frame.slack)
 
-    for _ in map_ahead(view, others):
-        pass
+    list(map_ahead(view, others))
     reference.banding = max((frame.banding for frame in others), default=0.0)
+
+
+def _align(reference, levels, frame, whole):
+    """Set the motion, ratio and noise of a frame; return its blocks as the reference sees them, and its sharpness.
+
+    Where one of both clips, blocks are NaN. The first ratio is rough: that of frames that are aligned is better, and if
+    it is another, they are aligned anew. levels: of the reference. whole: the frame's blocks.
+    """
+    noise, size = reference.noise, whole.shape[:2]
+    for _ in range(2):
+        ratio, seen, compared, first = frame.ratio, whole, whole, levels
+        if not 1 / LONGER < ratio < LONGER:  # both are cut where one of them clips
+            most = np.minimum(reference.full, frame.full / ratio)
+            compared = frame.measure_blocks(most * ratio)
+            first = align.make_levels(reference.measure_blocks(most).mean(axis=-1), noise)
+            seen = np.where(compared < whole, np.nan, whole)
+        own = align.make_levels(compared.mean(axis=-1) / ratio, noise)
+        gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
+        motion = align.align(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
+        displaced = spread(motion, BLOCKS, size) / 2
+        planes = *np.moveaxis(seen, -1, 0), np.float32(frame.clipped.any(axis=-1))
+        *seen, clipped = (align.fetch(plane, displaced, "nearest") for plane in planes)
+        seen, clipped = np.stack(seen, axis=-1), average(reference.clipped.any(axis=-1) + clipped, BLOCKS) > 0
+        one, two = reference.cells.mean(axis=-1), average(seen, BLOCKS).mean(axis=-1)
+        frame.ratio = _find_ratio(one, np.where(clipped, np.nan, two), noise, 2 * BLOCKS) or ratio
+        if abs(frame.ratio / ratio - 1) < CLOSE:
+            break
+    sharpness = align.measure_sharpness(first, own, motion, VISIBLE)
+    gain, read = frame.noise.gain_dn / frame.ratio, frame.noise.read_dn / frame.ratio
+    frame.motion, frame.noise = motion, frame.noise._replace(gain_dn=gain, read_dn=read)
+    return seen / frame.ratio, sharpness
 
 
 def _measure_banding(apart):
@@ -338,25 +359,32 @@ def _measure_banding(apart):
     return found
 
 
-def _compare_light(reference, blocks, frame, seen):
-    """How many times as bright as the reference a frame is, by blocks of both; 0 where one of them is clipped all over.
-
-    The median over parts, weighted by how surely the reference tells their light.
-    """
-    blocks, seen = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, seen)))
-    one, two = _overlap(blocks, seen, *(step // 2 for step in frame.shift))
+def _compare_light(reference, blocks, frame, whole):
+    """How many times as bright as the reference a frame is, roughly, by blocks of both; 0 where one is clipped."""
+    known = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, whole)))
+    one, two = _overlap(*known, *(step // 2 for step in frame.shift))
     known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
-    one, two, seen = (
+    one, two, known = (
         average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two, np.float32(known))
     )
+    return _find_ratio(one, np.where(known > UNCLIPPED, two, np.nan), reference.noise, 2 * CELL)
+
+
+def _find_ratio(one, two, noise, side):
+    """How many times as bright as parts of side × side pixels another frame's are, NaN where unknown; 0 if all are.
+
+    The median over parts, weighted by how surely the first tells their light.
+    """
+    known = np.isfinite(two)
+    one, two = one[known], two[known]
     roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
     light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
-    told = (light > 0) & (seen > UNCLIPPED)
-    if told.sum() <= CLIPPED * told.size:
+    told = light > 0
+    if told.sum() <= CLIPPED * known.size:
         return 0.0
-    error = reference.noise.predict_variance(light[told]) / (4 * CELL) ** 2
-    weights = 1 / (error / light[told] ** 2 + UNEVEN**2)
-    angle = align.weighted_median(np.arctan2(two[told], one[told]), weights)  # that of a ratio, also below black
+    one, two, light = one[told], two[told], light[told]
+    weights = 1 / (noise.predict_variance(light) / (side * light) ** 2 + UNEVEN**2)
+    angle = align.weighted_median(np.arctan2(two, one), weights)  # that of a ratio, also below black
     return max(float(np.tan(angle)), 0.01)
 
 
@@ -413,13 +441,14 @@ def _find_shares(reference, frames):
 def _test(apart, own, rest, banding, light, slack):
     """χ² of differences of cells (rows, columns, 4), the largest of CONTRASTS in WINDOWS, and a frame's worth.
 
-    The worth is its variance over that with what its squared differences have beyond noise, in 3 × 3 cells: what moves
-    by less than a test is sure of. own, rest: variances of what is compared; banding: of both, see _measure_banding.
+    The worth is its variance over that with what its squared differences have beyond noise: what moves by less than a
+    test is sure of. own, rest: variances of what is compared; banding: of both, see _measure_banding.
     """
     noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * slack[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
-    found, more = [], ndimage.uniform_filter((apart**2 / (noise + error + banding))[..., 0], 3)
-    worth = 1 / (1 + np.maximum(more - CHANCES[1], 0) * (1 + (rest / own).mean(axis=-1)))
+    found, squares = [], (apart**2 / (noise + error + banding))[..., 0]
+    beyond = np.max([ndimage.uniform_filter(squares, window) - chance for window, chance in CHANCES.items()], axis=0)
+    worth = 1 / (1 + beyond.clip(0) * (1 + (rest / own).mean(axis=-1)))
     for window, weight in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
         mean, unknown, wrong, inside = (
@@ -486,4 +515,4 @@ def _weigh(seen, first, noises):
     """
     apart, light = average(np.square(seen - first), CELL), average(first, CELL)
     own, others = (noise.predict_variance(light).mean(axis=-1) for noise in noises)
-    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCES[0] * (own + others), 0))
+    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE * (own + others), 0))

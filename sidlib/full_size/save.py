@@ -84,14 +84,15 @@ def read_tags(path, xyz_to_camera=()):
     return tags
 
 
-def name_pictures(path):
-    """Return the files beside a RAW file that it is restored to: DNG and JPEG."""
-    return [Path(path).with_name(f"{Path(path).stem} restored{suffix}") for suffix in (".dng", ".jpg")]
+def name_pictures(path, frames=1):
+    """Return the files beside a RAW file, or the reference of so many frames, that it is restored to: DNG and JPEG."""
+    stem = f"{Path(path).stem} of {frames} frames" if frames > 1 else Path(path).stem
+    return [Path(path).with_name(f"{stem} restored{suffix}") for suffix in (".dng", ".jpg")]
 
 
 def check_output(info):
     """Raise an OSError if the folder of a capture is read-only, or holds other files of its pictures' names."""
-    for file in name_pictures(info.path):
+    for file in name_pictures(info.path, info.frames):
         if not os.access(file.parent, os.W_OK):
             raise PermissionError(f"{file.parent} cannot be written: name another folder, as in OUT=restored")
         if file.is_symlink() or file.exists() and not read_software(file).startswith(info.signature):
@@ -114,7 +115,9 @@ def save_pictures(restoration, stops=None, strength=1):
     check_output(info)
     exif, profile = make_exif(info, stops, strength), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     with ExitStack() as whole:
-        dng, jpeg = (whole.enter_context(paths.write_atomically(file)) for file in name_pictures(info.path))
+        dng, jpeg = (
+            whole.enter_context(paths.write_atomically(file)) for file in name_pictures(info.path, info.frames)
+        )
         strips = restoration.render_strips(stops, strength=strength)
         write_jpeg(jpeg, strips, restoration.shape[0], exif=exif, icc_profile=profile)
         image = whole.enter_context(Image.open(jpeg))

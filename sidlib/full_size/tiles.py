@@ -65,8 +65,7 @@ def remove_checkerboard(stable):
         pattern -= pattern.mean(axis=(1, 4), keepdims=True)
         stable[top : top + BLOCK_PX] = (strip.reshape(blocks) - pattern).reshape(strip.shape)
 
-    for _ in map_ahead(clean_strip, range(0, len(stable), BLOCK_PX)):
-        pass
+    list(map_ahead(clean_strip, range(0, len(stable), BLOCK_PX)))
 
 
 def match_means(stable, counts, black, noise):

@@ -152,7 +152,7 @@ class OwnCapture(Mode):
             self.folder.mkdir(parents=True, exist_ok=True)
             info = replace(restoration.info, path=file)
             save.save_pictures(replace(restoration, info=info), self.stops, self.strength.value)
-            dng, jpeg = save.name_pictures(file)
+            dng, jpeg = save.name_pictures(file, info.frames)
             self.viewer.status = f"Saved {dng} and {jpeg.name}"
 
     def _name_file(self, title):

@@ -203,6 +203,13 @@ def test_all_frames_of_an_exposure_bracket_take_part(coffee, whites_e):
     assert not merged.remarks and merged.noise.gain_dn < 1.9
 
 
+@pytest.mark.parametrize("name", ["rocket", "china"])
+def test_the_light_of_hand_held_frames_is_compared_where_they_are_aligned(name):
+    captures = [expose(look_at(name, (5, -9), -0.46), 0, 1500), expose(look_at(name, (-19, 12), 0.41), 1, 6000)]
+    merged = burst.merge_burst(captures)
+    assert not merged.remarks and merged.noise.gain_dn == pytest.approx(SONY.gain_dn * 6000 / 7500, rel=0.01)
+
+
 def test_lamps_that_move_leave_no_frame_out(coffee):
     scenes = [coffee * 0.3 for _ in range(4)]
     for number, scene in enumerate(scenes):

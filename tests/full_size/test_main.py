@@ -233,9 +233,11 @@ def test_frames_of_a_burst_make_one_picture(photo, trained, monkeypatch, capsys)
     monkeypatch.setattr(command, "restore_burst", restore_burst)
     shutil.copyfile(photo, photo.with_name("another.dng"))
     command.main([str(photo.parent), "--burst"])
-    assert len(list(photo.parent.iterdir())) == 4 and all(file.exists() for file in save.name_pictures(photo))
+    pictures = save.name_pictures(photo, frames=2)
+    assert len(list(photo.parent.iterdir())) == 4 and all(file.exists() for file in pictures)
     command.main([str(photo)])  # its picture alone is another
     assert "restored before" not in capsys.readouterr().out
+    assert len(list(photo.parent.iterdir())) == 6 and len(capture.find_files(photo.parent)) == 2
 
 
 @pytest.mark.parametrize("option", [("stops", "nan"), ("stops", "2000"), ("stops", "bright"), ("strength", "1.1")])
