@@ -339,7 +339,7 @@ def _align(reference, levels, frame, whole):
         *seen, clipped = (align.fetch(plane, displaced, "nearest") for plane in planes)
         seen, clipped = np.stack(seen, axis=-1), average(reference.clipped.any(axis=-1) + clipped, BLOCKS) > 0
         one, two = reference.cells.mean(axis=-1), average(seen, BLOCKS).mean(axis=-1)
-        frame.ratio = _find_ratio(one, np.where(clipped, np.nan, two), noise, 2 * BLOCKS) or ratio
+        frame.ratio = _find_ratio(one, np.where(clipped, np.nan, two), noise, 2 * CELL) or ratio
         if abs(frame.ratio / ratio - 1) < CLOSE:
             break
     sharpness = align.measure_sharpness(first, own, motion, VISIBLE)
@@ -367,7 +367,7 @@ def _compare_light(reference, blocks, frame, whole):
     one, two, known = (
         average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two, np.float32(known))
     )
-    return _find_ratio(one, np.where(known > UNCLIPPED, two, np.nan), reference.noise, 2 * CELL)
+    return _find_ratio(one, np.where(known > UNCLIPPED, two, np.nan), reference.noise, 4 * CELL)
 
 
 def _find_ratio(one, two, noise, side):
