@@ -33,7 +33,7 @@ from sidlib.rawfile import open_raw
 from sidlib.sample.dng import write_dng
 from sidlib.sample.photographs import decode_linear, load_photograph
 
-VERSION = 8  # raise it when the same captures and methods get other scores
+VERSION = 9  # raise it when the same captures and methods get other scores
 # The authors' call, as in published figures: a picture's brightest pixel is white if it is above 75 % of the sensor's.
 LIBRAW = {"use_camera_wb": True, "no_auto_bright": True, "output_bps": 16}
 # Further options: the sRGB curve, not turned, and the sensor's white level, whatever the brightest pixel
