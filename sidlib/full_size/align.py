@@ -2,6 +2,7 @@
 
 Frames are compared as levels: means of ever larger blocks in the stabilised domain, where noise has a standard
 deviation of 1 and detail of any brightness counts alike. Displacements are in squares of 2 × 2 pixels, down and right.
+A block is 2 × 2 squares, or more in coarser levels; a cell 8 × 8 squares, which have one displacement and one share.
 """
 
 import math

@@ -226,8 +226,9 @@ def _look(capture, number):
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the frame
     np.save(file, mosaic.counts)
     frame = _Frame(info.name if info else f"frame {number}", replace(mosaic, counts=None), noise, info, file, kind)
-    blocks = frame.measure_blocks()
-    levels, frame.clipped = align.make_levels(blocks.mean(axis=-1), noise), frame.measure_blocks(frame.full) < blocks
+    packed = camera.pack(frame.load()[0]) - frame.black
+    levels = align.make_levels(average(packed, 2).mean(axis=-1), noise)
+    frame.clipped = average(packed > frame.full, 2) > 0
     steps = [[np.square(np.diff(level, axis=axis)).mean() - 2 for axis in (0, 1)] for level in levels]
     frame.detail = np.mean(steps, axis=1)  # noise alone has differences with a variance of 2
     look = ndimage.gaussian_filter(levels[-1], 1) - ndimage.gaussian_filter(levels[-1], 4)
