@@ -22,9 +22,9 @@ SLOPE_NOISE = 1 / (8 * np.pi)  # variance of the slope of noise alone, see find_
 STILL = 16.0  # χ² with 3 degrees of freedom, below which the whole did not move
 BENT = 60.0  # that of all of a homography, with 5 more, below which the whole was shifted and turned alone
 LAST = 0.3  # χ² of the last step over that of all, above which they do not converge
-EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a part moves as the whole does
-PART = 192  # squares along a part that a thread interpolates at a time
-AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a part moves
+EVIDENCE = 9.0  # χ² with 2 degrees of freedom, below which a neighbourhood moves as the whole does
+TILE = 192  # squares along a tile that a thread interpolates at a time
+AROUND = 3.0  # cells, standard deviation of the neighbourhood that tells how a cell moves
 
 
 def make_levels(light, noise):
@@ -45,7 +45,7 @@ def average(values, side):
 
 
 def spread(cells, factor, shape):
-    """Return values of cells (…, rows, columns) at factor times as many places each way, cut to a shape."""
+    """Interpolate values of cells (…, rows, columns) linearly at factor times as many places, cut to a shape."""
     flat, part = cells.reshape(-1, *cells.shape[-2:]), tuple(slice(length) for length in shape)
     wide = [ndimage.zoom(each, factor, order=1, mode="nearest", grid_mode=True)[part] for each in flat]
     return np.reshape(wide, (*cells.shape[:-2], *shape))
@@ -62,7 +62,7 @@ def find_slope(level):
     return np.stack([ndimage.gaussian_filter(level, 1, order=order) for order in ((1, 0), (0, 1))])
 
 
-def align(reference, levels, shift, relative):
+def find_motion(reference, levels, shift, relative):
     """Return how far the scene is displaced in a frame, by cell: float32 (2, rows, columns).
 
     Gauss-Newton steps (Lucas and Kanade 1981) from coarse to fine find a homography of the whole, and then what moves
@@ -85,7 +85,7 @@ def align(reference, levels, shift, relative):
         for level in reversed(range(finest, min(coarsest, len(levels)))):
             block, share = 2 ** (level + 1), max(known[level], 0.25)
             for _ in range(steps):
-                motion = _go(found / block, ways[level])
+                motion = _combine(found / block, ways[level])
                 seen, apart = _compare(reference[level], levels[level], motion, variance)
                 jacobian = np.einsum("ahw,kahw->khw", slopes[level] * seen, ways[level][:free])
                 curvature = np.einsum("ihw,khw->ik", jacobian, jacobian) * share
@@ -99,16 +99,17 @@ def align(reference, levels, shift, relative):
         pose = found.copy()
     local = np.zeros((2, *(size // CELL)), np.float32)
     for _ in range(2):
-        motion = _go(pose, ways[finest]) + spread(local, CELL // side, first.shape)
+        motion = _combine(pose, ways[finest]) + spread(local, CELL // side, first.shape)
         seen, apart = _compare(first, levels[finest], motion / side, variance)
         local -= side * _step_locally(slope * seen, apart, CELL // side, variance)
-    return _go(pose, _find_ways(local.shape[1:], CELL, size)) + local
+    return _combine(pose, _find_ways(local.shape[1:], CELL, size)) + local
 
 
 def _find_ways(shape, side, size):
     """How blocks of a plane move before a camera that shifts and turns, to first order: (8, 2, *shape).
 
-    The ways of a homography: shifts and rotation, scale and two shears, two tilts; by a square, or by one a size.
+    The ways of a homography: shifts and rotation, scale and two shears, two tilts. Their unit is a square, of all but
+    shifts a square at the longer side's length from the middle.
     """
     down, right = (((np.arange(n) + 0.5) * side - whole / 2) / max(size) for n, whole in zip(shape, size, strict=True))
     still, moved, (down, right) = np.zeros(shape), np.ones(shape), np.meshgrid(down, right, indexing="ij")
@@ -116,9 +117,9 @@ def _find_ways(shape, side, size):
     return np.float32([*rigid, *linear, [down * down, down * right], [down * right, right * right]])
 
 
-def _go(far, ways):
-    """The displacements of so much of each way; einsum, since threads of BLAS would wait busily."""
-    return np.einsum("k,kahw->ahw", np.float32(far), ways)
+def _combine(amounts, ways):
+    """The displacements by given amounts of the ways; einsum, since threads of BLAS would wait busily."""
+    return np.einsum("k,kahw->ahw", np.float32(amounts), ways)
 
 
 def _compare(first, second, motion, variance):
@@ -142,7 +143,7 @@ def _step_locally(slope, apart, side, variance):
 
 
 def measure_sharpness(reference, levels, motion, visible):
-    """Return a frame's detail over the reference's, at the finest level where it exceeds `visible` times the noise.
+    """Return the share of the reference's detail that a frame shows, at the finest level with `visible` times the noise.
 
     The median over tiles of 8 × 8 blocks, weighted by their detail, is not misled by what moves, nor by a few lamps:
     more detail than CLIP times the noise counts no more.
@@ -185,12 +186,13 @@ def displace(counts, black, gains, motion):
         part = counts[first[0] : last[0], first[1] : last[1]]
         tiled = [side // 2 for side in part.shape]
         colours = demosaic((part - np.tile(black.reshape(2, 2), tiled)) * np.tile(gains, tiled))
+        splines = [ndimage.spline_filter(colour, output=np.float32) for colour in colours]
         for place, offset in enumerate(np.ndindex(2, 2)):
             here = at + np.reshape(offset - first, (2, 1, 1))
-            seen = ndimage.map_coordinates(colours[sum(offset)], here, order=3, mode="nearest")
+            seen = ndimage.map_coordinates(splines[sum(offset)], here, order=3, mode="nearest", prefilter=False)
             found[tile][..., place] = seen / gains[offset]
 
-    sides = ([slice(start, min(start + PART, length)) for start in range(0, length, PART)] for length in size)
+    sides = ([slice(start, min(start + TILE, length)) for start in range(0, length, TILE)] for length in size)
     list(map_ahead(fill, product(*sides)))
     return found
 

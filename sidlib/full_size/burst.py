@@ -1,6 +1,6 @@
 """Several frames of one scene to one picture: their light is added where they show the same.
 
-The mean of N frames is a capture with the gain K / N and the read noise σ / √N. Sources: Hasinoff et al., Burst
+In counts, the mean of N frames has 1 / N of their gain and 1 / √N of their read noise. Sources: Hasinoff et al., Burst
 photography (HDR+, SIGGRAPH Asia 2016); Wronski et al., Handheld multi-frame super-resolution (SIGGRAPH 2019).
 """
 
@@ -28,32 +28,35 @@ from sidlib.rawfile import RawError
 SHIFT = 0.04  # of the longer side, the largest that is searched
 ALIKE = 0.5  # correlation of two looks above which they show one scene
 LOOK_NOISE = 0.07  # variance of the look of noise alone
-LOOK_CLIP = 2.0  # larger values of a look are cut at its median, so that moving lamps count as what stands still
-SHARP = 0.65  # of the reference's gradient energy: frames with less are blurred
+LOOK_CLIP = 2.0  # larger values of a look are cut, at its median magnitude if that is more: moving lamps count less
+SHARP = 0.65  # of the sharpest frame's gradient energy, or of what the reference shows: frames with less are blurred
 VISIBLE = 0.5  # gradient energy over that of noise, above which a level tells sharpness
-LONGER, FULL = 1.2, 0.9  # frames of a larger exposure ratio are compared only below so much of the white level
-CLIPPED = 0.01  # of the blocks: a reference has at most so many more with a pixel above FULL than the fewest
+LONGER = 1.2  # exposure ratio above which frames are compared only where neither clips
+FULL = 0.9  # of the white level: larger counts clip
+CLIPPED = 0.01  # of the blocks: a reference has at most so many more that clip than the fewest; more are overexposed
 UNCLIPPED = 0.99  # of a part, at least, for its light to be compared: what clips lies elsewhere where the camera moved
+LIT = 0.01  # of the parts, at least, must show light that can be compared
 CLOSE = 0.02  # relative change of the exposure ratio up to which frames need not be aligned anew
 UNEVEN = 0.25  # relative error of a part's brightness beside noise: lamps that move may brighten a few of them
 BLOCKS = CELL // 2  # along a cell, of 2 × 2 squares
 WINDOWS = {1: 0.6, 3: 1.0, 6: 1.0}  # weight of the χ² of differences averaged over windows of n × n cells
 CONTRASTS = np.array([[1, 1, 1, 1], [2, 0, 0, -2]]) / 4  # of R, G, G, B: brightness and colour, which are compared
-TRIPOD = 0.3  # of the errors of alignment: what is left where nothing moves; all are where it moves by a square
-LIKELY = np.array([1.0, 0.5])  # weight of their χ²: colours alone seldom move
+LIKELY = np.array([1.0, 0.5])  # weight of the χ² of CONTRASTS: colours alone seldom move
+TRIPOD = 0.3  # of the errors of alignment: what is left where nothing is displaced; it grows by 1 per square, up to 1
 MISPLACED = (0.5, 0.12, 0.01)  # errors of alignment, over the texture of blocks and cells, and of the exposure ratio
 MOVED, DOUBTED = 14.0, 4.0  # χ², in one test, of what moved, and of what belongs to it
 REACH = 7  # cells along the window around what moved in one frame, in which it is looked for in all
 FINE = 4.4, 36.0  # put mean squared differences of blocks, in cells and in 3 × 3 cells, on the scale of χ²
 TORN = 0.75  # squares: where displacements of neighbouring cells differ by more, one thing covers another
-CHANCE = 1.25  # mean squared difference of a cell's pixels over that of noise, up to which it is noise
-CHANCES = {3: 1.5, 6: 1.25}  # that of windows of n × n cells
+CHANCE_OF_PIXELS = 1.25  # mean squared difference of a cell's pixels over that of noise, up to which it is noise
+CHANCE_OF_CELLS = {3: 1.5, 6: 1.25}  # that of windows of n × n cells
 BANDS = 0.7  # times the read noise: larger differences of rows and columns are not of the readout
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 MISFIT = "cannot be aligned: it is blurred, or much in it moved or changed its light"
 OVEREXPOSED = "is overexposed"
 TOO_LITTLE = "shows too little to compare"
 FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
+LEADS = 0.5  # share of the reference above which its own restoration is mixed in
 CONTEXT = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 READING = threading.Lock()  # threads share the reference's file, which has one position
@@ -66,9 +69,9 @@ class Burst(NamedTuple):
     noise: Noise  # where all frames take part
     info: object  # CaptureInfo of the reference, or None
     remarks: tuple = ()  # sentences that say which frames were left out and why
-    levels: np.ndarray | None = None  # gain_dn, read_dn and the reference's share of each cell of 16 × 16 pixels of
+    maps: np.ndarray | None = None  # gain_dn, read_dn and the reference's share of each cell of 16 × 16 pixels of
     # the mosaic as RGGB: float32 (3, rows, columns); None for one capture
-    alone: tuple = ()  # Mosaic and Noise of the reference; none of one capture
+    alone: tuple = ()  # Mosaic and Noise of the reference; () for one capture
 
 
 @dataclass(eq=False)
@@ -87,9 +90,9 @@ class _Frame:
     misfit: str = ""  # why it is left out
     shift: tuple = (0, 0)  # from the reference, in squares, roughly
     ratio: float = 1.0  # times as bright as the reference
-    motion: np.ndarray = None  # see align.align; None of the reference
+    motion: np.ndarray = None  # see align.find_motion; None of the reference
     banding: float = 0.0  # variance of the cells that those of a row or a column have in common
-    cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN if saturated or outside
+    cells: np.ndarray = None  # mean counts as the reference sees them, (rows, columns, 4), NaN where torn or outside
     texture: np.ndarray = None  # of the reference: variance of a cell's blocks beyond noise
     slack: np.ndarray = None  # of another frame: the texture as far as it may be misaligned
     block_test: np.ndarray = None  # χ² of differences of blocks from the reference's, see _test_blocks
@@ -132,19 +135,19 @@ def restore_merged(burst, network, on_tile=None):
     """
     mosaic, noise, info = burst.mosaic, burst.noise, burst.info
     info = info and replace(info, remarks=(*info.remarks, *burst.remarks))
-    if burst.levels is None:
+    if burst.maps is None:
         return restore_mosaic((mosaic, noise, info), network, on_tile)
     counts, whole = mosaic.counts.copy(), (noise.gain_dn, noise.read_dn)
-    for rows, dark, (*local, _) in _spread_levels(burst):
+    for rows, dark, (*local, _) in _spread_maps(burst):
         counts[rows] = camera.destabilise(camera.stabilise(counts[rows] - dark, *local), *whole) + dark
     restoration = restore_mosaic((replace(mosaic, counts=counts), noise, info), network, on_tile)
-    own, half = burst.alone[1], max(0.5, burst.levels[2].min()) + 0.01  # above, mixed with the reference alone
-    alone = _restore_alone(burst, burst.levels[2] > half, network, restoration)
-    for rows, _, (gain, read, share) in _spread_levels(burst):
+    own, least = burst.alone[1], max(LEADS, burst.maps[2].min()) + 0.01
+    alone = _restore_alone(burst, burst.maps[2] > least, network, restoration)
+    for rows, _, (gain, read, share) in _spread_maps(burst):
         light = camera.destabilise(restoration.stable[rows], gain[..., None], read[..., None])
         if alone is not None:
             single = camera.destabilise(alone[rows], own.gain_dn, own.read_dn)
-            light = single + ((1 - share) / (1 - half)).clip(0, 1)[..., None] * (light - single)
+            light = single + ((1 - share) / (1 - least)).clip(0, 1)[..., None] * (light - single)
         restoration.stable[rows] = camera.stabilise(light, *whole)
     if trust := restoration.trust:  # interpolation smooths noise, so that how much there is tells nothing
         trust = trust._replace(spread=trust.spread / np.median(trust.spread))
@@ -158,9 +161,9 @@ def _restore_alone(burst, wanted, network, restoration):
     (mosaic, noise), stable = burst.alone, np.zeros_like(restoration.stable)
     boxes = ndimage.find_objects(ndimage.label(ndimage.maximum_filter(wanted, 2 * CONTEXT + 1))[0])
     if 2 * sum(math.prod(side.stop - side.start for side in box) for box in boxes) > wanted.size:
-        boxes = [np.s_[: len(wanted), : len(wanted[0])]]
+        boxes = [np.s_[0 : len(wanted), 0 : len(wanted[0])]]
     for box in boxes:
-        part = tuple(slice(2 * CELL * (side.start or 0), 2 * CELL * side.stop) for side in box)
+        part = tuple(slice(2 * CELL * side.start, 2 * CELL * side.stop) for side in box)
         found = restore_mosaic((replace(mosaic, counts=mosaic.counts[part]), noise, None), network)
         light = camera.destabilise(found.stable, noise.gain_dn, noise.read_dn) * found.gains
         light /= np.maximum(restoration.gains, 0.01)  # 0 of a colour without light
@@ -168,8 +171,8 @@ def _restore_alone(burst, wanted, network, restoration):
     return stable
 
 
-def _spread_levels(burst):
-    """Yield slices of rows, and of their pixels, (rows, W) each, the black level and the levels."""
+def _spread_maps(burst):
+    """Yield slices of rows, and of their pixels, (rows, W) each, the black level and the maps."""
     (height, width), (down, right) = burst.mosaic.counts.shape, camera.ORDERS[burst.mosaic.pattern]
     black = np.float32(burst.mosaic.black + burst.noise.black_dn).reshape(2, 2)
     columns = (np.arange(width) + right + 0.5) / (2 * CELL) - 0.5
@@ -177,7 +180,7 @@ def _spread_levels(burst):
         rows = slice(top, min(height, top + 2 * STRIP_PX))
         at = np.meshgrid((np.arange(rows.start, rows.stop) + down + 0.5) / (2 * CELL) - 0.5, columns, indexing="ij")
         dark = np.tile(black, (STRIP_PX, -(-width // 2)))[: rows.stop - top, :width]
-        yield rows, dark, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in burst.levels]
+        yield rows, dark, [ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in burst.maps]
 
 
 def merge_burst(captures):
@@ -321,8 +324,8 @@ def _view(reference, others):
 def _align(reference, levels, frame, whole):
     """Set the motion, ratio and noise of a frame; return its blocks as the reference sees them, and its sharpness.
 
-    Where one of both clips, blocks are NaN. The first ratio is rough: that of frames that are aligned is better, and if
-    it is another, they are aligned anew. levels: of the reference. whole: the frame's blocks.
+    Where one of two unequal exposures clips, blocks are NaN. The first ratio is rough: that of frames that are aligned
+    is better, and if it is another, they are aligned anew. levels: of the reference. whole: the frame's blocks.
     """
     noise, size = reference.noise, whole.shape[:2]
     for _ in range(2):
@@ -334,7 +337,7 @@ def _align(reference, levels, frame, whole):
             seen = np.where(compared < whole, np.nan, whole)
         own = align.make_levels(compared.mean(axis=-1) / ratio, noise)
         gain, read = frame.noise.gain_dn / ratio, frame.noise.read_dn / ratio
-        motion = align.align(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
+        motion = align.find_motion(first, own, frame.shift, max(gain / noise.gain_dn, (read / noise.read_dn) ** 2))
         displaced = spread(motion, BLOCKS, size) / 2
         planes = *np.moveaxis(seen, -1, 0), np.float32(frame.clipped.any(axis=-1))
         *seen, clipped = (align.fetch(plane, displaced, "nearest") for plane in planes)
@@ -352,7 +355,7 @@ def _align(reference, levels, frame, whole):
 def _measure_banding(apart):
     """Return the variance that rows and columns of cells have in common, from differences of blocks.
 
-    It is the least covariance of two thirds of the picture, since what moves is seldom in all of them.
+    The picture is cut into three parts: it is the least covariance of two of them, since what moves is seldom in all.
     """
     found = 0.0
     for lines in (apart, apart.T):
@@ -364,7 +367,7 @@ def _measure_banding(apart):
 
 
 def _compare_light(reference, blocks, frame, whole):
-    """How many times as bright as the reference a frame is, roughly, by blocks of both; 0 where one is clipped."""
+    """How many times as bright as the reference a frame is, by blocks that clip in neither; 0 if too few do not."""
     known = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, whole)))
     one, two = _overlap(*known, *(step // 2 for step in frame.shift))
     known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
@@ -375,16 +378,16 @@ def _compare_light(reference, blocks, frame, whole):
 
 
 def _find_ratio(one, two, noise, side):
-    """How many times as bright as parts of side × side pixels another frame's are, NaN where unknown; 0 if all are.
+    """The ratio of another frame's light to the reference's, by parts of side × side pixels; 0 if too few are LIT.
 
-    The median over parts, weighted by how surely the first tells their light.
+    The median over parts, weighted by how surely they tell their light. two: NaN where it is unknown.
     """
     known = np.isfinite(two)
     one, two = one[known], two[known]
     roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
     light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
     told = light > 0
-    if told.sum() <= CLIPPED * known.size:
+    if told.sum() <= LIT * known.size:
         return 0.0
     one, two, light = one[told], two[told], light[told]
     weights = 1 / (noise.predict_variance(light) / (side * light) ** 2 + UNEVEN**2)
@@ -418,7 +421,7 @@ def _find_shares(reference, frames):
 
     compared = [compare(cells, numbers == number, np.median) for number in numbers]
     tests, worths = (np.stack(each) for each in zip(*compared, strict=True))
-    more = np.log(2 * len(frames) - 3)  # for so many tests: twice that is Bonferroni's
+    more = np.log(2 * len(frames) - 3)  # for so many tests: twice that is what Bonferroni adds to χ²
     least, doubted = MOVED + 2 * more, DOUBTED + more
     shared = np.where((tests > least)[..., None], light, cells)  # what one frame alone shows tells nothing of others
     tests, worths = np.maximum(tests, tests[own]), np.minimum(worths, worths[own])
@@ -429,7 +432,7 @@ def _find_shares(reference, frames):
     others = [(frame, *each) for frame, *each in zip(frames, tests, worths, strict=True) if frame is not reference]
     others = [(frame, np.maximum(test, frame.block_test), worth) for frame, test, worth in others]
     near = ndimage.maximum_filter(np.max([test for _, test, _ in others], axis=0) > least, REACH)  # in all frames
-    seen = taken = 0  # by how many frames each cell is
+    seen = taken = 0  # how many of the others see a cell, and take part in it
     for frame, test, _ in others:
         moved = ndimage.binary_propagation(near & (test > doubted), np.ones((3, 3)), test > doubted)
         unseen = ndimage.maximum_filter(np.isnan(frame.cells[..., 0]), 3)  # since shares fade between cells
@@ -445,13 +448,15 @@ def _find_shares(reference, frames):
 def _test(apart, own, rest, banding, light, slack):
     """χ² of differences of cells (rows, columns, 4), the largest of CONTRASTS in WINDOWS, and a frame's worth.
 
-    The worth is its variance over that with what its squared differences have beyond noise: what moves by less than a
-    test is sure of. own, rest: variances of what is compared; banding: of both, see _measure_banding.
+    The worth is its variance over that with what its squared differences have beyond noise: so much less counts what
+    moves too little for a test. own, rest: variances of what is compared; banding: of both, see _measure_banding.
     """
     noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * slack[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
     found, squares = [], (apart**2 / (noise + error + banding))[..., 0]
-    beyond = np.max([ndimage.uniform_filter(squares, window) - chance for window, chance in CHANCES.items()], axis=0)
+    beyond = np.max(
+        [ndimage.uniform_filter(squares, window) - chance for window, chance in CHANCE_OF_CELLS.items()], axis=0
+    )
     worth = 1 / (1 + beyond.clip(0) * (1 + (rest / own).mean(axis=-1)))
     for window, weight in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
@@ -505,10 +510,10 @@ def _add(frames, remarks):
     gain, variance = whole[1:] / whole[0] ** 2
     noise = noise._replace(gain_dn=float(gain), read_dn=float(variance**0.5))
     own = 1 / reference.noise.predict_variance(typical)  # the reference's weight
-    levels = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0], own / sums[0]])
+    maps = np.stack([sums[1] / sums[0] ** 2, np.sqrt(sums[2]) / sums[0], own / sums[0]])
     alone, mosaic = (replace(mosaic, counts=each[inner]) for each in (counts, merged))
     info = reference.info and replace(reference.info, frames=len(frames))
-    return Burst(mosaic, noise, info, remarks, levels.astype(np.float32), (alone, reference.noise))
+    return Burst(mosaic, noise, info, remarks, maps.astype(np.float32), (alone, reference.noise))
 
 
 def _weigh(seen, first, noises):
@@ -519,4 +524,4 @@ def _weigh(seen, first, noises):
     """
     apart, light = average(np.square(seen - first), CELL), average(first, CELL)
     own, others = (noise.predict_variance(light).mean(axis=-1) for noise in noises)
-    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE * (own + others), 0))
+    return own / (own + np.maximum(apart.mean(axis=-1) - CHANCE_OF_PIXELS * (own + others), 0))

@@ -80,7 +80,7 @@ def test_frames_from_a_tripod_are_averaged_and_their_noise_is_known(coffee):
     merged = burst.merge_burst(captures)
     assert merged.noise.gain_dn == pytest.approx(captures[0][1].gain_dn / 4, rel=0.01)
     assert merged.noise.read_dn == pytest.approx(captures[0][1].read_dn / 2, rel=0.01)
-    assert np.median(merged.levels[0]) == pytest.approx(merged.noise.gain_dn) and not merged.remarks
+    assert np.median(merged.maps[0]) == pytest.approx(merged.noise.gain_dn) and not merged.remarks
     assert find_error(merged, coffee)[MARGIN:-MARGIN].std() == pytest.approx(1, abs=0.05)
 
 
@@ -127,14 +127,14 @@ def test_what_moves_is_taken_from_one_frame_alone(coffee):
     merged = burst.merge_burst(captures)
     own = find_error(merged, find_reference(merged, scenes))
     assert np.abs(ndimage.gaussian_filter(own, 4)).max() < 1.5  # a ghost would be 5 to 10
-    fewer = spread(merged.levels[0])
+    fewer = spread(merged.maps[0])
     assert (fewer > 1.2 * merged.noise.gain_dn)[moved].mean() > 0.95
     assert (fewer > 1.4 * merged.noise.gain_dn)[~ndimage.binary_dilation(moved, iterations=120)].mean() < 0.2
     assert not merged.remarks
     stops = np.log2(SONY.find_gain(60))
     restored = burst.restore_merged(merged, DEMOSAIC)
     dark = replace(restored, gains=np.float32([0, 1, 0]))  # red and blue without light
-    assert np.isfinite(burst._restore_alone(merged, merged.levels[2] > 0.9, DEMOSAIC, dark)).all()
+    assert np.isfinite(burst._restore_alone(merged, merged.maps[2] > 0.9, DEMOSAIC, dark)).all()
     picture = restored.render(stops) / 65535
     single = restore.restore_mosaic(find_reference(merged, captures), DEMOSAIC).render(stops) / 65535
     alone = ndimage.binary_erosion(fewer == fewer.max(), iterations=16)
@@ -149,14 +149,14 @@ def test_what_moves_by_little_is_seen_over_time_in_blocks_or_where_alignment_fol
     shown = [scene + 0.19 if count > 2 else np.roll(rocket, 6 * number, axis=1) for number in range(count)]
     shown = shown if name == "coffee" else [np.flip(scene, (0, 1))] * 2
     scenes = [np.where(disc[..., None], each, scene) for disc, each in zip(discs, shown, strict=True)]
-    alone = burst.merge_burst([expose(scene, number, white_e) for number, scene in enumerate(scenes)]).levels[2] == 1
+    alone = burst.merge_burst([expose(scene, number, white_e) for number, scene in enumerate(scenes)]).maps[2] == 1
     assert spread(alone)[np.any(discs, axis=0) & ~np.all(discs, axis=0)].mean() > 0.7
 
 
 def test_a_frame_counts_less_where_something_may_have_moved(coffee):
     discs, other = jump(200, 240, 6, 35, 2), 0.6 * coffee + 0.4 * np.flip(coffee, (0, 1))
     captures = [expose(np.where(disc[..., None], other, coffee), 10 + n, 15) for n, disc in enumerate(discs)]
-    shares = spread(burst.merge_burst(captures).levels[2])  # of the reference: half, if both count alike
+    shares = spread(burst.merge_burst(captures).maps[2])  # of the reference: half, if both count alike
     assert shares[discs[0] ^ discs[1]].mean() > 0.6 > 0.53 > shares.mean()
 
 
@@ -164,7 +164,7 @@ def test_something_small_on_a_tripod_is_taken_from_the_frame_that_shows_it_in_mu
     scene, discs = look_at("chelsea"), jump(80, 230, 40, 4, 4)
     captures = [expose(np.where(disc[..., None], 0.02, scene), number, 1000) for number, disc in enumerate(discs)]
     merged = burst.merge_burst(captures)
-    assert not merged.remarks and spread(merged.levels[2])[find_reference(merged, discs)].mean() > 0.9
+    assert not merged.remarks and spread(merged.maps[2])[find_reference(merged, discs)].mean() > 0.9
 
 
 def test_banding_leaves_no_frame_out(coffee):
@@ -172,7 +172,7 @@ def test_banding_leaves_no_frame_out(coffee):
     for mosaic, noise, _ in captures:
         mosaic.counts[:] = np.rint(mosaic.counts + rng.normal(0, noise.read_dn / 2, (SIZE[0], 1)))
     merged = burst.merge_burst(captures)
-    assert not merged.remarks and merged.levels[2].mean() < 0.6
+    assert not merged.remarks and merged.maps[2].mean() < 0.6
 
 
 def test_frames_of_one_exposure_are_of_one_brightness_in_the_dark_too():
@@ -215,7 +215,7 @@ def test_lamps_that_move_leave_no_frame_out(coffee):
     for number, scene in enumerate(scenes):
         scene[300:307, 100 + 80 * number : 107 + 80 * number] = 60
     merged = burst.merge_burst([expose(scene, number, 40) for number, scene in enumerate(scenes)])
-    assert not merged.remarks and np.median(merged.levels[0]) < 0.3 * SONY.gain_dn
+    assert not merged.remarks and np.median(merged.maps[0]) < 0.3 * SONY.gain_dn
 
 
 def test_a_frame_that_clips_something_small_in_every_cell_is_left_out_as_overexposed(coffee):
