@@ -143,7 +143,7 @@ def _step_locally(slope, apart, side, variance):
 
 
 def measure_sharpness(reference, levels, motion, visible):
-    """Return the share of the reference's detail that a frame shows, at the finest level with `visible` times the noise.
+    """Return the share of the reference's detail that a frame shows, at the finest level with `visible` × the noise.
 
     The median over tiles of 8 × 8 blocks, weighted by their detail, is not misled by what moves, nor by a few lamps:
     more detail than CLIP times the noise counts no more.

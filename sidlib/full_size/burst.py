@@ -453,11 +453,10 @@ def _test(apart, own, rest, banding, light, slack):
     """
     noise, error = (own + rest) @ CONTRASTS.T**2, MISPLACED[1] ** 2 * slack[..., None] + (MISPLACED[2] * light) ** 2
     apart, error = apart @ CONTRASTS.T, error @ np.abs(CONTRASTS.T) / np.abs(CONTRASTS).sum(axis=1)
-    found, squares = [], (apart**2 / (noise + error + banding))[..., 0]
-    beyond = np.max(
-        [ndimage.uniform_filter(squares, window) - chance for window, chance in CHANCE_OF_CELLS.items()], axis=0
-    )
-    worth = 1 / (1 + beyond.clip(0) * (1 + (rest / own).mean(axis=-1)))
+    found, squares, beyond = [], (apart**2 / (noise + error + banding))[..., 0], 0
+    for window, chance in CHANCE_OF_CELLS.items():
+        beyond = np.maximum(beyond, ndimage.uniform_filter(squares, window) - chance)
+    worth = 1 / (1 + beyond * (1 + (rest / own).mean(axis=-1)))
     for window, weight in WINDOWS.items():
         inside = np.ones_like(apart)  # at the border, a window has fewer cells
         mean, unknown, wrong, inside = (
