@@ -57,6 +57,7 @@ OVEREXPOSED = "is overexposed"
 TOO_LITTLE = "shows too little to compare"
 FEW = 0.25  # of the frames that see a cell: where fewer take part, none does
 LEADS = 0.5  # share of the reference above which its own restoration is mixed in
+ALONE = 64  # cells along the tiles in which it is restored: no more of each than what is wanted
 CONTEXT = 8  # cells that the network is to see around those in which the reference is restored alone
 SEEN = 0.3  # of the cells that it shows, at least, in which a frame of the same scene takes part
 READING = threading.Lock()  # threads share the reference's file, which has one position
@@ -155,19 +156,25 @@ def restore_merged(burst, network, on_tile=None):
 
 
 def _restore_alone(burst, wanted, network, restoration):
-    """The stabilised picture of the reference around the wanted cells, 0 elsewhere; None if there are none."""
+    """The stabilised picture of the reference in and beside the wanted cells, 0 elsewhere; None if there are none."""
     if not wanted.any():
         return None
     (mosaic, noise), stable = burst.alone, np.zeros_like(restoration.stable)
-    boxes = ndimage.find_objects(ndimage.label(ndimage.maximum_filter(wanted, 2 * CONTEXT + 1))[0])
-    if 2 * sum(math.prod(side.stop - side.start for side in box) for box in boxes) > wanted.size:
-        boxes = [np.s_[0 : len(wanted), 0 : len(wanted[0])]]
-    for box in boxes:
-        part = tuple(slice(2 * CELL * side.start, 2 * CELL * side.stop) for side in box)
-        found = restore_mosaic((replace(mosaic, counts=mosaic.counts[part]), noise, None), network)
-        light = camera.destabilise(found.stable, noise.gain_dn, noise.read_dn) * found.gains
+    side = max(wanted.shape) if wanted.mean() > 0.5 else ALONE
+    for corner in product(*(range(0, length, side) for length in wanted.shape)):
+        cells = np.argwhere(wanted[corner[0] :, corner[1] :][:side, :side]) + corner
+        if not len(cells):
+            continue
+        seen, part = (  # each between its first and its last pixel, down and right
+            [(2 * CELL * max(0, places.min() - more), 2 * CELL * (places.max() + 1 + more)) for places in cells.T]
+            for more in (CONTEXT, 1)
+        )
+        counts = mosaic.counts[tuple(slice(*ends) for ends in seen)]
+        found = restore_mosaic((replace(mosaic, counts=counts), noise, None), network)
+        inner = tuple(slice(first - start, last - start) for (start, _), (first, last) in zip(seen, part, strict=True))
+        light = camera.destabilise(found.stable[inner], noise.gain_dn, noise.read_dn) * found.gains
         light /= np.maximum(restoration.gains, 0.01)  # 0 of a colour without light
-        stable[part] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
+        stable[tuple(slice(*ends) for ends in part)] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
     return stable
 
 
