@@ -202,11 +202,16 @@ def merge_burst(captures):
     captures, frames, errors, names = list(captures), [], [], {}
     if len(captures) == 1:
         return Burst(*_read(captures[0]))
-    for number, capture in enumerate(captures, 1):
+
+    def look(number):
         try:
-            frame = _look(_read(capture), number)
+            return _look(_read(captures[number - 1]), number)
         except RawError as error:
-            errors.append(error)
+            return error
+
+    for number, frame in enumerate(map_ahead(look, range(1, len(captures) + 1)), 1):
+        if isinstance(frame, RawError):
+            errors.append(frame)
             continue
         fingerprint = frame.info and frame.info.fingerprint or number  # of its counts
         if fingerprint in names:
