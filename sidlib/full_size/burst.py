@@ -77,7 +77,7 @@ class Burst(NamedTuple):
 
 @dataclass(eq=False)
 class _Frame:
-    """A capture whose counts wait in a temporary file, so that one is in memory at a time, and what is known of it."""
+    """A capture whose counts wait in a temporary file, so that few are in memory at a time, and what is known of it."""
 
     name: str
     mosaic: Mosaic
