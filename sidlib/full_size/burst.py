@@ -397,7 +397,7 @@ def _find_ratio(one, two, noise, side):
     known = np.isfinite(two)
     one, two = one[known], two[known]
     roughly = max(two.sum() / one.sum(), 0.01) if one.sum() > 0 else 0.01
-    light = (one + two / roughly) / 2  # of both, lest parts count more in which noise has brightened one
+    light = (one + roughly * two) / (1 + roughly**2)  # nearest to both: parts do not count for their noise
     told = light > 0
     if told.sum() <= LIT * known.size:
         return 0.0

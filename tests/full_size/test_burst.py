@@ -180,6 +180,13 @@ def test_frames_of_one_exposure_are_of_one_brightness_in_the_dark_too():
     assert merged.noise.gain_dn == pytest.approx(SONY.gain_dn / 8, rel=0.05)
 
 
+def test_noise_does_not_make_a_darker_exposure_seem_brighter(coffee):
+    rng, (_, noise, _) = np.random.default_rng(0), expose(coffee)
+    light, error = rng.exponential(2, (80, 100)), noise.read_dn / 16
+    one, two = (part + rng.normal(0, error, light.shape) for part in (light, light / 8))
+    assert burst._find_ratio(one, two, noise, 16) == pytest.approx(1 / 8, rel=0.03)
+
+
 def test_noise_at_the_border_is_no_more_evidence_of_motion_than_inside():
     cells, dark = np.random.default_rng(0).normal(size=(100, 12, 12, 4)), np.zeros((12, 12, 4))
     found = np.mean([burst._test(each, dark + 1, dark, 0, dark, dark[..., 0])[0] for each in cells], axis=0)
