@@ -161,20 +161,17 @@ def _restore_alone(burst, wanted, network, restoration):
         return None
     (mosaic, noise), stable = burst.alone, np.zeros_like(restoration.stable)
     side = max(wanted.shape) if wanted.mean() > 0.5 else ALONE
-    for corner in product(*(range(0, length, side) for length in wanted.shape)):
-        cells = np.argwhere(wanted[corner[0] :, corner[1] :][:side, :side]) + corner
-        if not len(cells):
-            continue
-        seen, part = (  # each between its first and its last pixel, down and right
-            [(2 * CELL * max(0, places.min() - more), 2 * CELL * (places.max() + 1 + more)) for places in cells.T]
+    down, right = np.indices(wanted.shape) // side
+    for box in filter(None, ndimage.find_objects(wanted * (1 + down * len(wanted[0]) + right))):  # of each tile
+        seen, part = (
+            tuple(np.s_[2 * CELL * max(0, cells.start - more) : 2 * CELL * (cells.stop + more)] for cells in box)
             for more in (CONTEXT, 1)
         )
-        counts = mosaic.counts[tuple(slice(*ends) for ends in seen)]
-        found = restore_mosaic((replace(mosaic, counts=counts), noise, None), network)
-        inner = tuple(slice(first - start, last - start) for (start, _), (first, last) in zip(seen, part, strict=True))
+        found = restore_mosaic((replace(mosaic, counts=mosaic.counts[seen]), noise, None), network)
+        inner = tuple(slice(to.start - of.start, to.stop - of.start) for of, to in zip(seen, part, strict=True))
         light = camera.destabilise(found.stable[inner], noise.gain_dn, noise.read_dn) * found.gains
         light /= np.maximum(restoration.gains, 0.01)  # 0 of a colour without light
-        stable[tuple(slice(*ends) for ends in part)] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
+        stable[part] = camera.stabilise(light, noise.gain_dn, noise.read_dn)
     return stable
 
 
@@ -203,17 +200,18 @@ def merge_burst(captures):
     if len(captures) == 1:
         return Burst(*_read(captures[0]))
 
-    def look(number):
+    def look(numbered):
+        number, capture = numbered
         try:
-            return _look(_read(captures[number - 1]), number)
+            return _look(_read(capture), number)
         except RawError as error:
             return error
 
-    for number, frame in enumerate(map_ahead(look, range(1, len(captures) + 1)), 1):
+    for frame in map_ahead(look, enumerate(captures, 1)):
         if isinstance(frame, RawError):
             errors.append(frame)
             continue
-        fingerprint = frame.info and frame.info.fingerprint or number  # of its counts
+        fingerprint = frame.info and frame.info.fingerprint or frame  # of its counts, or itself
         if fingerprint in names:
             errors.append(f"{frame.name} is a copy of {names[fingerprint]}")
         else:
@@ -379,14 +377,14 @@ def _measure_banding(apart):
 
 
 def _compare_light(reference, blocks, frame, whole):
-    """How many times as bright as the reference a frame is, by blocks that clip in neither; 0 if too few do not."""
-    known = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, whole)))
-    one, two = _overlap(*known, *(step // 2 for step in frame.shift))
+    """How many times as bright as the reference a frame is, by blocks that clip in neither; 0 if they are too few."""
+    unclipped = (np.where(by.clipped, np.nan, each) for by, each in ((reference, blocks), (frame, whole)))
+    one, two = _overlap(*unclipped, *(step // 2 for step in frame.shift))
     known, (height, width) = np.isfinite(one + two), (length // CELL * CELL for length in one.shape[:2])
-    one, two, known = (
+    one, two, share = (
         average(np.where(known, each, 0)[:height, :width], CELL).mean(axis=-1) for each in (one, two, np.float32(known))
     )
-    return _find_ratio(one, np.where(known > UNCLIPPED, two, np.nan), reference.noise, 4 * CELL)
+    return _find_ratio(one, np.where(share > UNCLIPPED, two, np.nan), reference.noise, 4 * CELL)
 
 
 def _find_ratio(one, two, noise, side):
